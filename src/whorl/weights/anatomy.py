@@ -1,12 +1,13 @@
 """What a model is made of: canonical roles over a reader's tensors.
 
-Every matrix is a lazy view in (out, in) orientation, whatever the file's layout: fused, transposed, interleaved and stacked
-tensors look the same from here. Vectors (norm gains, biases) are small and read at once. Gains are *effective*
-gains: a model that multiplies by ``1 + g`` is given as ``1 + g``.
+Every matrix is a lazy view in (out, in) orientation, whatever the file's layout: fused, transposed, interleaved and
+stacked tensors look the same from here. Vectors (norm gains, biases) are small and read at once. Gains are
+*effective* gains: a model that multiplies by ``1 + g`` is given as ``1 + g``.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -25,8 +26,8 @@ class Matrix:
 
     Parameters
     ----------
-    rows_at : shape (rows,), the stored rows (``transposed``: stored columns) that make up rows 0, 1, ...
-    columns_at : the range of stored columns (``transposed``: stored rows) that make up the columns
+    rows_at : shape (rows,), the stored rows (``transposed``: stored columns) that make up rows 0, 1, ...; no repeats
+    columns_at : the contiguous range of stored columns (``transposed``: stored rows) that make up the columns
     """
 
     source: TensorSource
@@ -49,11 +50,68 @@ class Matrix:
 
     def rows(self, index: NDArray[np.int64]) -> Floats:
         """The given rows, in the given order, as float32 of shape (len(index), columns). Refuses NaN and infinities."""
-        raise NotImplementedError
+        wanted = self.rows_at[index]
+        return self._columns(wanted, None) if self.transposed else self._gather(wanted, None)
 
     def blocks(self, observe: Observer | None = None) -> Iterator[tuple[int, Floats]]:
-        """Stream ``(first row, rows)`` in order, about `BLOCK_BYTES` at a time. Refuses NaN and infinities."""
-        raise NotImplementedError
+        """Stream ``(first row, rows)`` in order, about `BLOCK_BYTES` at a time. Refuses NaN and infinities.
+
+        ``observe`` is given the stored bytes of every stored row that the view touches, each row once, in an order that
+        depends on the view alone. A transposed view is held whole: its first row needs every stored row.
+        """
+        height, width = self.shape
+        if self.transposed:
+            turned = self._columns(self.rows_at, observe)
+            step = max(1, BLOCK_BYTES // (4 * max(1, width)))
+            for start in range(0, height, step):
+                yield start, turned[start : start + step]
+            return
+        step = self._rows_per_block()
+        for start in range(0, height, step):
+            yield start, self._gather(self.rows_at[start : start + step], observe)
+
+    def _rows_per_block(self) -> int:
+        return max(1, BLOCK_BYTES // (4 * max(1, self.source.meta(self.name).columns)))
+
+    def _read(self, start: int, stop: int, observe: Observer | None) -> Floats:
+        values = self.source.read_rows(self.name, start, stop, observe)
+        refuse_non_finite(values, self.source, self.name)
+        return values
+
+    def _gather(self, wanted: NDArray[np.int64], observe: Observer | None) -> Floats:
+        """Stored rows ``wanted``, cut to the view's columns. Neighbours are fetched by one read, repeats once."""
+        whole_rows = len(self.columns_at) == self.source.meta(self.name).columns
+        if whole_rows and _is_run(wanted) and len(wanted) <= self._rows_per_block():
+            return self._read(int(wanted[0]), int(wanted[-1]) + 1, observe)
+        stored, position = np.unique(wanted, return_inverse=True)
+        found = np.empty((len(stored), len(self.columns_at)), np.float32)
+        cut = slice(self.columns_at.start, self.columns_at.stop)
+        for first, last in _runs(stored, self._rows_per_block()):
+            found[first:last] = self._read(int(stored[first]), int(stored[last - 1]) + 1, observe)[:, cut]
+        return found[position]
+
+    def _columns(self, wanted: NDArray[np.int64], observe: Observer | None) -> Floats:
+        """Stored columns ``wanted`` as rows, read in bounded strips of stored rows."""
+        turned = np.empty((len(wanted), len(self.columns_at)), np.float32)
+        take = slice(int(wanted[0]), int(wanted[-1]) + 1) if _is_run(wanted) else wanted
+        step, offset = self._rows_per_block(), self.columns_at.start
+        for start in range(0, len(self.columns_at), step):
+            stop = min(start + step, len(self.columns_at))
+            turned[:, start:stop] = self._read(offset + start, offset + stop, observe)[:, take].T
+        return turned
+
+
+def _is_run(index: NDArray[np.int64]) -> bool:
+    return len(index) > 0 and bool((np.diff(index) == 1).all())
+
+
+def _runs(index: NDArray[np.int64], longest: int) -> Iterator[tuple[int, int]]:
+    """Split a strictly increasing index into maximal runs of consecutive values, none above ``longest``."""
+    breaks = np.flatnonzero(np.diff(index) != 1) + 1
+    edges = [0, *breaks.tolist(), len(index)]
+    for first, last in pairwise(edges):
+        for start in range(first, last, longest):
+            yield start, min(start + longest, last)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,11 +127,15 @@ class Norm:
 class Attention:
     """One attention sublayer.
 
-    ``query`` (heads * head_size, width), ``key`` and ``value`` (kv_heads * head_size, width), ``output`` (width, heads *
-    head_size). Query head h uses key head ``h // (heads // kv_heads)``. ``rotary_size`` leading coordinates of each head are
-    rotated in the half-split layout (i with i + rotary_size / 2): readers and role files undo interleaved layouts. 0 means no
-    rotary positions. Latent attention (MLA) has no plain heads: it is given as ``None`` in `Layer.attention`, with the reason in
-    `Layer.attention_missing`.
+    ``query`` (heads * head_size, width), ``key`` and ``value`` (kv_heads * head_size, width), ``output`` (width,
+    heads * head_size). Query head h uses key head ``h // (heads // kv_heads)``. ``rotary_size`` leading coordinates of
+    each head are rotated in the half-split layout (i with i + rotary_size / 2): readers and role files undo interleaved
+    layouts. 0 means no rotary positions. Latent attention (MLA) has no plain heads: it is given as ``None`` in
+    `Layer.attention`, with the reason in `Layer.attention_missing`.
+
+    ``query_norm`` and ``key_norm`` are effective QK-norm gains, None where the model has none: of shape (head_size,)
+    where each head is normalised by itself (Qwen3, Gemma-3), or of the full shape (heads * head_size,) and
+    (kv_heads * head_size,) where all heads are normalised together (OLMo-2).
     """
 
     query: Matrix
@@ -88,7 +150,7 @@ class Attention:
     key_bias: Floats | None = None
     value_bias: Floats | None = None
     output_bias: Floats | None = None
-    query_norm: Floats | None = None  # effective QK-norm gains where the model has them
+    query_norm: Floats | None = None
     key_norm: Floats | None = None
 
 
@@ -96,8 +158,8 @@ class Attention:
 class Mlp:
     """One feed-forward block (a dense layer's, or one expert's).
 
-    ``gate`` and ``up`` (neurons, width), ``down`` (width, neurons). Ungated blocks have ``gate`` None and their first matrix as
-    ``up``.
+    ``gate`` and ``up`` (neurons, width), ``down`` (width, neurons). Ungated blocks have ``gate`` None and their first
+    matrix as ``up``.
     """
 
     gate: Matrix | None
@@ -126,8 +188,9 @@ class Layer:
 class Anatomy:
     """A whole model in canonical roles.
 
-    ``unembedding`` is None when tied to the embedding. ``vocabulary`` holds token strings by embedding row; where the checkpoint
-    has no tokenizer it is None. ``leftover`` names tensors that play no role here (buffers, extra heads): reported, not hidden.
+    ``unembedding`` is None when tied to the embedding. ``vocabulary`` holds token strings by embedding row, never more
+    than there are rows (fewer where the embedding is padded); where the checkpoint has no tokenizer it is None.
+    ``leftover`` names tensors that play no role here (buffers, extra heads): reported, not hidden.
     """
 
     source: TensorSource
@@ -144,10 +207,11 @@ class Anatomy:
 
 def refuse_non_finite(values: Floats, source: TensorSource, name: str) -> None:
     """Raise `CheckpointError` naming file and tensor if any value is NaN or infinite."""
-    # A sum of squares is finite in float64 exactly when every float32 value is: one fast pass, no temporary mask.
+    # One fast pass without a temporary mask: NaN and infinity survive a sum of squares. Large finite values may
+    # overflow it, so a non-finite sum only calls for the exact check.
     if not np.isfinite(np.vdot(values, values)) and not np.isfinite(values).all():
         raise CheckpointError(
-            "expected finite weights, found NaN or infinity; the checkpoint is damaged or deliberately broken, get it again",
+            "expected finite weights, found NaN or infinity; the checkpoint is damaged or broken, get it again",
             file=source.meta(name).file,
             tensor=name,
         )

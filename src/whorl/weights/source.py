@@ -1,9 +1,8 @@
 """What every reader offers: named tensors, read in row blocks, never a whole checkpoint.
 
 A tensor of shape ``(..., c)`` is seen as a matrix of ``prod(leading)`` rows and ``c`` columns; a vector is one row.
-Readers decode every storage (bf16, fp8, block quantisation) to float32 and hand the stored bytes to an observer, so that
-digests and values come out of one pass over the file.
-"""
+Readers decode every storage (bf16, fp8, block quantisation) to float32 and hand the stored bytes to an observer, so
+that digests and values come out of one pass over the file. """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,7 +56,9 @@ class TensorSource(Protocol):
 
     @property
     def vocabulary(self) -> Sequence[str] | None:
-        """Token strings by id as the tokenizer stores them ("\u0120the", "\u2581the"), or None where there is no tokenizer."""
+        """Token strings by id as the tokenizer stores them ("\u0120the", "\u2581the"), or None where there is no
+        tokenizer.
+        """
 
     @property
     def description(self) -> str:

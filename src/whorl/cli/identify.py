@@ -1,0 +1,104 @@
+"""``whorl identify``: one model against a registry; every hit is a lead and is then tested as a pair."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from whorl.cli.exits import Exit
+from whorl.cli.files import print_json, require_input
+from whorl.cli.options import DEFAULT_REGISTRY, AsJson, Quiet, RegistryFile
+from whorl.cli.progress import shown_progress
+from whorl.core.progress import Progress
+
+if TYPE_CHECKING:
+    from whorl.core.evidence import Finding, Relation
+
+_STRONGEST_FIRST: Final[dict["Relation", int]] = {
+    "identical": 0,
+    "derived": 0,
+    "shared_initialisation": 1,
+    "inconclusive": 2,
+    "none_found": 3,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestedLead:
+    """A search hit and what the pairwise test said of it."""
+
+    entry: int
+    name: str
+    score: float
+    finding: "Finding"
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Sorts the strongest relation first, then the highest search score."""
+        return _STRONGEST_FIRST[self.finding.conclusion.relation], -self.score
+
+
+def identify(
+    suspect: Annotated[Path, typer.Argument(metavar="SUSPECT", help="A checkpoint or a stored fingerprint.")],
+    registry: RegistryFile = DEFAULT_REGISTRY,
+    top: Annotated[int, typer.Option("--top", min=1, max=100, help="How many search hits are tested.")] = 5,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> Exit:
+    """Search a registry for the models that this one may come from, and test each hit.
+
+    A search hit is a lead; what counts is the pairwise test printed with it. Exit status 3 means that no relation was
+    established and at least one test was inconclusive.
+    """
+    require_input(suspect)
+    require_input(registry, expected="a registry file, made by `whorl register`")
+    with shown_progress(quiet=quiet) as progress:
+        leads = tested_leads(suspect, registry, top=top, progress=progress)
+    if as_json:
+        print_json({"leads": [_document(lead) for lead in leads]})
+    else:
+        _print_leads(leads, registry)
+    return _exit_status(leads)
+
+
+def tested_leads(suspect: Path, registry: Path, *, top: int, progress: Progress) -> list[TestedLead]:
+    """The registry's nearest entries, each compared with the suspect, strongest finding first."""
+    from whorl.comparison.comparing import compare_fingerprints
+    from whorl.comparison.subjects import fingerprint_of
+    from whorl.fingerprints.weight_fingerprint import parse_fingerprint
+    from whorl.registry.storage import Registry
+
+    questioned = fingerprint_of(suspect, progress=progress)
+    tested = []
+    with Registry(registry) as entries:
+        hits = entries.search(questioned.search_vector(), top)
+        for done, hit in enumerate(hits, start=1):
+            origin = f"{registry}: entry {hit.entry.id}"
+            reference = parse_fingerprint(entries.fingerprint(hit.entry.id), origin=origin)
+            finding = compare_fingerprints(questioned, reference)
+            tested.append(TestedLead(entry=hit.entry.id, name=hit.entry.name, score=hit.score, finding=finding))
+            progress("testing leads", done, len(hits))
+    return sorted(tested, key=lambda lead: lead.rank)
+
+
+def _document(lead: TestedLead) -> dict[str, object]:
+    finding = lead.finding.model_dump(mode="json")
+    return {"entry": lead.entry, "name": lead.name, "score": lead.score, "finding": finding}
+
+
+def _print_leads(leads: list[TestedLead], registry: Path) -> None:
+    from whorl.cli.summary import print_lead, print_lines
+
+    if not leads:
+        print_lines(f"{registry} holds no entry to compare with.")
+        return
+    for place, lead in enumerate(leads, start=1):
+        print_lead(place, name=lead.name, entry=lead.entry, score=lead.score, finding=lead.finding)
+    print_lines("A search hit is a lead, never a finding: what counts is the test printed under each one.")
+
+
+def _exit_status(leads: list[TestedLead]) -> Exit:
+    relations = {lead.finding.conclusion.relation for lead in leads}
+    established = relations & {"identical", "derived", "shared_initialisation"}
+    return Exit.INCONCLUSIVE if "inconclusive" in relations and not established else Exit.DONE

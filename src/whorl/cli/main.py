@@ -1,0 +1,68 @@
+"""``whorl``: the verbs, and the way in from the shell."""
+
+import io
+import os
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from whorl import __version__
+from whorl.cli.compare import compare
+from whorl.cli.exits import Exit, discard_broken_output, exits
+from whorl.cli.fingerprint import fingerprint
+from whorl.cli.identify import identify
+from whorl.cli.register import register
+
+# Whorl spreads its work over layers itself; a second pool inside the matrix library only makes both wait.
+_LIBRARY_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+# Plain help: it is drawn without the terminal library, and a file name in an error is never read as markup.
+app = typer.Typer(
+    name="whorl",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"whorl {__version__}")
+        raise typer.Exit(Exit.DONE)
+
+
+@app.callback()
+def whorl(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Which model does this AI model come from? Evidence a stranger can check.
+
+    Results go to standard output, progress to standard error. Exit status: 0 done, 1 a verification failed,
+    2 usage or bad input, 3 inconclusive.
+    """
+
+
+app.command(short_help="Say how two models' weights are related.")(exits(compare))
+app.command(short_help="Take a model's fingerprint: one small file.")(exits(fingerprint))
+app.command(short_help="Enter a model into a registry file.")(exits(register))
+app.command(short_help="Search a registry, and test each hit.")(exits(identify))
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    for variable in _LIBRARY_THREADS:
+        os.environ.setdefault(variable, "1")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter must not end the run
+            stream.reconfigure(errors="replace")
+    try:
+        app()
+    except KeyboardInterrupt:
+        raise SystemExit(Exit.INTERRUPTED) from None
+    finally:
+        discard_broken_output()

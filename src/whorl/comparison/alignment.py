@@ -1,0 +1,154 @@
+"""Which questioned layer comes from which reference layer, and which neuron from which: the two-view test.
+
+A neuron is looked up twice, by independent parts of its weights: by what opens it (gate) and by what it reads and
+writes (up and down). Related layers give the same answer twice; unrelated ones agree by chance only, plus the few
+neurons that every model trained on such data grows (see ``docs/methods/two_view_agreement.md``)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from whorl.core.arrays import Doubles, Floats, Ints
+from whorl.core.progress import Progress
+from whorl.fingerprints.heads import HeadFeatures
+from whorl.fingerprints.neurons import NeuronSignatures, largest
+from whorl.statistics.coincidences import mutual_best
+from whorl.statistics.intervals import binomial_log10_tail
+
+UNRELATED_AT_MOST: Final = 0.10
+"""Cap on the agreement of unrelated layers: above every rate of universal neurons published (1 to 5 %) or measured
+here.
+"""
+
+LOG10_LEVEL: Final = -6.0
+_TABLE_NEURONS: Final = 384
+_TABLE_BUDGET: Final = 1600  # layer pairs at full table size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LayerPair:
+    """Two layers laid side by side.
+
+    Parameters
+    ----------
+    questioned, reference : layer numbers
+    rows_questioned, rows_reference : shape (m,), taken neurons on whose counterpart both views agree
+    neurons : how many questioned neurons were looked up
+    established : the agreement is beyond what unrelated layers can show
+    """
+
+    questioned: int
+    reference: int
+    rows_questioned: Ints
+    rows_reference: Ints
+    neurons: int
+    established: bool
+
+    @property
+    def agreement(self) -> float:
+        return len(self.rows_questioned) / self.neurons if self.neurons else 0.0
+
+
+def align_layers(
+    questioned: Sequence[NeuronSignatures], reference: Sequence[NeuronSignatures], table: Doubles
+) -> tuple[LayerPair, ...]:
+    """For every questioned layer, the reference layer that it agrees with most.
+
+    One reference layer may serve several questioned layers (repeated layers); a pair counts only if ``established``:
+    the binomial tail at `UNRELATED_AT_MOST`, Bonferroni-corrected for all layer pairs, is below 1e-6."""
+    pairs = []
+    for number, row in enumerate(table):
+        # Ties go to the nearest relative depth, so that unrelated models give a picture that does not depend on order.
+        depth = np.abs(np.arange(len(reference)) / len(reference) - number / len(questioned))
+        best = int(np.lexsort((depth, -row))[0])
+        pairs.append(pair_layers(questioned, reference, number, best))
+    return tuple(pairs)
+
+
+def pair_layers(
+    questioned: Sequence[NeuronSignatures], reference: Sequence[NeuronSignatures], number: int, counterpart: int
+) -> LayerPair:
+    """Two-view agreement of one layer pair on all taken neurons."""
+    ours, theirs = questioned[number], reference[counterpart]
+    first, second = view_similarities(ours, theirs)
+    rows = _agreeing(first, second)
+    tests = len(questioned) * len(reference)
+    neurons = len(ours.index)
+    tail = binomial_log10_tail(len(rows), neurons, UNRELATED_AT_MOST) if neurons else 0.0
+    return LayerPair(
+        questioned=number,
+        reference=counterpart,
+        rows_questioned=rows,
+        rows_reference=mutual_best(first)[rows],
+        neurons=neurons,
+        established=bool(tail + np.log10(tests) < LOG10_LEVEL),
+    )
+
+
+def agreement_table(
+    questioned: Sequence[NeuronSignatures], reference: Sequence[NeuronSignatures], progress: Progress
+) -> Doubles:
+    """Agreement of every layer pair, shape (questioned layers, reference layers), on each layer's strongest neurons."""
+    pairs = len(questioned) * len(reference)
+    count = _TABLE_NEURONS if pairs <= _TABLE_BUDGET else _TABLE_NEURONS // 2
+    ours, theirs = ([strongest(layer, count) for layer in side] for side in (questioned, reference))
+    table = np.zeros((len(ours), len(theirs)))
+    for i, left in enumerate(ours):
+        for j, right in enumerate(theirs):
+            if len(left.index):
+                table[i, j] = len(_agreeing(*view_similarities(left, right))) / len(left.index)
+        progress("aligning layers", (i + 1) * len(theirs), pairs)
+    return table
+
+
+def view_similarities(ours: NeuronSignatures, theirs: NeuronSignatures) -> tuple[Floats, Floats]:
+    """Similarity of every questioned to every reference neuron, by opening and by reading-and-writing."""
+    opening = cosines(ours.gate, theirs.gate)
+    writing = cosines(ours.down, theirs.down)
+    if ours.up.any() and theirs.up.any():
+        # up and down of a gated neuron may be rescaled and change sign together: only the size of the cosine is rigid.
+        return opening, np.abs(cosines(ours.up, theirs.up)) + np.abs(writing)
+    return opening, writing
+
+
+def strongest(layer: NeuronSignatures, count: int) -> NeuronSignatures:
+    """The ``count`` neurons of largest norm, fewer where the last places are tied."""
+    kept = largest(layer.norms.prod(axis=1), count)
+    return replace(
+        layer,
+        index=layer.index[kept],
+        gate=layer.gate[kept],
+        up=layer.up[kept],
+        down=layer.down[kept],
+        norms=layer.norms[kept],
+    )
+
+
+def agreeing_heads(ours: HeadFeatures, theirs: HeadFeatures) -> int | None:
+    """How many questioned heads have one counterpart by query-key coherence and by output-value sketch; None if not
+    comparable.
+    """
+    if ours.query_key.shape[1] != theirs.query_key.shape[1]:
+        return None
+    # What all heads of a layer have in common (the rotary frequencies' own profile) tells nothing about which head it
+    # is.
+    first = cosines(*(part - part.mean(axis=0) for part in (ours.query_key, theirs.query_key)))
+    second = cosines(ours.output_value, theirs.output_value)
+    return len(_agreeing(first, second))
+
+
+def _agreeing(first: Floats, second: Floats) -> Ints:
+    match = mutual_best(first)
+    return np.flatnonzero((match >= 0) & (match == mutual_best(second)))
+
+
+def cosines(left: Floats, right: Floats) -> Floats:
+    """Cosine of every left row with every right row; 0 where either is zero."""
+    return _unit(left) @ _unit(right).T
+
+
+def _unit(rows: Floats) -> Floats:
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(length > 0, length, 1), np.float32)

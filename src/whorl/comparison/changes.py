@@ -1,0 +1,239 @@
+"""T4: what was done to the reference to make the questioned model. Only once common weights are established."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whorl.comparison.alignment import LayerPair, cosines
+from whorl.comparison.kinship import GAINS_USABLE, GainSlopes, MatchedWeights
+from whorl.core.arrays import Floats
+from whorl.core.evidence import EstablishedTransformation, Transformation
+from whorl.fingerprints.extraction import LEVEL_GROUP, MatrixRecord
+from whorl.fingerprints.model_view import ModelView
+from whorl.statistics.spectrum import largest_over_noise
+from whorl.statistics.subsequence import longest_increasing_subsequence
+
+GRID_LEVELS: Final = 16.5  # at most 2**4 distinct values among LEVEL_GROUP neighbours: a grid of 4 bits or fewer
+FREE_LEVELS: Final = 24.0
+PRUNED: Final = 0.05
+SCALE_SPREAD: Final = 0.15
+UNEXPLAINED: Final = 1e-4  # 1 - cosine; rounding to bf16 leaves 2e-6
+STRUCTURED: Final = 1.2  # rounding and pruning gave 0.99 to 1.07 on models trained here, training 1.23 and more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Comparison:
+    """What is known when changes are typed: both views, established layer pairs, matched weights and gains."""
+
+    questioned: ModelView
+    reference: ModelView
+    pairs: Sequence[LayerPair]
+    weights: MatchedWeights
+    gains: GainSlopes | None
+    derived: bool
+
+
+def established_changes(known: Comparison) -> tuple[EstablishedTransformation, ...]:
+    """Every change that the evidence establishes, in the order of the design's list."""
+    found = dict(_changes(known))
+    if known.derived and (detail := _fine_tuned(known, frozenset(found))) is not None:
+        found = {"fine_tuned": detail, **found}
+    return tuple(EstablishedTransformation(name=name, detail=detail) for name, detail in found.items())
+
+
+def _changes(known: Comparison) -> Iterator[tuple[Transformation, str]]:
+    checks: tuple[tuple[Transformation, str | None], ...] = (
+        ("rotated", _rotated(known)),
+        ("permuted", _permuted(known)),
+        ("rescaled", _rescaled(known)),
+        ("quantised", _quantised(known)),
+        ("pruned", _pruned(known)),
+        ("width_pruned", _width_pruned(known)),
+        ("layers_dropped", _layers_dropped(known)),
+        ("layers_repeated", _layers_repeated(known)),
+        ("vocabulary_changed", _vocabulary_changed(known)),
+    )
+    yield from ((name, detail) for name, detail in checks if detail is not None)
+
+
+def _rotated(known: Comparison) -> str | None:
+    ours, theirs = known.questioned.residual, known.reference.residual
+    if known.questioned.width != known.reference.width or not (len(ours) and len(theirs)):
+        return None
+    similarity = np.abs(cosines(ours, theirs))
+    at_home = float(np.median(np.diagonal(similarity)))
+    anywhere = float(np.median(similarity.max(axis=1)))
+    # A permuted basis still has every dimension somewhere; a rotated one has none. Stored fingerprints keep only some
+    # dimensions, so there a permutation looks like a rotation: they say so.
+    if at_home > 0.5 or (known.questioned.exact and anywhere > 0.8):
+        return None
+    return (
+        f"the residual stream is in another basis: a dimension's token profile has median |cosine| "
+        f"{at_home:.2f} with its own "
+        f"and {anywhere:.2f} with the best of the reference's"
+    )
+
+
+def _permuted(known: Comparison) -> str | None:
+    matched = in_order = 0
+    for pair in known.pairs:
+        ours, theirs = known.questioned.neurons[pair.questioned], known.reference.neurons[pair.reference]
+        positions = theirs.index[pair.rows_reference]
+        if ours.pool == theirs.pool:
+            in_order += int(np.count_nonzero(ours.index[pair.rows_questioned] == positions))
+        else:
+            in_order += longest_increasing_subsequence(positions)
+        matched += len(positions)
+    if matched < 32 or in_order > matched / 2:
+        return None
+    return f"only {in_order} of {matched} matched neurons stand where the reference has them"
+
+
+def _rescaled(known: Comparison) -> str | None:
+    gains = known.gains
+    dressed = gains is not None and gains.correlation < GAINS_USABLE and known.weights.cosine > 0.9
+    ratios: list[Floats] = []
+    flips: list[NDArray[np.bool_]] = []
+    for pair in known.pairs:
+        ours, theirs = known.questioned.neurons[pair.questioned], known.reference.neurons[pair.reference]
+        if not (ours.up.any() and theirs.up.any()):
+            continue
+        up = _signed(ours.up[pair.rows_questioned], theirs.up[pair.rows_reference])
+        down = _signed(ours.down[pair.rows_questioned], theirs.down[pair.rows_reference])
+        flips.append((up[0] < 0) & (down[0] < 0))
+        ratios.append(up[1] - down[1])
+    flipped = float(np.concatenate(flips).mean()) if flips else 0.0
+    spread = float(np.std(np.concatenate(ratios))) if known.questioned.exact and ratios else 0.0
+    if flipped > 0.1 or spread > SCALE_SPREAD:
+        return (
+            f"up and down weights of matched neurons are scaled against each other: {flipped:.0%} changed sign, "
+            "spread of "
+            f"the log scale {spread:.2f}"
+        )
+    if dressed:
+        return "norm gains differ although the weights behind them match: gains were folded or replaced"
+    return None
+
+
+def _signed(ours: Floats, theirs: Floats) -> tuple[Floats, Floats]:
+    """Row by row: inner product, and log of the ratio of lengths."""
+    product = np.einsum("ij,ij->i", ours, theirs)
+    lengths = np.linalg.norm(ours, axis=1), np.linalg.norm(theirs, axis=1)
+    tiny = np.finfo(np.float32).tiny
+    return product, np.log(np.maximum(lengths[0], tiny) / np.maximum(lengths[1], tiny))
+
+
+def _quantised(known: Comparison) -> str | None:
+    return _coarser(_common_records(known))
+
+
+def _coarser(pairs: Sequence[tuple[MatrixRecord, MatrixRecord]]) -> str | None:
+    """Why the first of each pair is a quantised form where the second is not, or None."""
+    lossy = [ours.storage for ours, theirs in pairs if ours.lossy and not theirs.lossy]
+    if len(lossy) > len(pairs) / 2:
+        storages = "/".join(sorted(set(lossy)))
+        return f"{len(lossy)} of {len(pairs)} matrices are stored as {storages}, the other side's are not quantised"
+    grid = sum(0 < ours.levels <= GRID_LEVELS and theirs.levels >= FREE_LEVELS for ours, theirs in pairs)
+    if grid and grid > len(pairs) / 2:
+        return (
+            f"{grid} of {len(pairs)} matrices take at most {int(GRID_LEVELS)} values among {LEVEL_GROUP} neighbours, "
+            "the other side's do not: a grid of 4 bits or fewer"
+        )
+    return None
+
+
+def _pruned(known: Comparison) -> str | None:
+    # A coarse grid rounds small weights to zero: zeros on a quantised side are no pruning.
+    return None if _quantised(known) else _sparser(_common_records(known))
+
+
+def _sparser(pairs: Sequence[tuple[MatrixRecord, MatrixRecord]]) -> str | None:
+    """Why the first of each pair is a pruned form of the second, or None."""
+    if not pairs:
+        return None
+    ours, theirs = (float(np.mean([pair[side].zeros for pair in pairs])) for side in (0, 1))
+    if ours < PRUNED or ours < theirs + PRUNED:
+        return None
+    return f"{ours:.0%} of the weights are exactly zero, {theirs:.0%} of the other side's"
+
+
+def _width_pruned(known: Comparison) -> str | None:
+    narrower = [
+        (known.questioned.neurons[p.questioned].pool, known.reference.neurons[p.reference].pool)
+        for p in known.pairs
+        if known.questioned.neurons[p.questioned].pool < known.reference.neurons[p.reference].pool and p.agreement > 0.5
+    ]
+    if not narrower:
+        return None
+    ours, theirs = narrower[0]
+    kept = f"{ours} of {theirs} in the first"
+    return f"{len(narrower)} layers keep fewer neurons than the reference ({kept}), and those match"
+
+
+def _layers_dropped(known: Comparison) -> str | None:
+    missing = sorted(set(range(len(known.reference.neurons))) - {pair.reference for pair in known.pairs})
+    complete = len(known.pairs) == len(known.questioned.neurons)
+    if not missing or not complete:
+        return None
+    return f"reference layers {', '.join(map(str, missing))} have no counterpart, every questioned layer has one"
+
+
+def _layers_repeated(known: Comparison) -> str | None:
+    uses: dict[int, list[int]] = {}
+    for pair in known.pairs:
+        uses.setdefault(pair.reference, []).append(pair.questioned)
+    repeated = {layer: users for layer, users in uses.items() if len(users) > 1}
+    if not repeated:
+        return None
+    return "; ".join(f"reference layer {layer} serves as {users}" for layer, users in repeated.items())
+
+
+def _vocabulary_changed(known: Comparison) -> str | None:
+    ours, theirs = known.questioned.vocabulary, known.reference.vocabulary
+    if ours.unordered is not None and theirs.unordered is not None and ours.unordered != theirs.unordered:
+        return f"the token strings differ ({ours.size} and {theirs.size} embedding rows)"
+    if ours.ordered is not None and theirs.ordered is not None and ours.ordered != theirs.ordered:
+        return "the same token strings stand in another order"
+    return None
+
+
+def _fine_tuned(known: Comparison, others: frozenset[Transformation]) -> str | None:
+    gains = known.gains
+    comparable = gains is not None and gains.correlation >= GAINS_USABLE and "rescaled" not in others
+    if gains is not None and comparable and not gains.identical and 1 - gains.correlation > UNEXPLAINED:
+        return f"norm gains moved (correlation {gains.correlation:.4f}): trained on, whatever else was done"
+    if not known.questioned.exact or 1 - known.weights.cosine <= UNEXPLAINED:
+        return None
+    spike = float(np.mean([largest_over_noise(_change(known, pair)) for pair in known.pairs]))
+    if spike < STRUCTURED:
+        return None
+    return (
+        f"matched weights moved (median cosine {known.weights.cosine:.4f}) along few directions: the largest is "
+        f"{spike:.1f} times what rounding or pruning of that size leaves"
+    )
+
+
+def _change(known: Comparison, pair: LayerPair) -> Floats:
+    """Matched gate rows of the questioned model, less their projection on the reference's."""
+    ours = known.questioned.neurons[pair.questioned].gate[pair.rows_questioned]
+    theirs = known.reference.neurons[pair.reference].gate[pair.rows_reference]
+    square = float(np.vdot(theirs, theirs))
+    return ours - np.float32(np.vdot(ours, theirs) / square if square > 0 else 0.0) * theirs
+
+
+def _common_records(known: Comparison) -> list[tuple[MatrixRecord, MatrixRecord]]:
+    """Records of the same role in mapped layers; routers and embeddings are left out, they are often stored
+    otherwise.
+    """
+    pairs = []
+    for pair in known.pairs:
+        prefix = f"layers.{pair.questioned}."
+        for role, record in known.questioned.records.items():
+            if role.startswith(prefix) and not role.endswith("router"):
+                other = known.reference.records.get(f"layers.{pair.reference}.{role.removeprefix(prefix)}")
+                if other is not None:
+                    pairs.append((record, other))
+    return pairs

@@ -1,0 +1,292 @@
+"""The main job: two models in, one finding out.
+
+With both weights at hand, the models are laid over each other through their embeddings and then read once each, layer
+by layer. With a stored fingerprint on either side, both are compared as fingerprints."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from whorl import __version__
+from whorl.comparison.alignment import UNRELATED_AT_MOST, LayerPair, agreeing_heads, agreement_table, align_layers
+from whorl.comparison.changes import Comparison, established_changes
+from whorl.comparison.conclusion import Known, conclude
+from whorl.comparison.identity import Identity, compare_digests, compare_values
+from whorl.comparison.kinship import gain_slopes, judge, kinship_evidence, matched_weights, pair_cosines
+from whorl.comparison.positions import Positions, positional_tests
+from whorl.comparison.subjects import (
+    CheckpointSubject,
+    as_fingerprint,
+    checkpoint_record,
+    fingerprint_record,
+    open_subject,
+)
+from whorl.core.arrays import Floats
+from whorl.core.evidence import (
+    EstablishedTransformation,
+    Evidence,
+    Finding,
+    LayerMatch,
+    NotComparable,
+    Score,
+    Subject,
+)
+from whorl.core.progress import Progress, silent
+from whorl.fingerprints.anchors import shared_anchor_count
+from whorl.fingerprints.extraction import extract
+from whorl.fingerprints.frame import joint_bases, unaligned_bases
+from whorl.fingerprints.model_view import ModelView
+from whorl.fingerprints.weight_fingerprint import (
+    JOBS,
+    NEURONS,
+    WeightFingerprint,
+    norm_gains,
+    vector_digests,
+    vocabulary_of,
+)
+from whorl.statistics.intervals import ratio_interval
+from whorl.weights.anatomy import Anatomy
+
+TWO_VIEW: Final = "two_view_agreement/1"
+HEADS: Final = "head_agreement/1"
+SEED: Final = 20261123
+BASIS: Final = 256
+WORKING_NEURONS: Final = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sides:
+    """Both models as a comparison sees them, and how well they could be laid over each other.
+
+    ``not_aligned`` is None where the models share enough tokens, else the reason why a negative result would mean
+    nothing."""
+
+    subjects: tuple[Subject, Subject]
+    questioned: ModelView
+    reference: ModelView
+    identity: Identity
+    not_aligned: NotComparable | None
+    parameters: dict[str, int | float | str]
+
+
+def compare(questioned: Path, reference: Path, *, progress: Progress, jobs: int = JOBS) -> Finding:
+    """Compare two models, each a checkpoint (folder or file) or a stored fingerprint.
+
+    Raises
+    ------
+    InputError
+        If either cannot be read; nothing is concluded then.
+    """
+    ours, theirs = open_subject(questioned), open_subject(reference)
+    if isinstance(ours, CheckpointSubject) and isinstance(theirs, CheckpointSubject):
+        return _find(_sides_of_checkpoints(ours, theirs, progress, jobs), progress)
+    left = as_fingerprint(ours, progress=_named("questioned", progress))
+    right = as_fingerprint(theirs, progress=_named("reference", progress))
+    return _find(_sides_of_fingerprints(left, right), progress)
+
+
+def compare_fingerprints(
+    questioned: WeightFingerprint, reference: WeightFingerprint, *, progress: Progress = silent
+) -> Finding:
+    """Compare two models by their stored fingerprints alone."""
+    return _find(_sides_of_fingerprints(questioned, reference), progress)
+
+
+def _sides_of_checkpoints(ours: CheckpointSubject, theirs: CheckpointSubject, progress: Progress, jobs: int) -> Sides:
+    bases = joint_bases(ours.anatomy, theirs.anatomy, size=BASIS, seed=SEED)
+    if bases is None:
+        bases = unaligned_bases(ours.anatomy, theirs.anatomy, size=BASIS, seed=SEED)
+    left = _working_view(
+        ours.anatomy, bases.questioned, bases.residual_questioned, _named("questioned", progress), jobs
+    )
+    right = _working_view(
+        theirs.anatomy, bases.reference, bases.residual_reference, _named("reference", progress), jobs
+    )
+    return Sides(
+        subjects=(checkpoint_record(ours, left), checkpoint_record(theirs, right)),
+        questioned=left,
+        reference=right,
+        identity=compare_values(ours.anatomy, theirs.anatomy, (left, right)),
+        not_aligned=_not_aligned(bases.shared_tokens, min(ours.anatomy.width, theirs.anatomy.width)),
+        parameters={
+            "access": "weights",
+            "seed": SEED,
+            "basis": BASIS,
+            "neurons_per_layer": WORKING_NEURONS,
+            "shared_tokens": bases.shared_tokens,
+        },
+    )
+
+
+def _sides_of_fingerprints(ours: WeightFingerprint, theirs: WeightFingerprint) -> Sides:
+    left, right = ours.view(), theirs.view()
+    shared = shared_anchor_count(ours.anchors, theirs.anchors)
+    return Sides(
+        subjects=(fingerprint_record(ours, left), fingerprint_record(theirs, right)),
+        questioned=left,
+        reference=right,
+        identity=compare_digests(left, right),
+        not_aligned=_not_aligned(shared, min(len(ours.anchors.hashes), len(theirs.anchors.hashes))),
+        parameters={"access": "fingerprint", "neurons_per_layer": NEURONS, "shared_tokens": shared},
+    )
+
+
+def _working_view(anatomy: Anatomy, basis: Floats, residual: Floats, progress: Progress, jobs: int) -> ModelView:
+    features = extract(anatomy, basis, neurons=WORKING_NEURONS, jobs=jobs, progress=progress)
+    return ModelView(
+        architecture=anatomy.architecture,
+        width=anatomy.width,
+        vocabulary=vocabulary_of(anatomy),
+        neurons=tuple(layer.neurons for layer in features.layers),
+        heads=tuple(layer.heads for layer in features.layers),
+        records={record.role: record for record in features.all_records()},
+        vectors=vector_digests(anatomy),
+        gains=norm_gains(anatomy),
+        residual=residual,
+        exact=True,
+    )
+
+
+def _not_aligned(shared: int, needed: int) -> NotComparable | None:
+    """A rotation is known only as far as shared tokens span the residual stream: below half, silence proves nothing."""
+    if 2 * shared >= needed:
+        return None
+    return NotComparable(
+        tier="T3",
+        method=TWO_VIEW,
+        reason="no_shared_vocabulary",
+        detail=f"the models share {shared} anchor tokens, at least {-(-needed // 2)} are needed to lay one over "
+        "the other; "
+        "a match would still count, a miss means nothing",
+    )
+
+
+def _find(sides: Sides, progress: Progress) -> Finding:
+    questioned, reference = sides.questioned, sides.reference
+    table = agreement_table(questioned.neurons, reference.neurons, progress)
+    pairs = align_layers(questioned.neurons, reference.neurons, table)
+    established = [pair for pair in pairs if pair.established]
+    positions = positional_tests(questioned, reference, table)
+    weights = matched_weights(questioned, reference, established)
+    gains = gain_slopes(questioned, reference, {pair.questioned: pair.reference for pair in established})
+    kinship = None if weights is None else judge(weights, gains, exact=questioned.exact)
+    known = Known(
+        identity=sides.identity,
+        log10_p=positions.log10_p,
+        pairs=pairs,
+        kinship=kinship,
+        not_aligned=sides.not_aligned,
+        access=sides.subjects[0].access,
+    )
+    changes: tuple[EstablishedTransformation, ...] = ()
+    if weights is not None and not sides.identity.same:
+        changes = established_changes(
+            Comparison(
+                questioned=questioned,
+                reference=reference,
+                pairs=established,
+                weights=weights,
+                gains=gains,
+                derived=kinship is not None and kinship.verdict == "derived",
+            )
+        )
+    conclusion, limits = conclude(known, changes)
+    return Finding(
+        whorl_version=__version__,
+        questioned=sides.subjects[0],
+        reference=sides.subjects[1],
+        conclusion=conclusion,
+        evidence=(
+            *sides.identity.evidence,
+            *positions.evidence,
+            *_agreement_evidence(sides, pairs),
+            *kinship_evidence(weights, gains),
+        ),
+        layers=tuple(_layer_match(sides, pair, positions) for pair in pairs),
+        unmatched_reference_layers=_unmatched(reference, established),
+        transformations=changes,
+        limits=limits,
+        parameters={**sides.parameters, "unrelated_at_most": UNRELATED_AT_MOST},
+    )
+
+
+def _agreement_evidence(sides: Sides, pairs: tuple[LayerPair, ...]) -> tuple[Evidence, ...]:
+    matched, neurons = [len(pair.rows_questioned) for pair in pairs], [pair.neurons for pair in pairs]
+    interval = ratio_interval(matched, neurons)
+    established = sum(pair.established for pair in pairs)
+    agreement = Score(
+        tier="T3",
+        method=TWO_VIEW,
+        value=interval.value,
+        lower=interval.lower,
+        upper=interval.upper,
+        unrelated_at_most=UNRELATED_AT_MOST,
+        statistic={"matched": float(sum(matched)), "neurons": float(sum(neurons)), "layers": float(established)},
+        detail=f"{sum(matched)} of {sum(neurons)} neurons have one counterpart by two independent parts of "
+        "their weights; "
+        f"{established} of {len(pairs)} layers pass what unrelated layers can show",
+    )
+    missing = () if sides.not_aligned is None else (sides.not_aligned,)
+    return (agreement, *missing, _head_evidence(sides, pairs))
+
+
+def _head_evidence(sides: Sides, pairs: tuple[LayerPair, ...]) -> Evidence:
+    counts = [
+        (agree, total) for pair in pairs if (found := _heads(sides, pair)) is not None for agree, total in [found]
+    ]
+    if not counts:
+        return NotComparable(
+            tier="T3",
+            method=HEADS,
+            reason="architecture",
+            detail="no layer pair has attention heads of the same kind in both models (latent attention has none)",
+        )
+    agree, total = [count[0] for count in counts], [count[1] for count in counts]
+    interval = ratio_interval(agree, total)
+    return Score(
+        tier="T3",
+        method=HEADS,
+        value=interval.value,
+        lower=interval.lower,
+        upper=interval.upper,
+        unrelated_at_most=None,
+        statistic={"matched": float(sum(agree)), "heads": float(sum(total))},
+        detail=f"{sum(agree)} of {sum(total)} attention heads have one counterpart by query-key coherence and by "
+        "output-value sketch",
+    )
+
+
+def _heads(sides: Sides, pair: LayerPair) -> tuple[int, int] | None:
+    ours, theirs = sides.questioned.heads[pair.questioned], sides.reference.heads[pair.reference]
+    if ours is None or theirs is None:
+        return None
+    agree = agreeing_heads(ours, theirs)
+    return None if agree is None else (agree, len(ours.output_value))
+
+
+def _layer_match(sides: Sides, pair: LayerPair, positions: Positions) -> LayerMatch:
+    heads = _heads(sides, pair) if pair.established else None
+    cosine = pair_cosines(sides.questioned, sides.reference, pair) if pair.established else np.zeros(1)
+    return LayerMatch(
+        questioned=pair.questioned,
+        reference=pair.reference if pair.established else None,
+        agreement=pair.agreement,
+        neurons=pair.neurons,
+        similarity=float(np.clip(np.median(cosine), -1, 1)),
+        coincidences=positions.coincidences.get(pair.questioned),
+        heads=None if heads is None else heads[0] / heads[1],
+    )
+
+
+def _unmatched(reference: ModelView, established: list[LayerPair]) -> tuple[int, ...]:
+    used = {pair.reference for pair in established}
+    return tuple(layer for layer in range(len(reference.neurons)) if layer not in used) if used else ()
+
+
+def _named(side: str, progress: Progress) -> Progress:
+    def told(what: str, done: int, total: int, /) -> None:
+        progress(f"{what} {side}", done, total)
+
+    return told

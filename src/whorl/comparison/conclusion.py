@@ -1,0 +1,150 @@
+"""From evidence to one sentence: which relation, said no stronger than the evidence carries it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from whorl.comparison.alignment import LOG10_LEVEL, UNRELATED_AT_MOST, LayerPair
+from whorl.comparison.identity import Identity
+from whorl.comparison.kinship import Judgement
+from whorl.core.evidence import Conclusion, EstablishedTransformation, NotComparable, Relation, Transformation
+
+LOG10_SUSPICIOUS: Final = -3.0
+_LOSSES: Final[frozenset[Transformation]] = frozenset(
+    {"quantised", "pruned", "width_pruned", "layers_dropped", "layers_repeated"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Known:
+    """What decides the relation. ``kinship`` is None where no layer pair is established."""
+
+    identity: Identity
+    log10_p: float | None
+    pairs: Sequence[LayerPair]
+    kinship: Judgement | None
+    not_aligned: NotComparable | None
+    access: Literal["weights", "fingerprint"]
+
+
+def conclude(known: Known, changes: Sequence[EstablishedTransformation]) -> tuple[Conclusion, tuple[str, ...]]:
+    """The conclusion, and what it does not show."""
+    relation, statement = _relation(known)
+    conclusion = Conclusion(
+        relation=relation,
+        statement=statement,
+        log10_p=known.log10_p,
+        log10_lr=None,
+        direction=None,
+        direction_reason=_direction_reason(relation, known.identity, changes),
+        transformations=tuple(change.name for change in changes),
+    )
+    return conclusion, _limits(relation, known)
+
+
+def _relation(known: Known) -> tuple[Relation, str]:
+    if known.identity.same:
+        return "identical", "Every weight, gain, bias and token of the two models is equal."
+    established = sum(pair.established for pair in known.pairs)
+    if known.kinship is not None:
+        layers = (
+            f"{established} of {len(known.pairs)} layers of the questioned model have a counterpart in the reference"
+        )
+        return _related(known, known.kinship, layers)
+    if known.log10_p is not None and known.log10_p < LOG10_LEVEL:
+        return (
+            "shared_initialisation",
+            "The two models are not independent: parts sit at the same positions far beyond chance. Their "
+            "weights have moved "
+            "too far apart to show more than a common start.",
+        )
+    if known.not_aligned is not None:
+        return (
+            "inconclusive",
+            f"No relation was seen, but the test could not have seen one: {known.not_aligned.detail}.",
+        )
+    if _suspicious(known):
+        return (
+            "inconclusive",
+            "Some agreement was found, more than unrelated models usually show and less than the test demands.",
+        )
+    return "none_found", "No common weights were found between the two models."
+
+
+def _related(known: Known, kinship: Judgement, layers: str) -> tuple[Relation, str]:
+    if known.identity.rounded_to is not None:
+        return (
+            "derived",
+            f"Every sampled weight of the questioned model is the reference's, rounded to {known.identity.rounded_to}.",
+        )
+    match kinship.verdict:
+        case "derived":
+            return "derived", f"The two models share trained weights: {layers}; {kinship.reason}."
+        case "shared_initialisation":
+            return (
+                "shared_initialisation",
+                f"The two models started from the same weights and were trained apart: {layers}, but {kinship.reason}.",
+            )
+        case "undecided":
+            return (
+                "inconclusive",
+                f"The two models are related: {layers}. Whether one derives from the other or both merely "
+                "started from the "
+                f"same initialisation is open: {kinship.reason}.",
+            )
+
+
+def _suspicious(known: Known) -> bool:
+    # Half the cap over a whole layer, or a positional bound that would convince nobody but is not nothing either.
+    layers = any(pair.neurons >= 64 and pair.agreement > UNRELATED_AT_MOST / 2 for pair in known.pairs)
+    return layers or (known.log10_p is not None and known.log10_p < LOG10_SUSPICIOUS)
+
+
+def _direction_reason(relation: Relation, identity: Identity, changes: Sequence[EstablishedTransformation]) -> str:
+    if relation in ("none_found", "inconclusive", "shared_initialisation"):
+        return "no descent was established, so there is no direction to give"
+    if relation == "identical":
+        return "equal weights have no direction"
+    losses = [change.name for change in changes if change.name in _LOSSES]
+    if identity.rounded_to is not None:
+        losses.append("quantised")
+    if losses:
+        lost = ", ".join(losses)
+        return (
+            f"no calibrated probability is given; information was lost on the questioned side ({lost}), which cannot "
+            "be undone, so the reference or an ancestor of it came first"
+        )
+    return "no calibrated probability is given; nothing found here tells parent, child and common ancestor apart"
+
+
+def _limits(relation: Relation, known: Known) -> tuple[str, ...]:
+    limits = ["Speaks of weights only: training on another model's answers leaves no trace in weights."]
+    if known.access == "fingerprint":
+        limits.append(
+            "At least one side was compared by its stored fingerprint, which sees less than the weights do: a "
+            "heavily retrained "
+            "copy may be missed."
+        )
+    match relation:
+        case "derived":
+            limits.append("Does not say who did what, when, or with whose leave; licences often allow reuse.")
+            limits.append("Both models may continue a third one that neither side named.")
+        case "shared_initialisation":
+            limits.append("A common start alone is no reuse of training: public seeds and shared code produce it too.")
+        case "none_found":
+            limits.append(
+                "Not a proof of independence: weights retrained until hardly a neuron is recognisable would not "
+                "be seen, and the "
+                "power against that was not simulated for this reference."
+            )
+        case "inconclusive":
+            limits.append("Supports neither side.")
+        case "identical":
+            limits.append("Does not say which of the two was first.")
+    if relation in ("derived", "shared_initialisation", "inconclusive") and known.kinship is not None:
+        limits.append(
+            "The line between derived and shared initialisation rests on small models trained for this project "
+            "and has no "
+            "calibrated error rate yet."
+        )
+    return tuple(limits)

@@ -1,0 +1,124 @@
+"""T1: are stored bytes or values the same? No null hypothesis is needed: equality is a fact."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from whorl.core.arrays import Floats
+from whorl.core.evidence import Evidence, NotComparable, Score
+from whorl.fingerprints.extraction import layer_matrices, outer_matrices
+from whorl.fingerprints.model_view import ModelView
+from whorl.weights.anatomy import Anatomy, Matrix
+
+DIGESTS: Final = "tensor_digests/1"
+VALUES: Final = "value_equality/1"
+SAMPLE_ROWS: Final = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Outcome of T1.
+
+    ``same`` means every matrix, vector and token is equal in value; ``rounded_to`` names the storage to which every
+    sampled reference value must be rounded to give the questioned one, where that is so and it changes something."""
+
+    evidence: tuple[Evidence, ...]
+    same: bool
+    rounded_to: str | None
+
+
+def compare_digests(questioned: ModelView, reference: ModelView) -> Identity:
+    """Equality of digests, role by role; works on stored fingerprints."""
+    ours = {role: record.digest for role, record in questioned.records.items()} | dict(questioned.vectors)
+    theirs = {role: record.digest for role, record in reference.records.items()} | dict(reference.vectors)
+    shared = ours.keys() & theirs.keys()
+    equal = sum(ours[role] == theirs[role] for role in shared)
+    union = len(ours.keys() | theirs.keys())
+    share = equal / union
+    evidence = Score(
+        tier="T1",
+        method=DIGESTS,
+        value=share,
+        lower=share,
+        upper=share,
+        unrelated_at_most=None,
+        statistic={"equal": float(equal), "tensors": float(union)},
+        detail=f"{equal} of {union} tensors have the same stored bytes in the same role",
+    )
+    same = ours == theirs and questioned.vocabulary == reference.vocabulary
+    return Identity(evidence=(evidence,), same=same, rounded_to=None)
+
+
+def compare_values(questioned: Anatomy, reference: Anatomy, views: tuple[ModelView, ModelView]) -> Identity:
+    """Equality of digests and, where storage differs, of the values themselves."""
+    digests = compare_digests(*views)
+    if digests.same:
+        return digests
+    pairs = _pairs(questioned, reference)
+    if not pairs:
+        none = NotComparable(
+            tier="T1",
+            method=VALUES,
+            reason="shapes_differ",
+            detail="no matrix has the same role and shape in both models",
+        )
+        return Identity(evidence=(*digests.evidence, none), same=False, rounded_to=None)
+    counts = np.array([_sampled_equality(ours, theirs) for _, ours, theirs in pairs], np.int64)
+    values, equal, rounded = (int(count) for count in counts.sum(axis=0))
+    share = equal / values
+    evidence = Score(
+        tier="T1",
+        method=VALUES,
+        value=share,
+        lower=share,
+        upper=share,
+        unrelated_at_most=None,
+        statistic={"equal": float(equal), "values": float(values), "equal_after_rounding": float(rounded)},
+        detail=f"{equal} of {values} sampled values ({SAMPLE_ROWS} rows of each of {len(pairs)} matrices) are equal",
+    )
+    storages = {ours.storage for _, ours, _ in pairs}
+    covers = len(pairs) == len(views[0].records) == len(views[1].records)
+    whole = covers and views[0].vectors == views[1].vectors and views[0].vocabulary == views[1].vocabulary
+    same = whole and equal == values and all(_equal_everywhere(ours, theirs) for _, ours, theirs in pairs)
+    only_rounded = covers and equal < values == rounded
+    return Identity(
+        evidence=(*digests.evidence, evidence),
+        same=same,
+        rounded_to="/".join(sorted(storages)) if only_rounded else None,
+    )
+
+
+def _pairs(questioned: Anatomy, reference: Anatomy) -> list[tuple[str, Matrix, Matrix]]:
+    def matrices(anatomy: Anatomy) -> dict[str, Matrix]:
+        layers = (layer_matrices(layer, number) for number, layer in enumerate(anatomy.layers))
+        return dict([*outer_matrices(anatomy), *(item for layer in layers for item in layer)])
+
+    ours, theirs = matrices(questioned), matrices(reference)
+    return [
+        (role, ours[role], theirs[role]) for role in ours if role in theirs and ours[role].shape == theirs[role].shape
+    ]
+
+
+def _sampled_equality(ours: Matrix, theirs: Matrix) -> tuple[int, int, int]:
+    rows = np.unique(np.linspace(0, ours.shape[0] - 1, min(SAMPLE_ROWS, ours.shape[0])).astype(np.int64))
+    left, right = ours.rows(rows), theirs.rows(rows)
+    rounded = _rounded(right, ours.storage)
+    return left.size, int(np.count_nonzero(left == right)), int(np.count_nonzero(left == rounded))
+
+
+def _rounded(values: Floats, storage: str) -> Floats:
+    """Values rounded to nearest even as ``storage`` would hold them; unchanged for any storage but F16 and BF16."""
+    if storage == "F16":
+        with np.errstate(over="ignore"):
+            return values.astype(np.float16).astype(np.float32)
+    if storage == "BF16":
+        bits = values.view(np.uint32)
+        return ((bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)).view(np.float32)
+    return values
+
+
+def _equal_everywhere(ours: Matrix, theirs: Matrix) -> bool:
+    return all(
+        np.array_equal(left, right) for (_, left), (_, right) in zip(ours.blocks(), theirs.blocks(), strict=True)
+    )

@@ -1,0 +1,216 @@
+"""Derived, or merely started from the same initialisation? And is anything left of a rewrite to see?
+
+Weights that match neuron by neuron prove common weights, not descent: two runs from one seed keep so much of their
+initialisation that their neurons stay recognisable. What separates a child from a sibling is how much of the
+*trained* part is shared: a child contains all of its parent's, a sibling only what both runs happened to learn alike.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from whorl.comparison.alignment import LayerPair
+from whorl.core.arrays import Doubles, Floats
+from whorl.core.evidence import Evidence, NotComparable, Score
+from whorl.fingerprints.model_view import ModelView
+from whorl.statistics.slopes import regression_slopes
+
+MATCHED: Final = "matched_weights/1"
+GAINS: Final = "gain_slopes/1"
+
+NEAR: Final = 0.99
+FAR: Final = 0.80
+GAINS_NEAR: Final = 0.78
+GAINS_FAR: Final = 0.72
+GAINS_USABLE: Final = 0.30
+GAINS_SAME: Final = 0.90
+CONTAINS: Final = 0.98
+NOT_CONTAINED: Final = 0.87
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """Verdict on two models known to share weights, with its reason in words."""
+
+    verdict: Literal["derived", "shared_initialisation", "undecided"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GainSlopes:
+    """Regression of centred norm gains, which start at a constant: correlation and both slopes."""
+
+    correlation: float
+    questioned_on_reference: float
+    reference_on_questioned: float
+    values: int
+    identical: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchedWeights:
+    """Matched gate rows after alignment: pooled cosine and both regression slopes."""
+
+    cosine: float
+    questioned_on_reference: float
+    reference_on_questioned: float
+    neurons: int
+
+
+def pair_cosines(questioned: ModelView, reference: ModelView, pair: LayerPair) -> Doubles:
+    """Cosine of each matched gate row with its counterpart, shape (m,)."""
+    ours = questioned.neurons[pair.questioned].gate[pair.rows_questioned].astype(np.float64)
+    theirs = reference.neurons[pair.reference].gate[pair.rows_reference].astype(np.float64)
+    scale = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
+    cosine = np.einsum("ij,ij->i", ours, theirs) / np.where(scale > 0, scale, 1)
+    # Signs of Gaussian projections agree with probability 1 - angle / pi.
+    return np.asarray(cosine if questioned.exact else np.sin(np.pi / 2 * cosine), np.float64)
+
+
+def matched_weights(questioned: ModelView, reference: ModelView, pairs: Sequence[LayerPair]) -> MatchedWeights | None:
+    """Slopes over all established layers, or None where nothing matched."""
+    dot = norm_q = norm_r = 0.0
+    cosines = []
+    for pair in pairs:
+        cosine = pair_cosines(questioned, reference, pair)
+        ours = questioned.neurons[pair.questioned].norms[pair.rows_questioned, 0].astype(np.float64)
+        theirs = reference.neurons[pair.reference].norms[pair.rows_reference, 0].astype(np.float64)
+        dot += float((cosine * ours * theirs).sum())
+        norm_q += float((ours**2).sum())
+        norm_r += float((theirs**2).sum())
+        cosines.append(cosine)
+    if not (norm_q > 0 and norm_r > 0):
+        return None
+    slopes = regression_slopes(dot, norm_q, norm_r)
+    joined = np.concatenate(cosines)
+    return MatchedWeights(
+        cosine=float(np.median(joined)),
+        questioned_on_reference=slopes[0],
+        reference_on_questioned=slopes[1],
+        neurons=len(joined),
+    )
+
+
+def gain_slopes(questioned: ModelView, reference: ModelView, layer_map: Mapping[int, int]) -> GainSlopes | None:
+    """Slopes of norm gains over mapped layers; None where no gain varies or none corresponds."""
+    pairs: list[tuple[Floats, Floats]] = []
+    for role, gain in questioned.gains.items():
+        other = _counterpart(role, layer_map)
+        theirs = None if other is None else reference.gains.get(other)
+        if theirs is not None and theirs.shape == gain.shape:
+            pairs.append((gain - gain.mean(), theirs - theirs.mean()))
+    if not pairs:
+        return None
+    ours = np.concatenate([q for q, _ in pairs]).astype(np.float64)
+    theirs = np.concatenate([r for _, r in pairs]).astype(np.float64)
+    dot, norm_q, norm_r = float(ours @ theirs), float(ours @ ours), float(theirs @ theirs)
+    if not (norm_q > 0 and norm_r > 0):
+        return None
+    slopes = regression_slopes(dot, norm_q, norm_r)
+    return GainSlopes(
+        correlation=dot / float(np.sqrt(norm_q * norm_r)),
+        questioned_on_reference=slopes[0],
+        reference_on_questioned=slopes[1],
+        values=len(ours),
+        identical=bool(np.array_equal(ours, theirs)),
+    )
+
+
+def judge(weights: MatchedWeights, gains: GainSlopes | None, *, exact: bool) -> Judgement:
+    """Derived, siblings of one initialisation, or undecided, with the reason.
+
+    Gains decide where they can be compared, because they start at a constant: whatever two models' gains share was
+    learned. Where they cannot (dressed, folded into the weights, rotated) only matched weights that hardly moved, or
+    that moved far apart, decide.
+    """
+    if gains is not None and gains.correlation >= GAINS_USABLE:
+        return _judge_gains(gains)
+    figures = f"matched weights have median cosine {weights.cosine:.3f} after alignment"
+    if weights.cosine >= NEAR:
+        return Judgement(verdict="derived", reason=f"{figures}, closer than separately trained runs come")
+    if exact and max(weights.questioned_on_reference, weights.reference_on_questioned) < FAR:
+        return Judgement(
+            verdict="shared_initialisation", reason=f"{figures}: neither model contains the other's weights"
+        )
+    return Judgement(
+        verdict="undecided", reason=f"{figures}, and norm gains cannot be compared (dressed, folded or rotated)"
+    )
+
+
+def _judge_gains(gains: GainSlopes) -> Judgement:
+    figures = (
+        f"norm gains correlate {gains.correlation:.2f} (slopes {gains.questioned_on_reference:.2f} and "
+        f"{gains.reference_on_questioned:.2f})"
+    )
+    contained = max(gains.questioned_on_reference, gains.reference_on_questioned)
+    near = gains.correlation >= GAINS_SAME or (gains.correlation >= GAINS_NEAR and contained >= CONTAINS)
+    if gains.identical or (near and contained >= NOT_CONTAINED):
+        return Judgement(verdict="derived", reason=f"{figures}: one model contains what the other had learned")
+    if gains.correlation <= GAINS_FAR or contained < NOT_CONTAINED:
+        return Judgement(verdict="shared_initialisation", reason=f"{figures}: each learned apart from the other")
+    return Judgement(verdict="undecided", reason=f"{figures}: between what children and same-seed siblings show")
+
+
+def kinship_evidence(weights: MatchedWeights | None, gains: GainSlopes | None) -> tuple[Evidence, ...]:
+    """The figures behind a judgement, or why there are none."""
+    if weights is None:
+        return (
+            NotComparable(
+                tier="T4",
+                method=MATCHED,
+                reason="not_needed",
+                detail="no common weights were established, so there is no change to type",
+            ),
+        )
+    matched = _plain_score(
+        MATCHED,
+        weights.cosine,
+        {
+            "questioned_on_reference": weights.questioned_on_reference,
+            "reference_on_questioned": weights.reference_on_questioned,
+            "neurons": float(weights.neurons),
+        },
+        f"median cosine of {weights.neurons} matched neurons after alignment",
+    )
+    if gains is None:
+        none = NotComparable(
+            tier="T4",
+            method=GAINS,
+            reason="too_little_data",
+            detail="no norm gain varies in both models, so there is nothing that started at a known value",
+        )
+        return (matched, none)
+    slopes = _plain_score(
+        GAINS,
+        gains.correlation,
+        {
+            "questioned_on_reference": gains.questioned_on_reference,
+            "reference_on_questioned": gains.reference_on_questioned,
+            "values": float(gains.values),
+        },
+        f"correlation of {gains.values} centred norm gains over mapped layers; rewritten gains cannot be compared",
+    )
+    return (matched, slopes)
+
+
+def _plain_score(method: str, value: float, statistic: dict[str, float], detail: str) -> Score:
+    return Score(
+        tier="T4",
+        method=method,
+        value=value,
+        lower=value,
+        upper=value,
+        unrelated_at_most=None,
+        statistic=statistic,
+        detail=detail,
+    )
+
+
+def _counterpart(role: str, layer_map: Mapping[int, int]) -> str | None:
+    if not role.startswith("layers."):
+        return role
+    _, number, rest = role.split(".", 2)
+    layer = layer_map.get(int(number))
+    return None if layer is None else f"layers.{layer}.{rest}"

@@ -1,0 +1,129 @@
+"""Bases in which a rotated model looks like its original.
+
+The residual stream of a pre-norm transformer can be rotated freely (``E -> E R``, every reader ``W -> W R``, every
+writer ``W -> R^T W``). A *basis* is a matrix ``B`` of shape (width, k) that turns along, ``B -> R^T B``: then a
+reader's signature ``W B`` and a writer's ``W^T B`` do not change at all. Two ways to get one:
+
+- `token_frame`, from the model alone: directions named by anchor tokens (for stored fingerprints);
+- `joint_bases`, from two models: the rotation that lays one embedding over the other (when both weights are at hand).
+
+Either way the basis comes from the embedding and unembedding only; what it is used to score (MLP, attention) is the
+other half of the evidence."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from whorl.core.arrays import Floats, Ints
+from whorl.fingerprints.anchors import choose_anchors, shared_anchors, unit_rows
+from whorl.weights.anatomy import Anatomy
+
+FRAME_ANCHORS = 2048
+JOINT_ANCHORS = 8192
+RIDGE = 0.3  # of the mean eigenvalue
+RESIDUAL_SKETCH = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class JointBases:
+    """Two models laid over each other.
+
+    Parameters
+    ----------
+    questioned, reference : shape (width, k) each, the basis as that model sees it
+    rotation : shape (questioned width, reference width), orthogonal (a partial isometry where the widths differ)
+    residual_questioned, residual_reference : shape (width, `RESIDUAL_SKETCH`), signatures of the residual dimensions
+    shared_tokens : how many tokens the rotation was solved from
+    """
+
+    questioned: Floats
+    reference: Floats
+    rotation: Floats
+    residual_questioned: Floats
+    residual_reference: Floats
+    shared_tokens: int
+
+
+def embedded_anchors(anatomy: Anatomy, rows: Ints) -> Floats:
+    """Unit token vectors of shape (tokens, width) as the first layer reads them."""
+    return unit_rows(anatomy.embedding, rows, None, centre_width=is_layer_norm(anatomy))
+
+
+def token_frame(vectors: Floats, signs: Floats) -> Floats:
+    """Basis of shape (width, k) out of anchor token vectors (tokens, width) and their signs (tokens, k).
+
+    ``E^T (E E^T + ridge)^-1 signs``: a ridge-whitened sum of token vectors. Without whitening a few dominant directions
+    that all language models share would make unrelated models look alike.
+    """
+    gram = vectors @ vectors.T
+    gram[np.diag_indices_from(gram)] += RIDGE * np.trace(gram) / min(vectors.shape)
+    return np.ascontiguousarray(vectors.T @ np.linalg.solve(gram, signs), np.float32)
+
+
+def joint_bases(questioned: Anatomy, reference: Anatomy, *, size: int, seed: int) -> JointBases | None:
+    """Bases that lay two models over each other, or None where they share fewer than two tokens.
+
+    The rotation is the orthogonal Procrustes solution over the tokens both models know (embedding, and unembedding with
+    the final gain folded where either model has one of its own).
+
+    References
+    ----------
+    Schoenemann, A generalized solution of the orthogonal Procrustes problem, Psychometrika 31(1), 1966.
+    """
+    rows_q, rows_r = shared_anchors(*(choose_anchors(side, JOINT_ANCHORS) for side in (questioned, reference)))
+    if len(rows_q) < 2:
+        return None
+    generator = np.random.Generator(np.random.Philox(seed))
+    signs = generator.choice(np.array([-1, 1], np.float32), (len(rows_q), RESIDUAL_SKETCH))
+    vectors_q, vectors_r = embedded_anchors(questioned, rows_q), embedded_anchors(reference, rows_r)
+    cross, residual = vectors_q.T @ vectors_r, (vectors_q.T @ signs, vectors_r.T @ signs)
+    del vectors_q, vectors_r
+    if questioned.unembedding is not None or reference.unembedding is not None:
+        cross += _unembedded(questioned, rows_q).T @ _unembedded(reference, rows_r)
+    left, _, right = np.linalg.svd(cross, full_matrices=False)
+    rotation = left @ right
+    basis = random_basis(reference.width, size, generator)
+    return JointBases(
+        questioned=rotation @ basis,
+        reference=basis,
+        rotation=rotation,
+        residual_questioned=residual[0],
+        residual_reference=residual[1],
+        shared_tokens=len(rows_q),
+    )
+
+
+def unaligned_bases(questioned: Anatomy, reference: Anatomy, *, size: int, seed: int) -> JointBases:
+    """Bases for models that share no token: the stored bases are taken as they are.
+
+    Common weights still show if the residual stream was not rotated; if nothing shows, nothing follows.
+    """
+    generator = np.random.Generator(np.random.Philox(seed))
+    wide = random_basis(max(questioned.width, reference.width), size, generator)
+    none = np.zeros((0, RESIDUAL_SKETCH), np.float32)
+    return JointBases(
+        questioned=wide[: questioned.width],
+        reference=wide[: reference.width],
+        rotation=np.eye(questioned.width, reference.width, dtype=np.float32),
+        residual_questioned=none,
+        residual_reference=none,
+        shared_tokens=0,
+    )
+
+
+def random_basis(width: int, size: int, generator: np.random.Generator) -> Floats:
+    """Basis of shape (width, k) that keeps inner products: the identity where it fits, else Gaussian columns."""
+    if width <= size:
+        return np.eye(width, dtype=np.float32)
+    return generator.standard_normal((width, size), np.float32) / np.float32(np.sqrt(size))
+
+
+def is_layer_norm(anatomy: Anatomy) -> bool:
+    """Whether the residual stream is read through LayerNorm, which never sees the all-ones direction."""
+    return anatomy.final_norm is not None and anatomy.final_norm.kind == "layer"
+
+
+def _unembedded(anatomy: Anatomy, rows: Ints) -> Floats:
+    matrix = anatomy.embedding if anatomy.unembedding is None else anatomy.unembedding
+    gain = None if anatomy.final_norm is None else anatomy.final_norm.gain
+    return unit_rows(matrix, rows, gain, centre_width=is_layer_norm(anatomy))

@@ -1,0 +1,147 @@
+"""What is taken of an MLP: the signatures of its most important neurons, in a basis, with their positions.
+
+Neurons of all experts of a layer form one pool, so a permuted expert order changes nothing. Which neurons are taken
+depends on their content, ``|gate| |up| |down|`` (unchanged by every free rewrite), not on their position."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from whorl.core.arrays import AnyArray, Doubles, Floats, Ints
+from whorl.weights.anatomy import Layer, Matrix, Mlp, Norm
+from whorl.weights.source import Observer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NeuronSignatures:
+    """The taken neurons of one layer.
+
+    Parameters
+    ----------
+    index : shape (n,), ascending position in the pool (expert * neurons per expert + neuron)
+    gate : shape (n, k), what opens the neuron: gate row, or the first matrix's row where the MLP has no gate
+    up, down : shape (n, k); ``up`` is all zeros where the MLP has no gate. Known up to a common scale and sign when
+        gated.
+    norms : shape (n, 2), length of the gate row and ``|up| |down|`` (ungated: ``|down|``), both unchanged by rewrites
+    blocks : neurons of each expert (one block when dense): a neuron's position lies within its expert
+    """
+
+    index: Ints
+    gate: Floats
+    up: Floats
+    down: Floats
+    norms: Floats
+    blocks: tuple[int, ...]
+
+    @property
+    def pool(self) -> int:
+        """How many neurons the layer has."""
+        return sum(self.blocks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fold:
+    """How a matrix meets the residual stream: effective gain of shape (width,) or None, and whether LayerNorm removes
+    the mean.
+    """
+
+    gain: Floats | None
+    centred: bool
+
+    def basis(self, basis: Floats) -> Floats:
+        """The basis as this matrix's stored weights see it."""
+        seen = basis - basis.mean(axis=0, keepdims=True) if self.centred else basis
+        return seen if self.gain is None else self.gain[:, None] * seen
+
+
+def fold_of(norm: Norm | None, *, centred: bool) -> Fold:
+    """Fold for a matrix behind (or before) ``norm``."""
+    return Fold(gain=None if norm is None else norm.gain, centred=centred)
+
+
+def take_neurons(
+    layer: Layer, basis: Floats, *, count: int, centred: bool, observe: Sequence[Observer | None]
+) -> NeuronSignatures:
+    """Signatures of the ``count`` most important neurons of a layer.
+
+    Parameters
+    ----------
+    basis : shape (width, k)
+    centred : whether LayerNorm stands before and after
+    observe : one observer (or None) per stored matrix, in the order gate, up, down of each expert
+    """
+    reading, writing = fold_of(layer.mlp_norm, centred=centred), fold_of(layer.mlp_post_norm, centred=centred)
+    watchers = iter(observe)
+    opens, pairs = [], []
+    for mlp in layer.mlps:
+        gate_norm = None if mlp.gate is None else _row_norms(mlp.gate, reading, next(watchers))
+        up_norm = _row_norms(mlp.up, reading, next(watchers))
+        down_norm = _column_norms(mlp.down, writing, next(watchers))
+        opens.append(up_norm if gate_norm is None else gate_norm)
+        pairs.append(down_norm if gate_norm is None else up_norm * down_norm)
+    open_norm, pair_norm = np.concatenate(opens), np.concatenate(pairs)
+    importance = open_norm * pair_norm
+    index = largest(importance, count)
+    gate, up, down = _signatures(layer.mlps, index, reading.basis(basis), writing.basis(basis))
+    norms = np.stack([open_norm[index], pair_norm[index]], axis=1).astype(np.float32)
+    return NeuronSignatures(
+        index=index, gate=gate, up=up, down=down, norms=norms, blocks=tuple(mlp.up.shape[0] for mlp in layer.mlps)
+    )
+
+
+def largest(values: AnyArray, count: int) -> Ints:
+    """Positions of the ``count`` largest values, ascending; fewer where the last places are tied.
+
+    A tie broken by position would make the choice depend on the order of neurons, which positional tests must not.
+    """
+    if len(values) <= count:
+        return np.arange(len(values))
+    cut = np.partition(values, (len(values) - count - 1, len(values) - count))
+    first_out, last_in = cut[len(values) - count - 1], cut[len(values) - count]
+    return np.flatnonzero(values >= last_in if last_in > first_out else values > last_in)
+
+
+def _signatures(mlps: Sequence[Mlp], index: Ints, reading: Floats, writing: Floats) -> tuple[Floats, Floats, Floats]:
+    shape = (len(index), reading.shape[1])
+    gate, up, down = (np.zeros(shape, np.float32) for _ in range(3))
+    start = 0
+    for mlp in mlps:
+        neurons = mlp.up.shape[0]
+        chosen = np.flatnonzero((index >= start) & (index < start + neurons))
+        if len(chosen):
+            local = index[chosen] - start
+            first = mlp.up.rows(local) @ reading
+            if mlp.gate is None:
+                gate[chosen] = first
+            else:
+                gate[chosen], up[chosen] = mlp.gate.rows(local) @ reading, first
+            for row, block in mlp.down.blocks():
+                down[chosen] += block[:, local].T @ writing[row : row + len(block)]
+        start += neurons
+    return gate, up, down
+
+
+def _row_norms(matrix: Matrix, fold: Fold, observe: Observer | None) -> Doubles:
+    width = matrix.shape[1]
+    gain = np.ones(width, np.float32) if fold.gain is None else fold.gain
+    weight = gain * gain
+    squares = np.empty(matrix.shape[0], np.float64)
+    for row, block in matrix.blocks(observe):
+        mean = (block @ gain) ** 2 / width if fold.centred else 0.0
+        squares[row : row + len(block)] = np.square(block, out=block) @ weight - mean
+    return np.sqrt(np.maximum(squares, 0))
+
+
+def _column_norms(matrix: Matrix, fold: Fold, observe: Observer | None) -> Doubles:
+    width, neurons = matrix.shape
+    gain = np.ones(width, np.float32) if fold.gain is None else fold.gain
+    squares, sums = np.zeros(neurons, np.float64), np.zeros(neurons, np.float64)
+    for row, block in matrix.blocks(observe):
+        part = gain[row : row + len(block)]
+        if fold.centred:
+            sums += part @ block
+        squares += (part * part) @ np.square(block, out=block)
+    if fold.centred:
+        squares -= sums**2 / width
+    return np.sqrt(np.maximum(squares, 0))
