@@ -22,7 +22,7 @@ def test_the_summary_says_relation_exact_figure_and_layers(
     result = run("compare", model, other)
     assert result.exit_code == 0
     assert result.stdout.startswith("Trained weights are shared\n")
-    assert "p <= 10^-312" in result.stdout
+    assert "Exact test    p <= 10^-312 by position, if the two were independent\n" in result.stdout
     assert "+####################+" in result.stdout
     assert "reference layers without a counterpart: 7, 15" in result.stdout
     assert "Grid containment (T1): needs the weights themselves" in result.stdout

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-BASE = Path(__file__).parents[2] / "demo" / "models" / "base"
+MODELS = Path(__file__).parents[2] / "demo" / "models"
+BASE = MODELS / "base"
 
 
 def whorl(*arguments: object) -> "subprocess.CompletedProcess[str]":
@@ -39,6 +40,24 @@ def test_a_model_is_itself(tmp_path: Path, copy: Path) -> None:
     assert finding["conclusion"]["relation"] == "identical"
     assert finding["questioned"]["digest"] == finding["reference"]["digest"]
     assert "The same weights" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "relation", "changes"),
+    [
+        ("suspect", "derived", {"fine_tuned", "permuted", "rotated", "rescaled"}),
+        ("base-q8.gguf", "derived", {"quantised"}),
+        ("sibling", "shared_initialisation", set()),
+        ("twin", "none_found", set()),
+        ("student", "none_found", set()),
+    ],
+)
+def test_the_demo_models_come_out_as_what_they_are(name: str, relation: str, changes: set[str]) -> None:
+    done = whorl("compare", MODELS / name, BASE, "--json", "--quiet")
+    conclusion = json.loads(done.stdout)["conclusion"]
+    assert done.returncode == 0
+    assert conclusion["relation"] == relation
+    assert set(conclusion["transformations"]) == changes
 
 
 def test_fingerprints_are_the_same_on_every_run(fingerprint: Path, tmp_path: Path) -> None:

@@ -49,7 +49,9 @@ def start(
     env: Mapping[str, str] | None = None,
 ) -> "subprocess.Popen[str]":
     command = [sys.executable, "-c", DRIVER.format(setup=setup), *map(str, arguments)]
-    return subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True, cwd=cwd, env=env)
+    # Buffered output, as users have it: a broken pipe may then first show when the interpreter ends.
+    buffered = {name: value for name, value in (env or os.environ).items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True, cwd=cwd, env=buffered)
 
 
 @pytest.mark.parametrize(
@@ -123,9 +125,17 @@ def test_ctrl_c_is_clean(model: Path, other: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.fake", "other.fake"]
 
 
-@pytest.mark.parametrize("arguments", [["compare", "model.fake", "other.fake"], ["--help"]])
+@pytest.mark.parametrize(
+    ("arguments", "statuses"),
+    [
+        (["compare", "model.fake", "other.fake"], {141}),
+        (["compare", "model.fake", "other.fake", "--json"], {141}),
+        (["fingerprint", "model.fake", "-o", "out.whorl"], {141}),
+        (["--help"], {0, 1}),  # the library's own choice; 120 would be Python's for output lost at exit
+    ],
+)
 def test_a_reader_that_goes_away_is_no_error_to_talk_about(
-    arguments: list[str], model: Path, other: Path, tmp_path: Path
+    arguments: list[str], statuses: set[int], model: Path, other: Path, tmp_path: Path
 ) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
@@ -133,7 +143,7 @@ def test_a_reader_that_goes_away_is_no_error_to_talk_about(
     os.close(write_end)
     _, stderr = process.communicate(timeout=20)
     assert stderr == ""
-    assert process.returncode != 120  # Python's own status for output lost at exit
+    assert process.returncode in statuses
 
 
 def test_output_survives_a_terminal_without_unicode(model: Path, other: Path) -> None:

@@ -16,6 +16,7 @@ from whorl.comparison.wording import (
     TRANSFORMATIONS,
     at_least,
     at_most,
+    exact_meaning,
     layer_strength,
     method_title,
     ranges,
@@ -39,6 +40,11 @@ def test_an_upper_bound_is_never_below_the_value(log10_p: float) -> None:
 @given(st.floats(min_value=-3.99, max_value=3.99))
 def test_a_lower_bound_is_never_above_the_value(log10_e: float) -> None:
     assert float(at_least(log10_e)) <= 10**log10_e * (1 + 1e-12)
+
+
+def test_a_weak_position_test_does_not_speak_for_independence() -> None:
+    assert "reordered would not either" in exact_meaning(-0.24)
+    assert "at most this probability" in exact_meaning(-312.4)
 
 
 def test_large_e_values_round_down() -> None:

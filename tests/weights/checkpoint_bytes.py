@@ -44,12 +44,15 @@ def torch_records(state: Any) -> dict[str, bytes]:
         return {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
 
 
-def zip_bytes(records: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
-    """An archive of these records under the root folder ``archive``."""
+def zip_bytes(
+    records: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED, *, wide_headers: bool = False
+) -> bytes:
+    """An archive of these records under the root folder ``archive``; ``wide_headers`` as for more than 4 GB."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as archive:
         for name, data in records.items():
-            archive.writestr(f"archive/{name}", data)
+            with archive.open(f"archive/{name}", "w", force_zip64=wide_headers) as record:
+                record.write(data)
     return buffer.getvalue()
 
 

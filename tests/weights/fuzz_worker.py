@@ -4,6 +4,7 @@ Run as ``python fuzz_worker.py CORPUS SCRATCH COUNT SEED``: CORPUS holds one fol
 file of one of them. A process of its own, so that the limit also holds for memory that Python does not account for.
 """
 
+import hashlib
 import json
 import re
 import resource
@@ -71,10 +72,10 @@ def edit_word(data: bytearray, rng: np.random.Generator) -> None:
 
 def use(folder: Path) -> None:
     """Everything a caller may ask of a checkpoint."""
-    source = open_checkpoint(folder)
+    source, digest = open_checkpoint(folder), hashlib.sha256()
     _ = source.vocabulary, source.description, source.config
     for name in source.names():
-        source.read_rows(name, 0, source.meta(name).rows, bytes)
+        source.read_rows(name, 0, source.meta(name).rows, digest.update)
 
 
 def main(corpus: Path, scratch: Path, count: int, seed: int) -> None:

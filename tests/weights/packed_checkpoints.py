@@ -19,11 +19,24 @@ from whorl.weights.packed import unpack
 from whorl.weights.source import TensorSource
 
 # Dettmers et al., QLoRA, arXiv:2305.14314, appendix E.
-NF4 = (
-    (-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334)
-    + (-0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224)
-    + (0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0)
-)
+NF4 = [
+    -1.0,
+    -0.6961928009986877,
+    -0.5250730514526367,
+    -0.39491748809814453,
+    -0.28444138169288635,
+    -0.18477343022823334,
+    -0.09105003625154495,
+    0.0,
+    0.07958029955625534,
+    0.16093020141124725,
+    0.24611230194568634,
+    0.33791524171829224,
+    0.44070982933044434,
+    0.5626170039176941,
+    0.7229568362236023,
+    1.0,
+]
 AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 
 
@@ -52,7 +65,7 @@ class Packed:
 
 
 def as_torch(value: AnyArray | torch.Tensor) -> torch.Tensor:
-    return value if isinstance(value, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(value))
+    return value if isinstance(value, torch.Tensor) else torch.from_numpy(np.array(value, order="C"))
 
 
 def words(codes: AnyArray, bits: int, per_word: int | None = None) -> AnyArray:
@@ -157,14 +170,16 @@ def compressed_values(kind: str, scale_shape: tuple[int, ...]) -> Packed:
     else:
         values = torch.from_numpy(rng.standard_normal((6, 40))).to(torch.float8_e4m3fn)
         zeros = np.zeros(scale_shape, np.int8)
-    spread = np.repeat(np.ones((6, 1)) * zeros.reshape(-1, (*scale_shape, 1)[1]), 40 // (*scale_shape, 1)[1], axis=1)
-    grid = np.repeat(np.ones((6, 1)) * scales.reshape(spread.shape[0] if len(scales) == 6 else 1, -1), 1, axis=1)
-    grid = np.repeat(grid, 40 // grid.shape[1], axis=1).astype(np.float32)
+    columns = scale_shape[1] if len(scale_shape) == 2 else 1
+
+    def over_matrix(grid: AnyArray) -> Floats:
+        return np.broadcast_to(np.repeat(grid.reshape(-1, columns), 40 // columns, axis=1), (6, 40)).astype(np.float32)
+
     tensors = {f"{stem}.weight": values, f"{stem}.weight_scale": scales}
     if kind == "int-quantized":
         tensors[f"{stem}.weight_zero_point"] = zeros
     settings = {"quant_method": "compressed-tensors", "format": kind, "config_groups": {}}
-    expected = (values.float().numpy() - spread.astype(np.float32)) * grid
+    expected = (values.float().numpy() - over_matrix(zeros)) * over_matrix(scales)
     return Packed(tensors=tensors, settings=settings, expected=expected, storage=STORAGES[kind])
 
 

@@ -165,6 +165,13 @@ def test_what_is_no_checkpoint_is_named(tmp_path: Path, files: dict[str, Any], n
         open_checkpoint(folder / name)
 
 
+@pytest.mark.parametrize("name", ["", "a.gguf", "A.GGUF"])
+def test_a_gguf_file_goes_to_its_own_reader(tmp_path: Path, name: str) -> None:
+    folder = write_folder(tmp_path / "model", {name or "a.gguf": b"junk", "README.md": b""})
+    with pytest.raises(CheckpointError, match=r"(?i)a\.gguf: .*GGUF"):
+        open_checkpoint(folder / name)
+
+
 def test_a_folder_without_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> None:
         raise PermissionError(13, "Permission denied")

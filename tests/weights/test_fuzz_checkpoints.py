@@ -40,8 +40,10 @@ def test_damaged_checkpoints_are_read_or_refused(tmp_path: Path, seed: int) -> N
     for name, files in CORPUS.items():
         write_folder(tmp_path / "corpus" / name, files)
     worker = Path(__file__).with_name("fuzz_worker.py")
-    command = [sys.executable, worker, tmp_path / "corpus", tmp_path / "scratch", str(MUTATIONS), str(seed)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    command = [sys.executable, str(worker), *(str(tmp_path / name) for name in ("corpus", "scratch"))]
+    run = subprocess.run(
+        [*command, str(MUTATIONS), str(seed)], capture_output=True, text=True, timeout=240, check=False
+    )
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout)
     assert found["failed"] == 0, "\n".join(found["failures"])

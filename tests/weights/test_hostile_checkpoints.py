@@ -1,7 +1,6 @@
 """One broken or lying weight file per refusal: a clear error naming file and tensor, and nothing is ever run."""
 
 import io
-import json
 import os
 import pickle
 import struct
@@ -34,7 +33,7 @@ HEADERS: dict[str, tuple[bytes, str]] = {
     "no UTF-8": (safetensors_bytes(b'{"\xff":1}'), "expected JSON in UTF-8"),
     "half a surrogate pair": (safetensors_bytes(b'{"\\ud83d":1}'), "expected JSON in UTF-8"),
     "nested": (safetensors_bytes(DEEP), "nested too deeply"),
-    "many values": (safetensors_bytes(b"{" + b"," * 4_000_001), "at most 4000000 JSON values"),
+    "many values": (safetensors_bytes(b"{" + b"," * 3_000_001), "at most 3000000 JSON values"),
     "huge number": (safetensors_bytes(b'{"a":' + b"9" * 5000 + b"}"), "expected JSON in UTF-8"),
     "tensor twice": (safetensors_bytes(b'{"a":1,"b":2,"a":1}'), "the key 'a' more than once"),
     "dtype twice": (safetensors_bytes(b'{"a":{"dtype":"F32","dtype":"F16"}}'), "the key 'dtype' more than once"),
@@ -264,6 +263,10 @@ PICKLES: dict[str, tuple[bytes, str]] = {
     "import of no text": (b"\x80\x04K\x01K\x01\x93" + STOP, "a call for ''"),
     "call of no name": (PROTO + b"K\x01)R" + STOP, "a call that builds no tensor"),
     "call with arguments": (PROTO + b"ccollections\nOrderedDict\nK\x01\x85R" + STOP, "a call that builds no tensor"),
+    "call with a thousand arguments": (
+        PROTO + b"ctorch._utils\n_rebuild_tensor_v2\n" + MARK + b"N" * 1000 + b"tR" + STOP,
+        "a call with other arguments than a tensor's",
+    ),
     "storage as text": (PROTO + b"X\x01\0\0\0aQ" + STOP, "a stored object that is no tensor storage"),
     "attributes of a number": (PROTO + b"K\x01}b" + STOP, "attributes set on something other"),
 }  # fmt: skip
@@ -301,11 +304,10 @@ def test_the_largest_accepted_json_stays_within_memory(tmp_path: Path) -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak / 100_000 < 400  # bytes per value: 4 million of them stay under 1.6 GB
+    assert peak / 100_000 < 500  # bytes per value: the 3 million accepted ones stay under 1.5 GB
 
 
 def test_overflowing_doubles_become_infinities_not_warnings(tmp_path: Path) -> None:
     path = tmp_path / "one.safetensors"
     path.write_bytes(safetensors_bytes({"a": entry("F64", [1], [0, 8])}, np.float64(1e300).tobytes()))
     assert np.isinf(open_checkpoint(path).read_rows("a", 0, 1)).all()
-    assert json.loads(path.read_bytes()[8:-8])["a"]["dtype"] == "F64"

@@ -139,7 +139,7 @@ def test_settings_that_are_no_object_are_refused(tmp_path: Path) -> None:
 )
 def test_integers_without_a_configuration_are_never_taken_for_weights(tmp_path: Path, name: str) -> None:
     save_file({name: torch.ones(4, 4, dtype=torch.uint8)}, tmp_path / "model.safetensors")
-    with pytest.raises(UnsupportedError, match="put the config.json with its quantization_config beside it"):
+    with pytest.raises(UnsupportedError, match="with its quantization_config beside it"):
         unpack(open_folder(tmp_path))
 
 

@@ -9,7 +9,7 @@ from memory_source import MemorySource
 from pydantic import ValidationError
 
 from whorl.core.arrays import AnyArray
-from whorl.core.errors import CheckpointError, UnsupportedError
+from whorl.core.errors import CheckpointError, InputError, UnsupportedError
 from whorl.weights.anatomy import Anatomy, Attention
 from whorl.weights.role_schema import Layout, load_layouts
 from whorl.weights.roles import anatomy_of
@@ -280,6 +280,33 @@ def test_experts_that_do_not_fit_together_are_refused(changed: str, shape: tuple
     tensors[f"model.layers.1.{changed}"] = np.ones(shape)
     with pytest.raises(CheckpointError, match=r"tensor 'model\.layers\.1\.mlp"):
         _read(tensors, model_type="mixtral")
+
+
+ODD_VALUES = (None, -3, 0, 1, 2, 7, 1 << 60, True, "4", 0.5, float("inf"), [2], {"a": 1}, "falcon", "gpt2", "mixtral")
+
+
+def test_random_damage_ends_in_a_reading_or_in_our_own_error() -> None:
+    rng = np.random.default_rng(3)
+    refused = 0
+    for _ in range(400):
+        tensors, config = _llama(), dict(CONFIG) | {"rope_parameters": {"partial_rotary_factor": 1.0}}
+        for _ in range(rng.integers(1, 3)):
+            name = str(rng.choice(sorted(tensors)))
+            shape = tuple(int(size) for size in rng.integers(0, 15, size=rng.integers(0, 4)))
+            damage = int(rng.integers(4))
+            if damage == 0:
+                config[str(rng.choice(sorted(config)))] = ODD_VALUES[rng.integers(len(ODD_VALUES))]
+            elif damage == 1:
+                tensors[name] = np.ones(shape, np.float32)
+            elif damage == 2:
+                tensors[str(rng.choice(sorted(tensors)))] = tensors.pop(name)
+            else:
+                config["text_config"] = {"model_type": ODD_VALUES[rng.integers(len(ODD_VALUES))]}
+        try:
+            anatomy_of(MemorySource(tensors, config))
+        except InputError:
+            refused += 1
+    assert 200 < refused < 400
 
 
 # Unknown architectures.

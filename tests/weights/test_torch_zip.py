@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from checkpoint_bytes import read_whole, torch_bytes
+from checkpoint_bytes import TENSORS, read_whole, torch_bytes, torch_records, zip_bytes
 
 from whorl.weights.folder import open_torch_zip
 from whorl.weights.stored import StoredSource
@@ -68,3 +68,10 @@ def test_a_module_s_state_reads_back(tmp_path: Path) -> None:
 def test_parameters_and_plain_numbers_beside_tensors(tmp_path: Path) -> None:
     state = OrderedDict(weight=torch.nn.Parameter(torch.ones(2, 2)), step=7, loss=0.5, tag="x", more=None, ok=True)
     assert opened(tmp_path, state).names() == ("weight",)
+
+
+def test_headers_of_large_archives_read_the_same(tmp_path: Path) -> None:
+    (tmp_path / "large.pt").write_bytes(zip_bytes(torch_records(TENSORS), wide_headers=True))
+    source = open_torch_zip(tmp_path / "large.pt")
+    for name, tensor in TENSORS.items():
+        np.testing.assert_array_equal(read_whole(source, name), tensor.float().numpy())

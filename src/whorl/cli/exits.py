@@ -50,7 +50,7 @@ def _explain(error: BaseException) -> Exit:
             _complain("interrupted, nothing was written")
             return Exit.INTERRUPTED
         case BrokenPipeError():
-            discard_broken_output()
+            _discard_output()
             return Exit.BROKEN_PIPE
         case VerificationError():
             _complain(str(error))
@@ -84,11 +84,8 @@ def _apologise(error: Exception) -> None:
     )
 
 
-def discard_broken_output() -> None:
-    """Flush standard output; where its reader has gone, let the rest fall silently into nothing."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+def _discard_output() -> None:
+    """Let what is still buffered for a reader who has gone fall silently into nothing."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

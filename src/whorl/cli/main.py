@@ -9,7 +9,7 @@ import typer
 
 from whorl import __version__
 from whorl.cli.compare import compare
-from whorl.cli.exits import Exit, discard_broken_output, exits
+from whorl.cli.exits import Exit, exits
 from whorl.cli.fingerprint import fingerprint
 from whorl.cli.identify import identify
 from whorl.cli.register import register
@@ -64,5 +64,3 @@ def main() -> None:
         app()
     except KeyboardInterrupt:
         raise SystemExit(Exit.INTERRUPTED) from None
-    finally:
-        discard_broken_output()

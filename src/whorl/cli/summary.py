@@ -3,10 +3,14 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final, NoReturn
+
+from rich.console import Console
+from rich.text import Text
 
 from whorl.comparison.wording import (
     HEADLINES,
+    LOG10_REMARKABLE,
     TRANSFORMATIONS,
     LayerStrength,
     at_most,
@@ -19,9 +23,6 @@ from whorl.comparison.wording import (
     visible,
 )
 from whorl.core.evidence import Direction, Finding, LayerMatch, NotComparable, Relation, Score
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 WIDTH: Final = 80
 LABEL_WIDTH: Final = 14
@@ -38,6 +39,13 @@ _COLOURS: Final[dict[Relation, str]] = {
     "inconclusive": "bold yellow",
 }
 _STRIP: Final[dict[LayerStrength, str]] = {"matched": "#", "weak": "+", "none": "."}
+
+
+class _Screen(Console):
+    """A console that leaves a reader who went away to the caller instead of exiting with a status of its own."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        raise BrokenPipeError
 
 
 def print_finding(finding: Finding, *, page: Path | None) -> None:
@@ -96,7 +104,7 @@ def print_lines(*lines: str) -> None:
 
 def _key_facts(finding: Finding) -> list[tuple[str, str]]:
     conclusion = finding.conclusion
-    facts = [("Exact test", _exact_tier(finding))]
+    facts = [("Exact test", _exact_tier(conclusion.log10_p))]
     scores = [e for e in finding.evidence if isinstance(e, Score) and e.tier == "T3"]
     facts += [("Agreement" if score is scores[0] else "", _agreement(score)) for score in scores[:SCORES_SHOWN]]
     if conclusion.log10_lr is not None:
@@ -109,10 +117,11 @@ def _key_facts(finding: Finding) -> list[tuple[str, str]]:
     return facts
 
 
-def _exact_tier(finding: Finding) -> str:
-    if finding.conclusion.log10_p is not None:
-        return f"p <= {at_most(finding.conclusion.log10_p)} if the two were independent"
-    return "none ran"
+def _exact_tier(log10_p: float | None) -> str:
+    if log10_p is None:
+        return "none ran"
+    meaning = "by position, if the two were independent"
+    return f"p <= {at_most(log10_p)} {meaning if log10_p <= LOG10_REMARKABLE else 'by position: nothing stands out'}"
 
 
 def _agreement(score: Score) -> str:
@@ -130,7 +139,7 @@ def _direction(direction: Direction | None, reason: str) -> str:
     return ", ".join(shares)
 
 
-def _print_layers(console: "Console", finding: Finding) -> None:
+def _print_layers(console: Console, finding: Finding) -> None:
     layers = finding.layers
     strip = "".join(_STRIP[layer_strength(layer)] for layer in layers)
     for start in range(0, len(strip), LAYERS_PER_ROW):
@@ -149,7 +158,7 @@ def _order_note(layers: tuple[LayerMatch, ...]) -> str:
     return "   (some at other depths)"
 
 
-def _print_unanswered(console: "Console", finding: Finding) -> None:
+def _print_unanswered(console: Console, finding: Finding) -> None:
     unanswered = [e for e in finding.evidence if isinstance(e, NotComparable) and e.reason != "not_needed"]
     if not unanswered:
         return
@@ -159,10 +168,8 @@ def _print_unanswered(console: "Console", finding: Finding) -> None:
         _say(console, f"{method_title(visible(evidence.method))} ({evidence.tier}): {no_answer(evidence)}", indent=2)
 
 
-def _console() -> "Console":
-    from rich.console import Console
-
-    console = Console(file=sys.stdout, markup=False, highlight=False, emoji=False)
+def _console() -> Console:
+    console = _Screen(file=sys.stdout, markup=False, highlight=False, emoji=False)
     console.width = min(WIDTH, console.width) if console.is_terminal else WIDTH
     return console
 
@@ -172,13 +179,11 @@ def _whole(label: str, value: str) -> None:
     print(f"{label:<{LABEL_WIDTH}}{visible(value)}")
 
 
-def _say(console: "Console", text: str, *, style: str = "", indent: int = 0) -> None:
+def _say(console: Console, text: str, *, style: str = "", indent: int = 0) -> None:
     _fact(console, "", text, style=style, indent=indent)
 
 
-def _fact(console: "Console", label: str, value: str, *, style: str = "", indent: int = LABEL_WIDTH) -> None:
-    from rich.text import Text
-
+def _fact(console: Console, label: str, value: str, *, style: str = "", indent: int = LABEL_WIDTH) -> None:
     heading = label.ljust(indent)
     for line in Text(value, style=style).wrap(console, console.width - indent):
         line.rstrip()

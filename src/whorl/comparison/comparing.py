@@ -233,28 +233,28 @@ def _agreement_evidence(sides: Sides, pairs: tuple[LayerPair, ...]) -> tuple[Evi
 
 
 def _head_evidence(sides: Sides, pairs: tuple[LayerPair, ...]) -> Evidence:
-    counts = [
-        (agree, total) for pair in pairs if (found := _heads(sides, pair)) is not None for agree, total in [found]
-    ]
-    if not counts:
+    found = [heads for pair in pairs if (heads := _heads(sides, pair)) is not None]
+    if not found:
         return NotComparable(
             tier="T3",
             method=HEADS,
             reason="architecture",
             detail="no layer pair has attention heads of the same kind in both models (latent attention has none)",
         )
-    agree, total = [count[0] for count in counts], [count[1] for count in counts]
+    agree, total = [count[0] for count in found], [count[1] for count in found]
     interval = ratio_interval(agree, total)
+    # Two one-to-one maps of a layer's heads agree on one head by chance, however many heads there are.
+    chance = min(1.0, len(found) / sum(total))
     return Score(
         tier="T3",
         method=HEADS,
         value=interval.value,
         lower=interval.lower,
         upper=interval.upper,
-        unrelated_at_most=None,
+        unrelated_at_most=chance,
         statistic={"matched": float(sum(agree)), "heads": float(sum(total))},
         detail=f"{sum(agree)} of {sum(total)} attention heads have one counterpart by query-key coherence and by "
-        "output-value sketch",
+        f"output-value sketch; chance alone gives up to one in each of the {len(found)} layers",
     )
 
 

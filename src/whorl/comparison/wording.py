@@ -23,6 +23,7 @@ from whorl.core.evidence import (
 LayerStrength: TypeAlias = Literal["matched", "weak", "none"]
 
 MATCHED_FROM: Final = 0.5  # a layer counts as matched when at least half of its neurons agree
+LOG10_REMARKABLE: Final = -2.0  # above p = 0.01 a position test has nothing to report
 
 HEADLINES: Final[dict[Relation, str]] = {
     "identical": "The same weights",
@@ -100,6 +101,13 @@ def at_most(log10: float) -> str:
     value = 10**log10
     digits = 1 - math.floor(math.log10(value)) if value < 1 else 1
     return f"{min(1.0, math.ceil(value * 10**digits) / 10**digits):g}"
+
+
+def exact_meaning(log10_p: float) -> str:
+    """What the exact tier's bound says, in one sentence."""
+    if log10_p > LOG10_REMARKABLE:
+        return "Nothing stands out by position; a model whose parts were reordered would not either."
+    return "If the two were independent, agreement this strong would turn up with at most this probability."
 
 
 def at_least(log10: float) -> str:

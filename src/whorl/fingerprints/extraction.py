@@ -20,6 +20,7 @@ from whorl.weights.anatomy import Anatomy, Layer, Matrix, Norm
 
 PROFILE_ROWS: Final = 16
 LEVEL_GROUP: Final = 32
+STRUCTURE_LAYERS: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +79,13 @@ def extract(anatomy: Anatomy, basis: Floats, *, neurons: int, jobs: int, progres
     sizes += [_stored_bytes(matrix for _, matrix in layer_matrices(layer, 0)) for layer in anatomy.layers]
     total, done = sum(sizes), 0
     centred = is_layer_norm(anatomy)
+    sampled = set(np.linspace(0, len(anatomy.layers) - 1, STRUCTURE_LAYERS).astype(int).tolist())
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(jobs) as pool:
         first = pool.submit(lambda: tuple(_record_only(role, matrix) for role, matrix in outer))
         tasks = [
-            pool.submit(_layer_features, layer, number, basis, neurons=neurons, centred=centred)
+            pool.submit(
+                _layer_features, layer, number, basis, neurons=neurons, centred=centred, structure=number in sampled
+            )
             for number, layer in enumerate(anatomy.layers)
         ]
         try:
@@ -128,14 +132,17 @@ def layer_norms(layer: Layer) -> dict[str, Norm]:
     return {role: norm for role, norm in roles.items() if norm is not None}
 
 
-def _layer_features(layer: Layer, number: int, basis: Floats, *, neurons: int, centred: bool) -> LayerFeatures:
+def _layer_features(
+    layer: Layer, number: int, basis: Floats, *, neurons: int, centred: bool, structure: bool
+) -> LayerFeatures:
     matrices = dict(layer_matrices(layer, number))
     hashes = {role: hashlib.sha256() for role in matrices}
 
     def watch(*ends: str) -> list[Callable[[memoryview], None] | None]:
         return [hashes[role].update for role in matrices if role.endswith(ends)]
 
-    taken = take_neurons(layer, basis, count=neurons, centred=centred, observe=watch(".gate", ".up", ".down"))
+    observe = watch(".gate", ".up", ".down")
+    taken = take_neurons(layer, basis, count=neurons, centred=centred, structure=structure, observe=observe)
     heads = None
     if layer.attention is not None:
         observe = watch(".query", ".key", ".value", ".output")

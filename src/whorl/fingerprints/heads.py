@@ -48,11 +48,12 @@ def take_heads(
     value = _project(attention.value, reading.basis(right), observe[2])
     output = _project_transposed(attention.output, writing.basis(left), observe[3])
     sketch = _sketch(output, value, attention, group, slice(0, attention.head_size))
-    keys, key_probe = _keys(attention.key, reading, reading.basis(right), observe[1])
-    coherence, query_probe = _coherence(attention, keys, group, reading, reading.basis(left), observe[0])
+    coherence = _coherence(attention, group, reading, observe[0], observe[1])
     if attention.rotary_size < attention.head_size:
         free = slice(attention.rotary_size, attention.head_size)
-        coherence = np.hstack([coherence, _sketch(query_probe, key_probe, attention, group, free)])
+        query = _project(attention.query, reading.basis(left), None)
+        key = _project(attention.key, reading.basis(right), None)
+        coherence = np.hstack([coherence, _sketch(query, key, attention, group, free)])
     return HeadFeatures(query_key=coherence, output_value=sketch)
 
 
@@ -85,45 +86,38 @@ def _sketch(left: Floats, right: Floats, attention: Attention, group: Ints, part
     return np.asarray(sketch / np.where(length > 0, length, 1), np.float32)
 
 
-def _keys(matrix: Matrix, reading: Fold, probe: Floats, observe: Observer | None) -> tuple[Floats, Floats]:
-    keys = np.empty(matrix.shape, np.float32)
-    projected = np.empty((matrix.shape[0], probe.shape[1]), np.float32)
-    for row, block in matrix.blocks(observe):
-        projected[row : row + len(block)] = block @ probe
-        keys[row : row + len(block)] = _folded(block, reading)
-    return keys, projected
-
-
-def _folded(block: Floats, reading: Fold) -> Floats:
-    folded = block if reading.gain is None else block * reading.gain
-    return folded - folded.mean(axis=1, keepdims=True) if reading.centred else folded
-
-
 def _coherence(
-    attention: Attention, keys: Floats, group: Ints, reading: Fold, probe: Floats, observe: Observer | None
-) -> tuple[Floats, Floats]:
-    """Coherence of shape (heads, 2 * frequencies) and the projected query rows."""
+    attention: Attention, group: Ints, reading: Fold, see_query: Observer | None, see_key: Observer | None
+) -> Floats:
+    """Coherence of shape (heads, 2 * frequencies)."""
     size, half = attention.head_size, attention.rotary_size // 2
     rows = attention.heads * size
     coordinate = np.arange(rows) % size
-    base = group[np.arange(rows) // size] * size
-    other = np.where(coordinate < half, coordinate + half, coordinate - half)
-    rotary = coordinate < 2 * half
-    same_at, other_at = base + coordinate, np.where(rotary, base + other, base + coordinate)
+    partner = np.where(coordinate < half, coordinate + half, np.where(coordinate < 2 * half, coordinate - half, 0))
+    key_square = np.empty(attention.kv_heads * size, np.float32)
+    for row, block in attention.key.blocks(see_key):
+        folded = reading.rows(block)
+        key_square[row : row + len(block)] = np.einsum("ij,ij->i", folded, folded)
     same, cross, square = (np.empty(rows, np.float32) for _ in range(3))
-    projected = np.empty((rows, probe.shape[1]), np.float32)
-    for row, block in attention.query.blocks(observe):
-        span = slice(row, row + len(block))
-        projected[span] = block @ probe
-        folded = _folded(block, reading)
-        same[span] = np.einsum("ij,ij->i", folded, keys[same_at[span]])
-        cross[span] = np.einsum("ij,ij->i", folded, keys[other_at[span]])
-        square[span] = np.einsum("ij,ij->i", folded, folded)
-    key_square = np.einsum("ij,ij->i", keys, keys)[same_at]
-    by_head = [part.reshape(attention.heads, size) for part in (same, cross, square, key_square)]
+    keys, held = np.empty(0, np.float32), -1
+    for row, block in attention.query.blocks(see_query):
+        folded = reading.rows(block)
+        stop = row + len(block)
+        square[row:stop] = np.einsum("ij,ij->i", folded, folded)
+        for head in range(row // size, -(-stop // size)):
+            # Keys are fetched head by head: one head stays in cache where a whole layer's would not.
+            if group[head] != held:
+                held = int(group[head])
+                keys = reading.rows(attention.key.rows(np.arange(held * size, (held + 1) * size)))
+            span = slice(max(row, head * size), min(stop, (head + 1) * size))
+            mine = folded[span.start - row : span.stop - row]
+            same[span] = np.einsum("ij,ij->i", mine, keys[coordinate[span]])
+            cross[span] = np.einsum("ij,ij->i", mine, keys[partner[span]])
+    at_key = group[np.arange(rows) // size] * size + coordinate
+    by_head = [part.reshape(attention.heads, size) for part in (same, cross, square, key_square[at_key])]
     first, second = ([part[:, :half] for part in by_head], [part[:, half : 2 * half] for part in by_head])
     real, imaginary = first[0] + second[0], first[1] - second[1]
     scale = np.sqrt((first[2] + second[2]) * (first[3] + second[3]))
     scale = np.where(scale > 0, scale, 1)
     chosen = np.unique(np.linspace(0, half - 1, min(FREQUENCIES, half)).astype(int)) if half else np.zeros(0, int)
-    return np.hstack([(real / scale)[:, chosen], (imaginary / scale)[:, chosen]]).astype(np.float32), projected
+    return np.hstack([(real / scale)[:, chosen], (imaginary / scale)[:, chosen]]).astype(np.float32)

@@ -5,12 +5,16 @@ depends on their content, ``|gate| |up| |down|`` (unchanged by every free rewrit
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from whorl.core.arrays import AnyArray, Doubles, Floats, Ints
+from whorl.statistics.spectrum import structured_share
 from whorl.weights.anatomy import Layer, Matrix, Mlp, Norm
 from whorl.weights.source import Observer
+
+STRUCTURE_NEURONS: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -24,6 +28,7 @@ class NeuronSignatures:
     up, down : shape (n, k); ``up`` is all zeros where the MLP has no gate. Known up to a common scale and sign when
         gated.
     norms : shape (n, 2), length of the gate row and ``|up| |down|`` (ungated: ``|down|``), both unchanged by rewrites
+    structure : structured share of gate, up and down (see `whorl.statistics.spectrum`), None in layers not sampled
     blocks : neurons of each expert (one block when dense): a neuron's position lies within its expert
     """
 
@@ -32,6 +37,7 @@ class NeuronSignatures:
     up: Floats
     down: Floats
     norms: Floats
+    structure: tuple[float, float, float] | None
     blocks: tuple[int, ...]
 
     @property
@@ -54,6 +60,14 @@ class Fold:
         seen = basis - basis.mean(axis=0, keepdims=True) if self.centred else basis
         return seen if self.gain is None else self.gain[:, None] * seen
 
+    def rows(self, rows: Floats) -> Floats:
+        """Stored rows (or a writer's columns) as the residual stream sees them; changes ``rows`` in place."""
+        if self.gain is not None:
+            rows *= self.gain
+        if self.centred:
+            rows -= rows.mean(axis=1, keepdims=True)
+        return rows
+
 
 def fold_of(norm: Norm | None, *, centred: bool) -> Fold:
     """Fold for a matrix behind (or before) ``norm``."""
@@ -61,7 +75,7 @@ def fold_of(norm: Norm | None, *, centred: bool) -> Fold:
 
 
 def take_neurons(
-    layer: Layer, basis: Floats, *, count: int, centred: bool, observe: Sequence[Observer | None]
+    layer: Layer, basis: Floats, *, count: int, centred: bool, structure: bool, observe: Sequence[Observer | None]
 ) -> NeuronSignatures:
     """Signatures of the ``count`` most important neurons of a layer.
 
@@ -69,6 +83,7 @@ def take_neurons(
     ----------
     basis : shape (width, k)
     centred : whether LayerNorm stands before and after
+    structure : whether to measure the structured share
     observe : one observer (or None) per stored matrix, in the order gate, up, down of each expert
     """
     reading, writing = fold_of(layer.mlp_norm, centred=centred), fold_of(layer.mlp_post_norm, centred=centred)
@@ -83,11 +98,21 @@ def take_neurons(
     open_norm, pair_norm = np.concatenate(opens), np.concatenate(pairs)
     importance = open_norm * pair_norm
     index = largest(importance, count)
-    gate, up, down = _signatures(layer.mlps, index, reading.basis(basis), writing.basis(basis))
-    norms = np.stack([open_norm[index], pair_norm[index]], axis=1).astype(np.float32)
+    gate, up, down = _chosen_rows(layer.mlps, index, reading, writing)
+    strongest = largest(importance[index], STRUCTURE_NEURONS)
     return NeuronSignatures(
-        index=index, gate=gate, up=up, down=down, norms=norms, blocks=tuple(mlp.up.shape[0] for mlp in layer.mlps)
+        index=index,
+        gate=gate @ basis,
+        up=up @ basis,
+        down=down @ basis,
+        norms=np.stack([open_norm[index], pair_norm[index]], axis=1).astype(np.float32),
+        structure=_structure(gate[strongest], up[strongest], down[strongest]) if structure else None,
+        blocks=tuple(mlp.up.shape[0] for mlp in layer.mlps),
     )
+
+
+def _structure(gate: Floats, up: Floats, down: Floats) -> tuple[float, float, float]:
+    return structured_share(gate), structured_share(up), structured_share(down)
 
 
 def largest(values: AnyArray, count: int) -> Ints:
@@ -102,24 +127,28 @@ def largest(values: AnyArray, count: int) -> Ints:
     return np.flatnonzero(values >= last_in if last_in > first_out else values > last_in)
 
 
-def _signatures(mlps: Sequence[Mlp], index: Ints, reading: Floats, writing: Floats) -> tuple[Floats, Floats, Floats]:
-    shape = (len(index), reading.shape[1])
-    gate, up, down = (np.zeros(shape, np.float32) for _ in range(3))
+def _chosen_rows(mlps: Sequence[Mlp], index: Ints, reading: Fold, writing: Fold) -> tuple[Floats, Floats, Floats]:
+    """Folded gate rows, up rows and down columns of the chosen neurons, each (n, width).
+
+    Without a gate the first matrix's rows stand in its place and those of ``up`` are zero.
+    """
+    width = mlps[0].up.shape[1]
+    gate, up, down = (np.zeros((len(index), width), np.float32) for _ in range(3))
     start = 0
     for mlp in mlps:
         neurons = mlp.up.shape[0]
         chosen = np.flatnonzero((index >= start) & (index < start + neurons))
         if len(chosen):
             local = index[chosen] - start
-            first = mlp.up.rows(local) @ reading
+            first = mlp.up.rows(local)
             if mlp.gate is None:
                 gate[chosen] = first
             else:
-                gate[chosen], up[chosen] = mlp.gate.rows(local) @ reading, first
+                gate[chosen], up[chosen] = mlp.gate.rows(local), first
             for row, block in mlp.down.blocks():
-                down[chosen] += block[:, local].T @ writing[row : row + len(block)]
+                down[chosen, row : row + len(block)] = block[:, local].T
         start += neurons
-    return gate, up, down
+    return reading.rows(gate), reading.rows(up), writing.rows(down)
 
 
 def _row_norms(matrix: Matrix, fold: Fold, observe: Observer | None) -> Doubles:

@@ -79,6 +79,7 @@ class Header(Document):
     neurons: tuple[Count, ...]
     blocks: tuple[tuple[Count, ...], ...]
     gated: tuple[bool, ...]
+    structure: tuple[tuple[float, float, float] | None, ...]
     heads: tuple[tuple[Count, Count] | None, ...]
     gains: dict[str, Count]
     vectors: dict[str, str]
@@ -255,6 +256,7 @@ def _header(anatomy: Anatomy, name: str, anchors: Anchors, features: Features) -
         anchors_by_string=anchors.by_string,
         neurons=tuple(len(layer.neurons.index) for layer in features.layers),
         blocks=tuple(layer.neurons.blocks for layer in features.layers),
+        structure=tuple(layer.neurons.structure for layer in features.layers),
         gated=tuple(bool(layer.neurons.up.any()) for layer in features.layers),
         heads=tuple(
             None if heads is None else (heads.query_key.shape[0], heads.query_key.shape[1])
@@ -296,9 +298,12 @@ def _stored_neurons(header: Header, arrays: dict[str, AnyArray]) -> tuple[Neuron
             up=signs[start:end, 1] * gated,
             down=signs[start:end, 2],
             norms=arrays["neuron_norms"][start:end].astype(np.float32),
+            structure=structure,
             blocks=blocks,
         )
-        for (start, end), blocks, gated in zip(pairwise(ends), header.blocks, header.gated, strict=True)
+        for (start, end), structure, blocks, gated in zip(
+            pairwise(ends), header.structure, header.blocks, header.gated, strict=True
+        )
     )
 
 
@@ -348,7 +353,7 @@ def _check_arrays(header: Header, arrays: dict[str, AnyArray]) -> None:
     found = {name: (array.shape, array.dtype.str[1:]) for name, array in arrays.items()}
     if found != expected:
         raise ValueError(f"expected arrays {expected}, found {found}")
-    if not len(header.blocks) == len(header.gated) == len(header.heads) == layers > 0:
+    if not len(header.blocks) == len(header.structure) == len(header.gated) == len(header.heads) == layers > 0:
         raise ValueError("the lists over layers differ in length")
     if list(header.gains) != sorted(header.gains):
         raise ValueError("gains are not in order")

@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from whorl.core.arrays import Floats
+from whorl.core.arrays import Doubles, Floats
 
 _SEED = 0
 
@@ -27,21 +27,54 @@ def largest_over_noise(matrix: Floats) -> float:
 
     References
     ----------
-    Marchenko and Pastur, Distribution of eigenvalues for some sets of random matrices, 1967; the edge is simulated once
-    for each shape, since shapes are small.
+    Marchenko and Pastur, Distribution of eigenvalues for some sets of random matrices, 1967; the spectrum of
+    noise is simulated once for each shape.
     """
-    length = np.linalg.norm(matrix, axis=1, keepdims=True)
-    rows = matrix[length[:, 0] > 0] / length[length[:, 0] > 0]
+    rows = _unit_rows(matrix)
     if len(rows) < 2:
         return 0.0
-    singular = np.linalg.svd(rows, compute_uv=False)
+    singular, noise = _singular(rows), _noise(*rows.shape)
     median = float(np.median(singular))
-    return float(singular[0]) / (median * _edge_over_median(*rows.shape)) if median > 0 else float("inf")
+    return float(singular[0] / median / (noise[0] / np.median(noise))) if median > 0 else float("inf")
+
+
+def structured_share(matrix: Floats) -> float:
+    """Share of a matrix's energy that lies above featureless noise: what training has visibly written into it.
+
+    The noise is scaled to the lower half of the singular values, which a few strong directions do not reach. Weights
+    as initialised give about 0 (slightly below or above); training of high rank that looks like noise is not seen, so
+    the share is a lower estimate. It does not change under rotations of the columns' space, reordering or rescaling
+    of rows.
+
+    Parameters
+    ----------
+    matrix : shape (n, k); zero rows are left out
+
+    Returns
+    -------
+    The share; 0.0 where fewer than 2 rows are not zero.
+    """
+    rows = _unit_rows(matrix)
+    if len(rows) < 2:
+        return 0.0
+    singular, noise = _singular(rows), _noise(*rows.shape)
+    lower = slice(len(singular) // 2, None)
+    scale = singular[lower].sum() / noise[lower].sum()
+    return float(1 - scale**2 * np.square(noise).sum() / np.square(singular).sum())
+
+
+def _unit_rows(matrix: Floats) -> Floats:
+    length = np.linalg.norm(matrix, axis=1)
+    return np.asarray(matrix[length > 0] / length[length > 0, None], np.float32)
+
+
+def _singular(rows: Floats) -> Doubles:
+    """Singular values, largest first, by the smaller Gram matrix: several times faster than a decomposition."""
+    gram = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
+    return np.sqrt(np.maximum(np.linalg.eigvalsh(gram.astype(np.float64))[::-1], 0))
 
 
 @cache
-def _edge_over_median(rows: int, columns: int) -> float:
-    noise = np.random.Generator(np.random.Philox(_SEED)).standard_normal((rows, columns), np.float32)
-    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
-    singular = np.linalg.svd(noise, compute_uv=False)
-    return float(singular[0] / np.median(singular))
+def _noise(rows: int, columns: int) -> Doubles:
+    generator = np.random.Generator(np.random.Philox(_SEED))
+    return _singular(_unit_rows(generator.standard_normal((rows, columns), np.float32)))

@@ -67,8 +67,13 @@ class Matrix:
                 yield start, turned[start : start + step]
             return
         step = self._rows_per_block()
+        plain = _is_run(self.rows_at) and width == self.source.meta(self.name).columns
         for start in range(0, height, step):
-            yield start, self._gather(self.rows_at[start : start + step], observe)
+            wanted = self.rows_at[start : start + step]
+            if plain:  # nearly every matrix of nearly every model
+                yield start, self._read(int(wanted[0]), int(wanted[-1]) + 1, observe)
+            else:
+                yield start, self._gather(wanted, observe)
 
     def _rows_per_block(self) -> int:
         return max(1, BLOCK_BYTES // (4 * max(1, self.source.meta(self.name).columns)))

@@ -14,7 +14,7 @@ from typing import Any, Final
 from whorl.core.errors import CheckpointError
 
 MAX_JSON_BYTES: Final = 128 << 20
-MAX_JSON_VALUES: Final = 4_000_000  # under 1 GB of Python objects at worst; the largest tokenizers have 2 million
+MAX_JSON_VALUES: Final = 3_000_000  # 1.3 GB of Python objects at worst; the largest tokenizers have under 2 million
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -65,6 +65,20 @@ def open_regular(path: Path, tensor: str | None = None) -> Iterator[OpenFile]:
         yield OpenFile(path=path, descriptor=descriptor, size=found.st_size, modified_ns=found.st_mtime_ns)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def open_unchanged(path: Path, tensor: str, *, size: int, modified_ns: int) -> Iterator[OpenFile]:
+    """Open a file again that was opened before; a `CheckpointError` if it changed since."""
+    with open_regular(path, tensor) as file:
+        if (file.size, file.modified_ns) != (size, modified_ns):
+            raise CheckpointError(
+                f"expected the file as it was opened ({size} bytes), found it changed ({file.size} bytes); "
+                "keep other programs from writing to it and start again",
+                file=path,
+                tensor=tensor,
+            )
+        yield file
 
 
 def read_bounded(path: Path, limit: int = MAX_JSON_BYTES) -> bytes:

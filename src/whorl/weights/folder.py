@@ -157,9 +157,11 @@ def _refuse_missing_parts(files: list[Path]) -> None:
     """Without an index, the numbered names themselves say how many shards there are."""
     names = {file.name for file in files}
     for file in files:
-        match = _PART_OF_SEVERAL.fullmatch(file.name)
-        for part in range(1, int(match["parts"]) + 1) if match else ():
-            expected = f"{match['stem']}-{part:05}-of-{match['parts']}{match['suffix']}" if match else ""
+        numbered = _PART_OF_SEVERAL.fullmatch(file.name)
+        if numbered is None:
+            continue
+        for part in range(1, int(numbered["parts"]) + 1):
+            expected = f"{numbered['stem']}-{part:05}-of-{numbered['parts']}{numbered['suffix']}"
             if expected not in names:
                 raise CheckpointError(f"expected the shard {expected} beside it, found none; get it again", file=file)
 

@@ -6,8 +6,7 @@ side by side. Reading undoes it: within each head of size s, row ``p * s / 2 + i
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +15,7 @@ import numpy as np
 
 from whorl.core.arrays import Bytes, Floats
 from whorl.core.errors import CheckpointError, UnsupportedError
-from whorl.weights.files import OpenFile, open_regular
+from whorl.weights.files import OpenFile, open_regular, open_unchanged
 from whorl.weights.gguf_config import model_config
 from whorl.weights.gguf_header import GgufHeader, GgufTensor, read_header
 from whorl.weights.numbers import FORMATS, decode
@@ -164,23 +163,11 @@ def _read_stored(placed: _Placed, start: int, stop: int) -> Bytes:
 
 def _read_contiguous(placed: _Placed, start: int, stop: int) -> Bytes:
     stored = np.empty((stop - start, placed.row_bytes), dtype=np.uint8)
-    with _open_unchanged(placed) as file:
+    meta = placed.meta
+    with open_unchanged(meta.file, meta.name, size=placed.file_size, modified_ns=placed.file_modified_ns) as file:
         place = placed.tensor.offset + start * placed.row_bytes
         file.read_into(place, stored.reshape(-1).data, placed.meta.name)
     return stored
-
-
-@contextmanager
-def _open_unchanged(placed: _Placed) -> Iterator[OpenFile]:
-    with open_regular(placed.meta.file, placed.meta.name) as file:
-        if (file.size, file.modified_ns) != (placed.file_size, placed.file_modified_ns):
-            raise CheckpointError(
-                f"expected the file as it was opened ({placed.file_size} bytes), found it changed ({file.size} bytes); "
-                "keep other programs from writing to it and start again",
-                file=placed.meta.file,
-                tensor=placed.meta.name,
-            )
-        yield file
 
 
 def _decode(stored: Bytes, meta: TensorMeta) -> Floats:

@@ -45,7 +45,8 @@ def open_checkpoint(path: Path) -> TensorSource:
     reader = FILE_READERS.get(path.suffix.lower())
     if reader is None:
         raise InputError(f"{path}: expected {_ACCEPTED}; found a file ending in {path.suffix!r}")
-    return _unpacked(_load(reader)(path))
+    source: TensorSource = _load(reader)(path)
+    return source if path.suffix.lower() == ".gguf" else _unpacked(source)
 
 
 def _open_folder(path: Path, names: list[str]) -> TensorSource:
@@ -64,8 +65,7 @@ def _open_folder(path: Path, names: list[str]) -> TensorSource:
 
 
 def _unpacked(source: TensorSource) -> TensorSource:
-    if not {"quantization_config", "compression_config"} & source.config.keys():
-        return source
+    # Always: packed integers that no configuration mentions must be refused, not read as weights.
     unpacked: TensorSource = _load("whorl.weights.packed:unpack")(source)
     return unpacked
 

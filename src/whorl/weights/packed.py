@@ -4,6 +4,7 @@ Everything else that stores integers for weights is refused by name: an integer 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -73,7 +74,7 @@ class UnpackedSource:
         self._plain = frozenset(self._names) - packed.keys()
 
     @property
-    def path(self) -> Any:
+    def path(self) -> Path:
         return self._source.path
 
     @property

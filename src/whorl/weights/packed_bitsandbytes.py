@@ -16,7 +16,16 @@ import numpy as np
 from whorl.core.arrays import AnyArray, Floats
 from whorl.core.errors import CheckpointError, UnsupportedError
 from whorl.weights.files import parse_json_object
-from whorl.weights.packed_parts import PackedTensor, expect, matrix_shape, part, present, whole_floats, whole_raw
+from whorl.weights.packed_parts import (
+    PackedTensor,
+    expect,
+    matrix_shape,
+    part,
+    present,
+    take_pairs,
+    whole_floats,
+    whole_raw,
+)
 from whorl.weights.packed_scaled import scaled_tensor
 from whorl.weights.stored import RawTensorSource
 
@@ -56,9 +65,9 @@ class CodeBookTensor:
         pairs, magnitudes = loaded
         first, last = start * self.shape[1], stop * self.shape[1]
         codes = self.source.read_raw(self.parts[0], first // 2, -(-last // 2)).reshape(-1)
-        values: Floats = pairs[codes].reshape(-1)[first % 2 : first % 2 + last - first]
+        values = take_pairs(pairs, codes)[first % 2 : first % 2 + last - first]
         blocks = magnitudes[first // self.block : -(-last // self.block)]
-        values = values * np.repeat(blocks, self.block)[first % self.block :][: last - first]
+        values *= np.repeat(blocks, self.block)[first % self.block :][: last - first]
         return values.reshape(stop - start, -1)
 
 

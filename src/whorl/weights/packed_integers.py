@@ -32,6 +32,7 @@ from whorl.weights.source import TensorSource
 from whorl.weights.stored import RawTensorSource
 
 _FLOAT_STORAGES: Final = ("F16", "BF16", "F32")
+_IN_ORDER: Final[Ints] = np.empty(0, dtype=np.int64)
 _AWQ_FIELD_OF_COLUMN: Final = (0, 4, 1, 5, 2, 6, 3, 7)  # inverse of AutoAWQ's order (0, 2, 4, 6, 1, 3, 5, 7)
 
 
@@ -65,7 +66,7 @@ class GptqTensor:
     def rows(self, loaded: tuple[AnyArray, ...], start: int, stop: int) -> Floats:
         codes, zeros, scales, groups = loaded
         fields = unpack_words(codes[:, start:stop].T, self.bits)
-        return _dequantise(fields, zeros[:, start:stop].T, scales[:, start:stop].T, groups)
+        return _dequantise(fields, zeros[:, start:stop].T, scales[:, start:stop].T, groups, self.group_size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +86,13 @@ class AwqTensor:
         codes = whole_raw(self.source, self.parts[0])
         zeros = _awq_columns(whole_raw(self.source, self.parts[1]))
         scales = whole_floats(self.source, self.parts[2])
-        return codes, zeros, scales, np.arange(self.shape[1]) // self.group_size
+        return codes, zeros, scales, _IN_ORDER
 
     def rows(self, loaded: tuple[AnyArray, ...], start: int, stop: int) -> Floats:
         codes, zeros, scales, groups = loaded
         first = start // 8
         fields = _awq_columns(codes[:, first : -(-stop // 8)])[:, start - 8 * first : stop - 8 * first]
-        return _dequantise(fields.T, zeros[:, start:stop].T, scales[:, start:stop].T, groups)
+        return _dequantise(fields.T, zeros[:, start:stop].T, scales[:, start:stop].T, groups, self.group_size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +126,7 @@ class CompressedIntegers:
     def rows(self, loaded: tuple[AnyArray, ...], start: int, stop: int) -> Floats:
         zeros, scales, groups = loaded
         fields = unpack_words(self.source.read_raw(self.parts[0], start, stop), self.bits)[:, : self.shape[1]]
-        return _dequantise(fields, zeros[start:stop], scales[start:stop], groups)
+        return _dequantise(fields, zeros[start:stop], scales[start:stop], groups, self.group_size)
 
 
 def find_gptq(source: RawTensorSource, settings: Mapping[str, Any]) -> Iterator[tuple[str, PackedTensor]]:
@@ -240,9 +241,10 @@ def _group_size(source: TensorSource, name: str, settings: Mapping[str, Any], in
 
 
 def _group_of_input(tensor: GptqTensor | CompressedIntegers, groups: int) -> Ints:
+    """The group of each input, or `_IN_ORDER` where groups are runs of equal length, which is faster to apply."""
     source, inputs = tensor.source, tensor.shape[1]
     if tensor.group_index is None:
-        return np.arange(inputs) // tensor.group_size
+        return _IN_ORDER
     index = whole_raw(source, tensor.group_index).reshape(-1).astype(np.int64)
     expect(source, tensor.group_index, "length", expected=inputs, found=len(index))
     if index.min() < 0 or index.max() >= groups:
@@ -251,17 +253,25 @@ def _group_of_input(tensor: GptqTensor | CompressedIntegers, groups: int) -> Int
             file=source.meta(tensor.group_index).file,
             tensor=tensor.group_index,
         )
-    return index
+    return _IN_ORDER if np.array_equal(index, np.arange(inputs) // tensor.group_size) else index
 
 
 def _awq_columns(words: AnyArray) -> Bytes:
-    fields = unpack_words(words, 4).reshape(*words.shape, 8)
-    return fields[..., _AWQ_FIELD_OF_COLUMN].reshape(len(words), -1)
+    columns = np.empty((*words.shape, 8), dtype=np.uint8)
+    for column, field in enumerate(_AWQ_FIELD_OF_COLUMN):
+        columns[..., column] = (words >> (4 * field)) & 15
+    return columns.reshape(len(words), -1)
 
 
-def _dequantise(codes: Bytes, zeros: Bytes, scales: Floats, groups: Ints) -> Floats:
-    """``scale * (code - zero)``: codes (rows, inputs), zeros and scales (rows, groups), groups (inputs,)."""
+def _dequantise(codes: Bytes, zeros: Bytes, scales: Floats, groups: Ints, size: int) -> Floats:
+    """``scale * (code - zero)``: codes (rows, inputs), zeros and scales (rows, groups), groups as `_group_of_input`."""
     values = codes.astype(np.float32, order="C")
-    values -= zeros.astype(np.float32)[:, groups]
-    values *= scales[:, groups]
+    values -= _over_inputs(zeros, groups, size, values.shape[1])
+    values *= _over_inputs(scales, groups, size, values.shape[1])
     return values
+
+
+def _over_inputs(grid: AnyArray, groups: Ints, size: int, inputs: int) -> Floats:
+    if groups.size:
+        return np.take(grid.astype(np.float32), groups, axis=1)
+    return np.repeat(grid.astype(np.float32), size, axis=1)[:, :inputs]

@@ -119,6 +119,14 @@ def expect(source: TensorSource, name: str, what: str, *, expected: Any, found: 
         raise CheckpointError(problem, file=source.meta(name).file, tensor=name)
 
 
+def take_pairs(pairs: Floats, codes: AnyArray) -> Floats:
+    """Two values for each byte: pairs (256, 2), codes of any shape; the last axis doubles.
+
+    A pair is moved as one number of 64 bits, which is several times faster than as a row of two.
+    """
+    return np.take(np.ascontiguousarray(pairs).view(np.uint64).reshape(-1), codes).view(np.float32)
+
+
 def unpack_words(words: AnyArray, bits: int) -> Bytes:
     """Split 32-bit words along the last axis into fields of ``bits`` bits, lowest first, crossing words where needed.
 
@@ -128,8 +136,9 @@ def unpack_words(words: AnyArray, bits: int) -> Bytes:
     if bits == 8:
         return stored
     if 8 % bits == 0:
-        shifts = np.arange(0, 8, bits, dtype=np.uint8)
-        fields = (stored[..., None] >> shifts) & np.uint8((1 << bits) - 1)
+        fields = np.empty((*stored.shape, 8 // bits), dtype=np.uint8)
+        for place in range(8 // bits):  # a few passes over whole arrays: 5 times faster than one over a short axis
+            fields[..., place] = (stored >> np.uint8(place * bits)) & np.uint8((1 << bits) - 1)
         return fields.reshape(*stored.shape[:-1], -1)
     flags = np.unpackbits(stored, axis=-1, bitorder="little")
     weights = (1 << np.arange(bits)).astype(np.uint8)

@@ -15,7 +15,7 @@ import numpy as np
 
 from whorl.core.arrays import AnyArray, Floats
 from whorl.core.errors import CheckpointError
-from whorl.weights.packed_parts import PackedTensor, expect, part, present, whole_floats, whole_raw
+from whorl.weights.packed_parts import PackedTensor, expect, part, present, take_pairs, whole_floats, whole_raw
 from whorl.weights.source import TensorSource
 from whorl.weights.stored import RawTensorSource
 
@@ -83,7 +83,7 @@ class Mxfp4Tensor:
         groups = self.shape[-1] // 32
         codes = self.source.read_raw(self.parts[0], start * groups, stop * groups)
         exponents = loaded[0][start:stop].astype(np.int32) - 127
-        values: Floats = _E2M1_PAIRS[codes].reshape(stop - start, groups, 32)
+        values: Floats = take_pairs(_E2M1_PAIRS, codes).reshape(stop - start, groups, 32)
         values *= np.ldexp(np.float32(1), exponents)[:, :, None]
         return values.reshape(stop - start, -1)
 

@@ -1,7 +1,7 @@
 """Tensors that lie as contiguous rows in files: what the safetensors and PyTorch readers have in common."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -11,8 +11,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from whorl.core.arrays import AnyArray, Floats
-from whorl.core.errors import CheckpointError
-from whorl.weights.files import OpenFile, open_regular
+from whorl.weights.files import OpenFile, open_unchanged
 from whorl.weights.numbers import CHUNK_VALUES, FORMATS, decode
 from whorl.weights.source import Observer, TensorMeta, TensorSource
 
@@ -97,7 +96,7 @@ class StoredSource:
             return values
         # Chunk by chunk through one small buffer, so that both sides of the decoding stay in cache.
         buffer = np.empty(min(flat.size, CHUNK_VALUES), dtype=FORMATS[storage].codes)
-        with _open_unchanged(tensor) as file:
+        with _open(tensor) as file:
             for at in range(0, flat.size, CHUNK_VALUES):
                 out = flat[at : at + CHUNK_VALUES]
                 codes = buffer[: out.size]
@@ -109,7 +108,7 @@ class StoredSource:
         tensor = self._tensors[name]
         codes = np.empty(_extent(tensor.meta, start, stop), dtype=FORMATS[tensor.meta.storage].codes)
         if codes.size:
-            with _open_unchanged(tensor) as file:
+            with _open(tensor) as file:
                 _read_codes(file, tensor, start * codes.shape[1], codes.reshape(-1), observe)
         return codes
 
@@ -120,17 +119,9 @@ def _extent(meta: TensorMeta, start: int, stop: int) -> tuple[int, int]:
     return stop - start, meta.columns
 
 
-@contextmanager
-def _open_unchanged(tensor: StoredTensor) -> Iterator[OpenFile]:
-    with open_regular(tensor.meta.file, tensor.meta.name) as file:
-        if (file.size, file.modified_ns) != (tensor.file_size, tensor.file_modified_ns):
-            raise CheckpointError(
-                f"expected the file as it was opened ({tensor.file_size} bytes), found it changed ({file.size} bytes); "
-                "keep other programs from writing to it and start again",
-                file=tensor.meta.file,
-                tensor=tensor.meta.name,
-            )
-        yield file
+def _open(tensor: StoredTensor) -> AbstractContextManager[OpenFile]:
+    meta = tensor.meta
+    return open_unchanged(meta.file, meta.name, size=tensor.file_size, modified_ns=tensor.file_modified_ns)
 
 
 def _read_codes(file: OpenFile, tensor: StoredTensor, first: int, codes: AnyArray, observe: Observer | None) -> None:

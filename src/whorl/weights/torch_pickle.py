@@ -14,6 +14,7 @@ from whorl.core.errors import CheckpointError
 from whorl.weights.files import shown
 
 MAX_INSTRUCTIONS: Final = 2_000_000  # a tensor takes about 40; bounds the time to seconds and the memory to 0.3 GB
+MAX_ARGUMENTS: Final = 16
 _MARK: Final = object()
 
 STORAGES: Final = {
@@ -219,6 +220,8 @@ def _storage(identity: object) -> PickledStorage:
 
 
 def _call(function: object, arguments: object) -> Any:
+    if not isinstance(arguments, tuple) or len(arguments) > MAX_ARGUMENTS:  # long ones, passed often, would take hours
+        raise _RefusedError("a call with other arguments than a tensor's")
     match function, arguments:
         case PickledName(name="collections OrderedDict"), ():
             return {}

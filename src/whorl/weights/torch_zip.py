@@ -57,7 +57,8 @@ def read_torch_zip(path: Path) -> dict[str, StoredTensor]:
             problem = f"expected a data.pkl of at most {MAX_PICKLE_BYTES} bytes, found {description.size}"
             raise CheckpointError(problem, file=path)
         state = read_state_dict(file.read(description.offset, description.size), path)
-        storages = {name.removeprefix(f"{root}/data/"): record for name, record in records.items()}
+        data = f"{root}/data/"
+        storages = {name.removeprefix(data): record for name, record in records.items() if name.startswith(data)}
         return {
             name: _tensor(name, value, storages, file)
             for name, value in state.items()
