@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import sample_findings as samples
 from typer.testing import Result
 
+from whorl.comparison import report
 from whorl.core.evidence import Finding
 
 Run = Callable[..., Result]
@@ -26,6 +28,12 @@ def test_the_summary_says_relation_exact_figure_and_layers(
     assert "+####################+" in result.stdout
     assert "reference layers without a counterpart: 7, 15" in result.stdout
     assert "Grid containment (T1): needs the weights themselves" in result.stdout
+
+
+def test_limits_that_are_not_shown_are_counted(run: Run, answers: Answers, model: Path, other: Path) -> None:
+    answers(samples.finding("none_found", "Nothing.", limits=("one.", "two.", "three.", "four.", "five.")))
+    text = run("compare", model, other).stdout
+    assert "three.\n  And 2 more, in the full report.\n" in text
 
 
 @pytest.mark.parametrize("name", samples.ALL)
@@ -120,3 +128,14 @@ def test_a_missing_input_is_named(run: Run, answers: Answers, model: Path, tmp_p
     assert result.exit_code == 2
     assert "nowhere" in result.stderr
     assert result.stdout == ""
+
+
+def test_a_missing_template_engine_is_named_before_the_work(
+    run: Run, answers: Answers, model: Path, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers(AssertionError("compared although no page can be made"))
+    report._environment.cache_clear()
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    result = run("compare", model, other, "--html", tmp_path / "report.html")
+    assert result.exit_code == 2
+    assert "pip install 'whorl[report]'" in result.stderr

@@ -54,8 +54,8 @@ def test_a_model_is_itself(tmp_path: Path, copy: Path) -> None:
 )
 def test_the_demo_models_come_out_as_what_they_are(name: str, relation: str, changes: set[str]) -> None:
     done = whorl("compare", MODELS / name, BASE, "--json", "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
     conclusion = json.loads(done.stdout)["conclusion"]
-    assert done.returncode == 0
     assert conclusion["relation"] == relation
     assert set(conclusion["transformations"]) == changes
 

@@ -20,6 +20,7 @@ from whorl.comparison.wording import (
     layer_strength,
     method_title,
     ranges,
+    sentence,
     visible,
 )
 from whorl.core.evidence import Relation, Tier, Transformation
@@ -78,6 +79,8 @@ def test_layer_strength_needs_half_of_the_neurons() -> None:
 
 
 def test_ranges_and_titles() -> None:
+    assert sentence("no tensor is equal") == "No tensor is equal."
+    assert sentence("Supports neither side.") == "Supports neither side."
     assert ranges((9, 3, 7, 8, 3)) == "3, 7-9"
     assert ranges(()) == ""
     assert method_title("index_coincidences/1") == "Index coincidences"

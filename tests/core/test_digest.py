@@ -50,11 +50,12 @@ RFC_NUMBERS = [
     ("becbf647612f3696", "-0.0000033333333333333333"),
 ]
 
+LARGEST = 2**53 - 1  # beyond it, a float is written like an integer that has no exact form
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False) | st.text(),
+    st.none() | st.booleans() | st.integers(-LARGEST, LARGEST) | st.floats(-LARGEST, LARGEST) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
-).filter(lambda value: "inf" not in repr(value))
+)
 
 
 def test_canonical_json_gives_the_examples_of_rfc_8785() -> None:

@@ -60,7 +60,9 @@ def write(
     folder.mkdir(parents=True)
     names = sorted(checkpoint.weights)
     parts = [names[start::shards] for start in range(shards)]
-    files = ["model.safetensors"] if shards == 1 else [f"model-{i + 1:05}-of-{shards:05}.safetensors" for i in range(shards)]
+    files = [f"model-{number:05}-of-{shards:05}.safetensors" for number in range(1, shards + 1)]
+    if shards == 1:
+        files = ["model.safetensors"]
     for file, part in zip(files, parts, strict=True):
         save(folder / file, {name: checkpoint.weights[name] for name in part}, storage)
     if shards > 1:

@@ -31,8 +31,7 @@ def compare(
     require_input(questioned)
     require_input(reference)
     if html is not None:
-        replace = html.is_file() and is_whorl_page(html)
-        require_output(html, inputs=(questioned, reference), replace=replace)
+        require_page(html, inputs=(questioned, reference))
 
     from whorl.comparison.comparing import compare as compare_models
 
@@ -47,6 +46,14 @@ def compare(
 
         print_finding(finding, page=html)
     return Exit(finding.exit_code)
+
+
+def require_page(path: Path, *, inputs: tuple[Path, ...]) -> None:
+    """Raise `InputError` unless the page can be made and written, before any work is done."""
+    from whorl.comparison.report import require_template_engine
+
+    require_template_engine()
+    require_output(path, inputs=inputs, replace=path.is_file() and is_whorl_page(path))
 
 
 def write_page(finding: "Finding", path: Path) -> None:

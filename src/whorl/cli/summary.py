@@ -35,8 +35,8 @@ _COLOURS: Final[dict[Relation, str]] = {
     "identical": "bold magenta",
     "derived": "bold magenta",
     "shared_initialisation": "bold cyan",
-    "none_found": "bold green",
-    "inconclusive": "bold yellow",
+    "none_found": "bold",
+    "inconclusive": "bold",
 }
 _STRIP: Final[dict[LayerStrength, str]] = {"matched": "#", "weak": "+", "none": "."}
 
@@ -65,11 +65,7 @@ def print_finding(finding: Finding, *, page: Path | None) -> None:
         console.print()
         _print_layers(console, finding)
     _print_unanswered(console, finding)
-    if finding.limits:
-        console.print()
-        _say(console, "What this does not show")
-        for limit in finding.limits[:LIMITS_SHOWN]:
-            _say(console, visible(limit), indent=2)
+    _print_limits(console, finding.limits)
     console.print()
     where = "add --html FILE for it" if page is None else str(page)
     _whole("Full report", where)
@@ -166,6 +162,17 @@ def _print_unanswered(console: Console, finding: Finding) -> None:
     _say(console, "What could not run")
     for evidence in unanswered:
         _say(console, f"{method_title(visible(evidence.method))} ({evidence.tier}): {no_answer(evidence)}", indent=2)
+
+
+def _print_limits(console: Console, limits: tuple[str, ...]) -> None:
+    if not limits:
+        return
+    console.print()
+    _say(console, "What this does not show")
+    for limit in limits[:LIMITS_SHOWN]:
+        _say(console, visible(limit), indent=2)
+    if len(limits) > LIMITS_SHOWN:
+        _say(console, f"And {len(limits) - LIMITS_SHOWN} more, in the full report.", indent=2)
 
 
 def _console() -> Console:

@@ -36,6 +36,9 @@ class LayerPair:
     questioned, reference : layer numbers
     rows_questioned, rows_reference : shape (m,), taken neurons on whose counterpart both views agree
     neurons : how many questioned neurons were looked up
+    found : how many of them had a best counterpart by what opens them, whether or not the other view agrees; next to
+        none
+        where neurons are all alike or zero, and the test then has no power
     established : the agreement is beyond what unrelated layers can show
     """
 
@@ -44,6 +47,7 @@ class LayerPair:
     rows_questioned: Ints
     rows_reference: Ints
     neurons: int
+    found: int
     established: bool
 
     @property
@@ -52,7 +56,7 @@ class LayerPair:
 
 
 def align_layers(
-    questioned: Sequence[NeuronSignatures], reference: Sequence[NeuronSignatures], table: Doubles
+    questioned: Sequence[NeuronSignatures], reference: Sequence[NeuronSignatures], table: Doubles, *, tries: int
 ) -> tuple[LayerPair, ...]:
     """For every questioned layer, the reference layer that it agrees with most.
 
@@ -63,26 +67,32 @@ def align_layers(
         # Ties go to the nearest relative depth, so that unrelated models give a picture that does not depend on order.
         depth = np.abs(np.arange(len(reference)) / len(reference) - number / len(questioned))
         best = int(np.lexsort((depth, -row))[0])
-        pairs.append(pair_layers(questioned, reference, number, best))
+        pairs.append(pair_layers(questioned, reference, number, best, tests=table.size * tries))
     return tuple(pairs)
 
 
 def pair_layers(
-    questioned: Sequence[NeuronSignatures], reference: Sequence[NeuronSignatures], number: int, counterpart: int
+    questioned: Sequence[NeuronSignatures],
+    reference: Sequence[NeuronSignatures],
+    number: int,
+    counterpart: int,
+    *,
+    tests: int,
 ) -> LayerPair:
     """Two-view agreement of one layer pair on all taken neurons."""
     ours, theirs = questioned[number], reference[counterpart]
     first, second = view_similarities(ours, theirs)
-    rows = _agreeing(first, second)
-    tests = len(questioned) * len(reference)
+    match = mutual_best(first)
+    rows = np.flatnonzero((match >= 0) & (match == mutual_best(second)))
     neurons = len(ours.index)
     tail = binomial_log10_tail(len(rows), neurons, UNRELATED_AT_MOST) if neurons else 0.0
     return LayerPair(
         questioned=number,
         reference=counterpart,
         rows_questioned=rows,
-        rows_reference=mutual_best(first)[rows],
+        rows_reference=match[rows],
         neurons=neurons,
+        found=int(np.count_nonzero(match >= 0)),
         established=bool(tail + np.log10(tests) < LOG10_LEVEL),
     )
 

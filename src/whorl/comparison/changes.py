@@ -26,10 +26,14 @@ STRUCTURED: Final = 1.2  # rounding and pruning gave 0.99 to 1.07 on models trai
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Comparison:
-    """What is known when changes are typed: both views, established layer pairs, matched weights and gains."""
+    """What is known when changes are typed: both views, established layer pairs, matched weights and gains.
+
+    ``rotation_solved`` is False where the layers match with the residual streams as stored.
+    """
 
     questioned: ModelView
     reference: ModelView
+    rotation_solved: bool
     pairs: Sequence[LayerPair]
     weights: MatchedWeights
     gains: GainSlopes | None
@@ -61,6 +65,8 @@ def _changes(known: Comparison) -> Iterator[tuple[Transformation, str]]:
 
 def _rotated(known: Comparison) -> str | None:
     ours, theirs = known.questioned.residual, known.reference.residual
+    if not known.rotation_solved:
+        return None
     if known.questioned.width != known.reference.width or not (len(ours) and len(theirs)):
         return None
     similarity = np.abs(cosines(ours, theirs))

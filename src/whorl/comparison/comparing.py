@@ -3,6 +3,7 @@
 With both weights at hand, the models are laid over each other through their embeddings and then read once each, layer
 by layer. With a stored fingerprint on either side, both are compared as fingerprints."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -36,7 +37,7 @@ from whorl.core.evidence import (
 from whorl.core.progress import Progress, silent
 from whorl.fingerprints.anchors import shared_anchor_count
 from whorl.fingerprints.extraction import extract
-from whorl.fingerprints.frame import joint_bases, unaligned_bases
+from whorl.fingerprints.frame import joint_bases, unlinked_bases
 from whorl.fingerprints.model_view import ModelView
 from whorl.fingerprints.weight_fingerprint import (
     JOBS,
@@ -53,19 +54,21 @@ TWO_VIEW: Final = "two_view_agreement/1"
 HEADS: Final = "head_agreement/1"
 SEED: Final = 20261123
 BASIS: Final = 256
-WORKING_NEURONS: Final = 2048
+WORKING_NEURONS: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sides:
-    """Both models as a comparison sees them, and how well they could be laid over each other.
+    """Both models as a comparison sees them, once for each way of laying one over the other.
 
+    ``rotation_solved`` says for each way whether a rotation between the residual streams was allowed for;
     ``not_aligned`` is None where the models share enough tokens, else the reason why a negative result would mean
-    nothing."""
+    nothing.
+    """
 
     subjects: tuple[Subject, Subject]
-    questioned: ModelView
-    reference: ModelView
+    views: tuple[tuple[ModelView, ModelView], ...]
+    rotation_solved: tuple[bool, ...]
     identity: Identity
     not_aligned: NotComparable | None
     parameters: dict[str, int | float | str]
@@ -96,19 +99,22 @@ def compare_fingerprints(
 
 def _sides_of_checkpoints(ours: CheckpointSubject, theirs: CheckpointSubject, progress: Progress, jobs: int) -> Sides:
     bases = joint_bases(ours.anatomy, theirs.anatomy, size=BASIS, seed=SEED)
-    if bases is None:
-        bases = unaligned_bases(ours.anatomy, theirs.anatomy, size=BASIS, seed=SEED)
-    left = _working_view(
-        ours.anatomy, bases.questioned, bases.residual_questioned, _named("questioned", progress), jobs
+    ways = [way for way in (bases.by_tokens, bases.as_stored) if way is not None]
+    if not ways:
+        # Different widths and no shared token: nothing links the two residual streams, but T1 and the shapes still
+        # speak.
+        ways = [unlinked_bases(ours.anatomy, theirs.anatomy, size=BASIS, seed=SEED)]
+    left = _working_views(
+        ours.anatomy, [way[0] for way in ways], bases.residual_questioned, _named("questioned", progress), jobs
     )
-    right = _working_view(
-        theirs.anatomy, bases.reference, bases.residual_reference, _named("reference", progress), jobs
+    right = _working_views(
+        theirs.anatomy, [way[1] for way in ways], bases.residual_reference, _named("reference", progress), jobs
     )
     return Sides(
-        subjects=(checkpoint_record(ours, left), checkpoint_record(theirs, right)),
-        questioned=left,
-        reference=right,
-        identity=compare_values(ours.anatomy, theirs.anatomy, (left, right)),
+        subjects=(checkpoint_record(ours, left[0]), checkpoint_record(theirs, right[0])),
+        views=tuple(zip(left, right, strict=True)),
+        rotation_solved=tuple(way is bases.by_tokens for way in ways),
+        identity=compare_values(ours.anatomy, theirs.anatomy, (left[0], right[0])),
         not_aligned=_not_aligned(bases.shared_tokens, min(ours.anatomy.width, theirs.anatomy.width)),
         parameters={
             "access": "weights",
@@ -116,6 +122,7 @@ def _sides_of_checkpoints(ours: CheckpointSubject, theirs: CheckpointSubject, pr
             "basis": BASIS,
             "neurons_per_layer": WORKING_NEURONS,
             "shared_tokens": bases.shared_tokens,
+            "alignments_tried": len(ways),
         },
     )
 
@@ -125,27 +132,38 @@ def _sides_of_fingerprints(ours: WeightFingerprint, theirs: WeightFingerprint) -
     shared = shared_anchor_count(ours.anchors, theirs.anchors)
     return Sides(
         subjects=(fingerprint_record(ours, left), fingerprint_record(theirs, right)),
-        questioned=left,
-        reference=right,
+        views=((left, right),),
+        rotation_solved=(True,),
         identity=compare_digests(left, right),
         not_aligned=_not_aligned(shared, min(len(ours.anchors.hashes), len(theirs.anchors.hashes))),
-        parameters={"access": "fingerprint", "neurons_per_layer": NEURONS, "shared_tokens": shared},
+        parameters={
+            "access": "fingerprint",
+            "neurons_per_layer": NEURONS,
+            "shared_tokens": shared,
+            "alignments_tried": 1,
+        },
     )
 
 
-def _working_view(anatomy: Anatomy, basis: Floats, residual: Floats, progress: Progress, jobs: int) -> ModelView:
-    features = extract(anatomy, basis, neurons=WORKING_NEURONS, jobs=jobs, progress=progress)
-    return ModelView(
-        architecture=anatomy.architecture,
-        width=anatomy.width,
-        vocabulary=vocabulary_of(anatomy),
-        neurons=tuple(layer.neurons for layer in features.layers),
-        heads=tuple(layer.heads for layer in features.layers),
-        records={record.role: record for record in features.all_records()},
-        vectors=vector_digests(anatomy),
-        gains=norm_gains(anatomy),
-        residual=residual,
-        exact=True,
+def _working_views(
+    anatomy: Anatomy, bases: Sequence[Floats], residual: Floats, progress: Progress, jobs: int
+) -> tuple[ModelView, ...]:
+    found = extract(anatomy, bases, neurons=WORKING_NEURONS, jobs=jobs, progress=progress)
+    vocabulary, vectors, gains = vocabulary_of(anatomy), vector_digests(anatomy), norm_gains(anatomy)
+    return tuple(
+        ModelView(
+            architecture=anatomy.architecture,
+            width=anatomy.width,
+            vocabulary=vocabulary,
+            neurons=tuple(layer.neurons for layer in features.layers),
+            heads=tuple(layer.heads for layer in features.layers),
+            records={record.role: record for record in features.all_records()},
+            vectors=vectors,
+            gains=gains,
+            residual=residual,
+            exact=True,
+        )
+        for features in found
     )
 
 
@@ -164,19 +182,25 @@ def _not_aligned(shared: int, needed: int) -> NotComparable | None:
 
 
 def _find(sides: Sides, progress: Progress) -> Finding:
-    questioned, reference = sides.questioned, sides.reference
-    table = agreement_table(questioned.neurons, reference.neurons, progress)
-    pairs = align_layers(questioned.neurons, reference.neurons, table)
+    tables = [agreement_table(left.neurons, right.neurons, progress) for left, right in sides.views]
+    # The alignment that shows more agreement; the choice looks at no position, and T3 is corrected for the tries.
+    best = max(range(len(tables)), key=lambda way: float(tables[way].max(axis=1).sum()))
+    (questioned, reference), table = sides.views[best], tables[best]
+    pairs = align_layers(questioned.neurons, reference.neurons, table, tries=len(tables))
     established = [pair for pair in pairs if pair.established]
     positions = positional_tests(questioned, reference, table)
     weights = matched_weights(questioned, reference, established)
     gains = gain_slopes(questioned, reference, {pair.questioned: pair.reference for pair in established})
     kinship = None if weights is None else judge(weights, gains, exact=questioned.exact)
+    agreement = _agreement_evidence(sides.not_aligned, questioned, reference, pairs)
+    heads = next((item for item in agreement if isinstance(item, Score) and item.method == HEADS), None)
     known = Known(
         identity=sides.identity,
         log10_p=positions.log10_p,
+        log10_p_layers=positions.log10_p_layers,
         pairs=pairs,
         kinship=kinship,
+        heads=heads,
         not_aligned=sides.not_aligned,
         access=sides.subjects[0].access,
     )
@@ -186,6 +210,7 @@ def _find(sides: Sides, progress: Progress) -> Finding:
             Comparison(
                 questioned=questioned,
                 reference=reference,
+                rotation_solved=sides.rotation_solved[best],
                 pairs=established,
                 weights=weights,
                 gains=gains,
@@ -201,10 +226,10 @@ def _find(sides: Sides, progress: Progress) -> Finding:
         evidence=(
             *sides.identity.evidence,
             *positions.evidence,
-            *_agreement_evidence(sides, pairs),
+            *agreement,
             *kinship_evidence(weights, gains),
         ),
-        layers=tuple(_layer_match(sides, pair, positions) for pair in pairs),
+        layers=tuple(_layer_match(questioned, reference, pair, positions) for pair in pairs),
         unmatched_reference_layers=_unmatched(reference, established),
         transformations=changes,
         limits=limits,
@@ -212,7 +237,9 @@ def _find(sides: Sides, progress: Progress) -> Finding:
     )
 
 
-def _agreement_evidence(sides: Sides, pairs: tuple[LayerPair, ...]) -> tuple[Evidence, ...]:
+def _agreement_evidence(
+    not_aligned: NotComparable | None, questioned: ModelView, reference: ModelView, pairs: tuple[LayerPair, ...]
+) -> tuple[Evidence, ...]:
     matched, neurons = [len(pair.rows_questioned) for pair in pairs], [pair.neurons for pair in pairs]
     interval = ratio_interval(matched, neurons)
     established = sum(pair.established for pair in pairs)
@@ -228,12 +255,12 @@ def _agreement_evidence(sides: Sides, pairs: tuple[LayerPair, ...]) -> tuple[Evi
         "their weights; "
         f"{established} of {len(pairs)} layers pass what unrelated layers can show",
     )
-    missing = () if sides.not_aligned is None else (sides.not_aligned,)
-    return (agreement, *missing, _head_evidence(sides, pairs))
+    missing = () if not_aligned is None else (not_aligned,)
+    return (agreement, *missing, _head_evidence(questioned, reference, pairs))
 
 
-def _head_evidence(sides: Sides, pairs: tuple[LayerPair, ...]) -> Evidence:
-    found = [heads for pair in pairs if (heads := _heads(sides, pair)) is not None]
+def _head_evidence(questioned: ModelView, reference: ModelView, pairs: tuple[LayerPair, ...]) -> Evidence:
+    found = [heads for pair in pairs if (heads := _heads(questioned, reference, pair)) is not None]
     if not found:
         return NotComparable(
             tier="T3",
@@ -258,17 +285,17 @@ def _head_evidence(sides: Sides, pairs: tuple[LayerPair, ...]) -> Evidence:
     )
 
 
-def _heads(sides: Sides, pair: LayerPair) -> tuple[int, int] | None:
-    ours, theirs = sides.questioned.heads[pair.questioned], sides.reference.heads[pair.reference]
+def _heads(questioned: ModelView, reference: ModelView, pair: LayerPair) -> tuple[int, int] | None:
+    ours, theirs = questioned.heads[pair.questioned], reference.heads[pair.reference]
     if ours is None or theirs is None:
         return None
     agree = agreeing_heads(ours, theirs)
     return None if agree is None else (agree, len(ours.output_value))
 
 
-def _layer_match(sides: Sides, pair: LayerPair, positions: Positions) -> LayerMatch:
-    heads = _heads(sides, pair) if pair.established else None
-    cosine = pair_cosines(sides.questioned, sides.reference, pair) if pair.established else np.zeros(1)
+def _layer_match(questioned: ModelView, reference: ModelView, pair: LayerPair, positions: Positions) -> LayerMatch:
+    heads = _heads(questioned, reference, pair) if pair.established else None
+    cosine = pair_cosines(questioned, reference, pair) if pair.established else np.zeros(1)
     return LayerMatch(
         questioned=pair.questioned,
         reference=pair.reference if pair.established else None,

@@ -7,9 +7,11 @@ from typing import Final, Literal
 from whorl.comparison.alignment import LOG10_LEVEL, UNRELATED_AT_MOST, LayerPair
 from whorl.comparison.identity import Identity
 from whorl.comparison.kinship import Judgement
-from whorl.core.evidence import Conclusion, EstablishedTransformation, NotComparable, Relation, Transformation
+from whorl.core.evidence import Conclusion, EstablishedTransformation, NotComparable, Relation, Score, Transformation
 
 LOG10_SUSPICIOUS: Final = -3.0
+HEADS_SUSPICIOUS: Final = 0.3
+BLIND: Final = 0.05  # share of neurons with any best counterpart; unrelated models here have 0.3 and more
 _LOSSES: Final[frozenset[Transformation]] = frozenset(
     {"quantised", "pruned", "width_pruned", "layers_dropped", "layers_repeated"}
 )
@@ -21,8 +23,10 @@ class Known:
 
     identity: Identity
     log10_p: float | None
+    log10_p_layers: float | None
     pairs: Sequence[LayerPair]
     kinship: Judgement | None
+    heads: Score | None
     not_aligned: NotComparable | None
     access: Literal["weights", "fingerprint"]
 
@@ -51,17 +55,34 @@ def _relation(known: Known) -> tuple[Relation, str]:
             f"{established} of {len(known.pairs)} layers of the questioned model have a counterpart in the reference"
         )
         return _related(known, known.kinship, layers)
-    if known.log10_p is not None and known.log10_p < LOG10_LEVEL:
+    if known.log10_p_layers is not None and known.log10_p_layers < LOG10_LEVEL:
         return (
             "shared_initialisation",
-            "The two models are not independent: parts sit at the same positions far beyond chance. Their "
-            "weights have moved "
-            "too far apart to show more than a common start.",
+            "The two models are not independent: neurons sit at the same positions far beyond chance. Their weights "
+            "have moved too far apart to show more than a common start.",
+        )
+    if known.identity.equal:
+        return (
+            "inconclusive",
+            f"Stored byte for byte in both models: {_few(known.identity.equal)}. No layer's neurons have counterparts, "
+            "so these parts were taken over, or both models kept them from one start.",
+        )
+    if known.log10_p is not None and known.log10_p < LOG10_LEVEL:
+        return (
+            "inconclusive",
+            "The two embeddings are not independent, but no layer has a counterpart: an embedding was taken over, or "
+            "both started from one seed.",
         )
     if known.not_aligned is not None:
         return (
             "inconclusive",
             f"No relation was seen, but the test could not have seen one: {known.not_aligned.detail}.",
+        )
+    if sum(pair.found for pair in known.pairs) < BLIND * sum(pair.neurons for pair in known.pairs):
+        return (
+            "inconclusive",
+            "No relation was seen, but the test could not have seen one: hardly a neuron of the questioned model has "
+            "a best counterpart at all, as when weights are all zero or all alike.",
         )
     if _suspicious(known):
         return (
@@ -94,8 +115,16 @@ def _related(known: Known, kinship: Judgement, layers: str) -> tuple[Relation, s
             )
 
 
+def _few(roles: Sequence[str]) -> str:
+    return ", ".join(roles[:3]) + (f" and {len(roles) - 3} more" if len(roles) > 3 else "")
+
+
 def _suspicious(known: Known) -> bool:
-    # Half the cap over a whole layer, or a positional bound that would convince nobody but is not nothing either.
+    # Half the cap over a whole layer, heads without neurons, or a positional bound that would convince nobody but is
+    # not
+    # nothing either.
+    if known.heads is not None and known.heads.lower > max(HEADS_SUSPICIOUS, known.heads.unrelated_at_most or 0.0):
+        return True
     layers = any(pair.neurons >= 64 and pair.agreement > UNRELATED_AT_MOST / 2 for pair in known.pairs)
     return layers or (known.log10_p is not None and known.log10_p < LOG10_SUSPICIOUS)
 
@@ -129,14 +158,17 @@ def _limits(relation: Relation, known: Known) -> tuple[str, ...]:
         case "derived":
             limits.append("Does not say who did what, when, or with whose leave; licences often allow reuse.")
             limits.append("Both models may continue a third one that neither side named.")
+            limits.append("Merging with a third model is not told apart from further training.")
         case "shared_initialisation":
             limits.append("A common start alone is no reuse of training: public seeds and shared code produce it too.")
+            limits.append("A merge of one model with a third one can look the same.")
         case "none_found":
             limits.append(
                 "Not a proof of independence: weights retrained until hardly a neuron is recognisable would not "
                 "be seen, and the "
                 "power against that was not simulated for this reference."
             )
+            limits.append("A copy with another embedding and a rotated residual stream as well would not be seen.")
         case "inconclusive":
             limits.append("Supports neither side.")
         case "identical":

@@ -1,6 +1,6 @@
 """T1: are stored bytes or values the same? No null hypothesis is needed: equality is a fact."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -14,16 +14,20 @@ from whorl.weights.anatomy import Anatomy, Matrix
 DIGESTS: Final = "tensor_digests/1"
 VALUES: Final = "value_equality/1"
 SAMPLE_ROWS: Final = 32
+VARIED_LEVELS: Final = 4.0  # distinct values among neighbours: fewer may be a constant that any two models share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """Outcome of T1.
 
-    ``same`` means every matrix, vector and token is equal in value; ``rounded_to`` names the storage to which every
-    sampled reference value must be rounded to give the questioned one, where that is so and it changes something."""
+    ``equal`` names the matrices with the same stored bytes, constant ones left out; ``same`` means every matrix, vector
+    and token is equal in value; ``rounded_to`` names the storage to which every sampled reference value must be rounded
+    to give the questioned one, where that is so and it changes something.
+    """
 
     evidence: tuple[Evidence, ...]
+    equal: tuple[str, ...]
     same: bool
     rounded_to: str | None
 
@@ -47,7 +51,12 @@ def compare_digests(questioned: ModelView, reference: ModelView) -> Identity:
         detail=f"{equal} of {union} tensors have the same stored bytes in the same role",
     )
     same = ours == theirs and questioned.vocabulary == reference.vocabulary
-    return Identity(evidence=(evidence,), same=same, rounded_to=None)
+    matrices = tuple(
+        role
+        for role, record in questioned.records.items()
+        if record.levels >= VARIED_LEVELS and theirs.get(role) == record.digest
+    )
+    return Identity(evidence=(evidence,), equal=matrices, same=same, rounded_to=None)
 
 
 def compare_values(questioned: Anatomy, reference: Anatomy, views: tuple[ModelView, ModelView]) -> Identity:
@@ -63,7 +72,7 @@ def compare_values(questioned: Anatomy, reference: Anatomy, views: tuple[ModelVi
             reason="shapes_differ",
             detail="no matrix has the same role and shape in both models",
         )
-        return Identity(evidence=(*digests.evidence, none), same=False, rounded_to=None)
+        return replace(digests, evidence=(*digests.evidence, none))
     counts = np.array([_sampled_equality(ours, theirs) for _, ours, theirs in pairs], np.int64)
     values, equal, rounded = (int(count) for count in counts.sum(axis=0))
     share = equal / values
@@ -82,7 +91,8 @@ def compare_values(questioned: Anatomy, reference: Anatomy, views: tuple[ModelVi
     whole = covers and views[0].vectors == views[1].vectors and views[0].vocabulary == views[1].vocabulary
     same = whole and equal == values and all(_equal_everywhere(ours, theirs) for _, ours, theirs in pairs)
     only_rounded = covers and equal < values == rounded
-    return Identity(
+    return replace(
+        digests,
         evidence=(*digests.evidence, evidence),
         same=same,
         rounded_to="/".join(sorted(storages)) if only_rounded else None,

@@ -116,8 +116,10 @@ def _structure(view: ModelView) -> float:
 def gain_slopes(questioned: ModelView, reference: ModelView, layer_map: Mapping[int, int]) -> GainSlopes | None:
     """Slopes of norm gains over mapped layers; None where no gain varies or none corresponds."""
     pairs: list[tuple[Floats, Floats]] = []
+    whole = len(layer_map) == len(questioned.neurons)
     for role, gain in questioned.gains.items():
-        other = _counterpart(role, layer_map)
+        # The final norm follows the whole stack: where only some layers correspond, it says nothing about those.
+        other = _counterpart(role, layer_map) if whole or role.startswith("layers.") else None
         theirs = None if other is None else reference.gains.get(other)
         if theirs is not None and theirs.shape == gain.shape:
             pairs.append((gain - gain.mean(), theirs - theirs.mean()))

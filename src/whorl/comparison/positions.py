@@ -44,10 +44,15 @@ _RESIDUAL_SYMMETRY: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Positions:
-    """Outcome of the positional tests: the evidence, the combined bound, and coincidences by questioned layer."""
+    """Outcome of the positional tests.
+
+    ``log10_p`` combines all tests that ran, ``log10_p_layers`` those of layers alone (without the embedding);
+    ``coincidences`` are counted by questioned layer.
+    """
 
     evidence: tuple[Evidence, ...]
     log10_p: float | None
+    log10_p_layers: float | None
     coincidences: dict[int, int]
 
 
@@ -81,11 +86,14 @@ def positional_tests(questioned: ModelView, reference: ModelView, table: Doubles
                 detail="experts differ in number or width in every layer pair, so positions do not correspond",
             )
         )
+    layers = _combined(evidence)
     evidence.append(_residual_evidence(questioned, reference))
+    return Positions(evidence=tuple(evidence), log10_p=_combined(evidence), log10_p_layers=layers, coincidences=counts)
+
+
+def _combined(evidence: Sequence[Evidence]) -> float | None:
     bounds = [item.log10_p for item in evidence if isinstance(item, PValue)]
-    return Positions(
-        evidence=tuple(evidence), log10_p=bonferroni_log10_p(bounds) if bounds else None, coincidences=counts
-    )
+    return bonferroni_log10_p(bounds) if bounds else None
 
 
 def injective_pairs(table: Doubles) -> list[tuple[int, int]]:

@@ -24,6 +24,7 @@ from whorl.comparison.wording import (
     no_answer,
     ranges,
     result,
+    sentence,
     unrelated_level,
     visible,
 )
@@ -68,6 +69,11 @@ def render_html(finding: Finding) -> str:
     )
 
 
+def require_template_engine() -> None:
+    """Raise `InputError` if no page can be made: to be asked before the work, not after it."""
+    _environment()
+
+
 def _style(environment: "Environment") -> tuple["Markup", str]:
     """The style sheet, and a content policy that allows this sheet and nothing else."""
     from markupsafe import Markup
@@ -101,6 +107,7 @@ def _environment() -> "Environment":
         "no_answer": no_answer,
         "ranges": ranges,
         "result": result,
+        "sentence": sentence,
         "unrelated_level": unrelated_level,
         "cut": _cut,
     }

@@ -153,6 +153,12 @@ def no_answer(evidence: NotComparable) -> str:
     return _NO_ANSWER[evidence.reason]
 
 
+def sentence(text: str) -> str:
+    """A detail as it stands alone: with a capital and a full stop."""
+    ending = "" if text.endswith((".", "!", "?")) or not text else "."
+    return text[:1].upper() + text[1:] + ending
+
+
 def method_title(method: str) -> str:
     """``index_coincidences/1`` as ``Index coincidences``."""
     name = method.partition("/")[0].replace("_", " ").strip()

@@ -4,7 +4,7 @@ A layer is the unit of work; layers run side by side on threads (reading, hashin
 lock), each with one BLAS thread, so that the result does not depend on how many there are."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
@@ -63,12 +63,14 @@ class Features:
             yield from layer.records
 
 
-def extract(anatomy: Anatomy, basis: Floats, *, neurons: int, jobs: int, progress: Progress) -> Features:
-    """One streaming pass over a checkpoint.
+def extract(
+    anatomy: Anatomy, bases: Sequence[Floats], *, neurons: int, jobs: int, progress: Progress
+) -> tuple[Features, ...]:
+    """One streaming pass over a checkpoint; the features in each basis.
 
     Parameters
     ----------
-    basis : shape (width, k), see `whorl.fingerprints.frame`
+    bases : each of shape (width, k), see `whorl.fingerprints.frame`
     neurons : how many neurons to keep per layer
     jobs : threads
     """
@@ -84,7 +86,7 @@ def extract(anatomy: Anatomy, basis: Floats, *, neurons: int, jobs: int, progres
         first = pool.submit(lambda: tuple(_record_only(role, matrix) for role, matrix in outer))
         tasks = [
             pool.submit(
-                _layer_features, layer, number, basis, neurons=neurons, centred=centred, structure=number in sampled
+                _layer_features, layer, number, bases, neurons=neurons, centred=centred, structure=number in sampled
             )
             for number, layer in enumerate(anatomy.layers)
         ]
@@ -100,7 +102,7 @@ def extract(anatomy: Anatomy, basis: Floats, *, neurons: int, jobs: int, progres
             pool.shutdown(wait=False, cancel_futures=True)
             raise
         progress("reading", total, total)
-    return Features(layers=tuple(layers), records=records)
+    return tuple(Features(layers=kept, records=records) for kept in zip(*layers, strict=True))
 
 
 def outer_matrices(anatomy: Anatomy) -> list[tuple[str, Matrix]]:
@@ -133,8 +135,8 @@ def layer_norms(layer: Layer) -> dict[str, Norm]:
 
 
 def _layer_features(
-    layer: Layer, number: int, basis: Floats, *, neurons: int, centred: bool, structure: bool
-) -> LayerFeatures:
+    layer: Layer, number: int, bases: Sequence[Floats], *, neurons: int, centred: bool, structure: bool
+) -> tuple[LayerFeatures, ...]:
     matrices = dict(layer_matrices(layer, number))
     hashes = {role: hashlib.sha256() for role in matrices}
 
@@ -142,16 +144,18 @@ def _layer_features(
         return [hashes[role].update for role in matrices if role.endswith(ends)]
 
     observe = watch(".gate", ".up", ".down")
-    taken = take_neurons(layer, basis, count=neurons, centred=centred, structure=structure, observe=observe)
-    heads = None
+    taken = take_neurons(layer, bases, count=neurons, centred=centred, structure=structure, observe=observe)
+    heads: Sequence[HeadFeatures | None] = [None] * len(bases)
     if layer.attention is not None:
         observe = watch(".query", ".key", ".value", ".output")
-        heads = take_heads(layer, layer.attention, basis, centred=centred, observe=observe)
+        heads = take_heads(layer, layer.attention, bases, centred=centred, observe=observe)
     if layer.router is not None:
         for _ in layer.router.blocks(watch(".router")[0]):
             pass
     records = tuple(_record(role, matrix, hashes[role].hexdigest()) for role, matrix in matrices.items())
-    return LayerFeatures(neurons=taken, heads=heads, records=records)
+    return tuple(
+        LayerFeatures(neurons=neuron, heads=head, records=records) for neuron, head in zip(taken, heads, strict=True)
+    )
 
 
 def _record_only(role: str, matrix: Matrix) -> MatrixRecord:

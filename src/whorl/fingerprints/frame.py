@@ -26,19 +26,22 @@ RESIDUAL_SKETCH = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class JointBases:
-    """Two models laid over each other.
+    """Two models laid over each other, in one way or in two.
+
+    ``by_tokens``: the rotation solved from tokens that both models know, None where they share fewer than two.
+    ``as_stored``: no rotation at all, None where the widths differ. It finds common layers behind a replaced
+    embedding, as long as the residual stream was not rotated.
 
     Parameters
     ----------
-    questioned, reference : shape (width, k) each, the basis as that model sees it
-    rotation : shape (questioned width, reference width), orthogonal (a partial isometry where the widths differ)
-    residual_questioned, residual_reference : shape (width, `RESIDUAL_SKETCH`), signatures of the residual dimensions
+    by_tokens, as_stored : bases of the questioned and the reference model, of shape (width, k) each
+    residual_questioned, residual_reference : shape (width, `RESIDUAL_SKETCH`), signatures of the residual dimensions;
+        without rows where no tokens are shared
     shared_tokens : how many tokens the rotation was solved from
     """
 
-    questioned: Floats
-    reference: Floats
-    rotation: Floats
+    by_tokens: tuple[Floats, Floats] | None
+    as_stored: tuple[Floats, Floats] | None
     residual_questioned: Floats
     residual_reference: Floats
     shared_tokens: int
@@ -60,8 +63,8 @@ def token_frame(vectors: Floats, signs: Floats) -> Floats:
     return np.ascontiguousarray(vectors.T @ np.linalg.solve(gram, signs), np.float32)
 
 
-def joint_bases(questioned: Anatomy, reference: Anatomy, *, size: int, seed: int) -> JointBases | None:
-    """Bases that lay two models over each other, or None where they share fewer than two tokens.
+def joint_bases(questioned: Anatomy, reference: Anatomy, *, size: int, seed: int) -> JointBases:
+    """Bases that lay two models over each other.
 
     The rotation is the orthogonal Procrustes solution over the tokens both models know (embedding, and unembedding with
     the final gain folded where either model has one of its own).
@@ -70,10 +73,15 @@ def joint_bases(questioned: Anatomy, reference: Anatomy, *, size: int, seed: int
     ----------
     Schoenemann, A generalized solution of the orthogonal Procrustes problem, Psychometrika 31(1), 1966.
     """
+    generator = np.random.Generator(np.random.Philox(seed))
+    basis = random_basis(reference.width, size, generator)
+    as_stored = (basis, basis) if questioned.width == reference.width else None
     rows_q, rows_r = shared_anchors(*(choose_anchors(side, JOINT_ANCHORS) for side in (questioned, reference)))
     if len(rows_q) < 2:
-        return None
-    generator = np.random.Generator(np.random.Philox(seed))
+        none = np.zeros((0, RESIDUAL_SKETCH), np.float32)
+        return JointBases(
+            by_tokens=None, as_stored=as_stored, residual_questioned=none, residual_reference=none, shared_tokens=0
+        )
     signs = generator.choice(np.array([-1, 1], np.float32), (len(rows_q), RESIDUAL_SKETCH))
     vectors_q, vectors_r = embedded_anchors(questioned, rows_q), embedded_anchors(reference, rows_r)
     cross, residual = vectors_q.T @ vectors_r, (vectors_q.T @ signs, vectors_r.T @ signs)
@@ -81,34 +89,19 @@ def joint_bases(questioned: Anatomy, reference: Anatomy, *, size: int, seed: int
     if questioned.unembedding is not None or reference.unembedding is not None:
         cross += _unembedded(questioned, rows_q).T @ _unembedded(reference, rows_r)
     left, _, right = np.linalg.svd(cross, full_matrices=False)
-    rotation = left @ right
-    basis = random_basis(reference.width, size, generator)
     return JointBases(
-        questioned=rotation @ basis,
-        reference=basis,
-        rotation=rotation,
+        by_tokens=(left @ (right @ basis), basis),
+        as_stored=as_stored,
         residual_questioned=residual[0],
         residual_reference=residual[1],
         shared_tokens=len(rows_q),
     )
 
 
-def unaligned_bases(questioned: Anatomy, reference: Anatomy, *, size: int, seed: int) -> JointBases:
-    """Bases for models that share no token: the stored bases are taken as they are.
-
-    Common weights still show if the residual stream was not rotated; if nothing shows, nothing follows.
-    """
-    generator = np.random.Generator(np.random.Philox(seed))
-    wide = random_basis(max(questioned.width, reference.width), size, generator)
-    none = np.zeros((0, RESIDUAL_SKETCH), np.float32)
-    return JointBases(
-        questioned=wide[: questioned.width],
-        reference=wide[: reference.width],
-        rotation=np.eye(questioned.width, reference.width, dtype=np.float32),
-        residual_questioned=none,
-        residual_reference=none,
-        shared_tokens=0,
-    )
+def unlinked_bases(questioned: Anatomy, reference: Anatomy, *, size: int, seed: int) -> tuple[Floats, Floats]:
+    """Bases for models whose residual streams nothing links: a match would count, a miss means nothing."""
+    wide = random_basis(max(questioned.width, reference.width), size, np.random.Generator(np.random.Philox(seed)))
+    return wide[: questioned.width], wide[: reference.width]
 
 
 def random_basis(width: int, size: int, generator: np.random.Generator) -> Floats:

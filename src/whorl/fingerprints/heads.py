@@ -32,35 +32,48 @@ class HeadFeatures:
 
 
 def take_heads(
-    layer: Layer, attention: Attention, basis: Floats, *, centred: bool, observe: Sequence[Observer | None]
-) -> HeadFeatures:
-    """Features of every query head.
+    layer: Layer,
+    attention: Attention,
+    bases: Sequence[Floats],
+    *,
+    centred: bool,
+    observe: Sequence[Observer | None],
+) -> tuple[HeadFeatures, ...]:
+    """Features of every query head, once in each basis.
 
     Parameters
     ----------
-    basis : shape (width, k)
+    bases : each of shape (width, k)
     observe : one observer (or None) each for query, key, value, output
     """
     reading = fold_of(layer.attention_norm, centred=centred)
     writing = fold_of(layer.attention_post_norm, centred=centred)
-    left, right = _probes(basis)
+    left, right = _probes(bases)
     group = np.arange(attention.heads) // (attention.heads // attention.kv_heads)
     value = _project(attention.value, reading.basis(right), observe[2])
     output = _project_transposed(attention.output, writing.basis(left), observe[3])
-    sketch = _sketch(output, value, attention, group, slice(0, attention.head_size))
+    sketches = _sketches(output, value, attention, group, slice(0, attention.head_size))
     coherence = _coherence(attention, group, reading, observe[0], observe[1])
-    if attention.rotary_size < attention.head_size:
-        free = slice(attention.rotary_size, attention.head_size)
-        query = _project(attention.query, reading.basis(left), None)
-        key = _project(attention.key, reading.basis(right), None)
-        coherence = np.hstack([coherence, _sketch(query, key, attention, group, free)])
-    return HeadFeatures(query_key=coherence, output_value=sketch)
+    if attention.rotary_size == attention.head_size:
+        return tuple(HeadFeatures(query_key=coherence, output_value=sketch) for sketch in sketches)
+    query = _project(attention.query, reading.basis(left), None)
+    key = _project(attention.key, reading.basis(right), None)
+    rest = _sketches(query, key, attention, group, slice(attention.rotary_size, attention.head_size))
+    return tuple(
+        HeadFeatures(query_key=np.hstack([coherence, unrotated]), output_value=sketch)
+        for unrotated, sketch in zip(rest, sketches, strict=True)
+    )
 
 
-def _probes(basis: Floats) -> tuple[Floats, Floats]:
-    generator = np.random.Generator(np.random.Philox(_SKETCH_SEED))
-    drawn = generator.standard_normal((2, basis.shape[1], SKETCH), np.float32)
-    return basis @ drawn[0], basis @ drawn[1]
+def _probes(bases: Sequence[Floats]) -> tuple[Floats, Floats]:
+    """Left and right probes of all bases side by side, each (width, `SKETCH` * bases)."""
+    left, right = [], []
+    for basis in bases:
+        generator = np.random.Generator(np.random.Philox(_SKETCH_SEED))
+        drawn = generator.standard_normal((2, basis.shape[1], SKETCH), np.float32)
+        left.append(basis @ drawn[0])
+        right.append(basis @ drawn[1])
+    return np.hstack(left), np.hstack(right)
 
 
 def _project(matrix: Matrix, probe: Floats, observe: Observer | None) -> Floats:
@@ -77,13 +90,13 @@ def _project_transposed(matrix: Matrix, probe: Floats, observe: Observer | None)
     return out
 
 
-def _sketch(left: Floats, right: Floats, attention: Attention, group: Ints, part: slice) -> Floats:
-    """Unit vectors ``sum_c left[h, c] right[g, c]`` over the head coordinates in ``part``."""
+def _sketches(left: Floats, right: Floats, attention: Attention, group: Ints, part: slice) -> list[Floats]:
+    """Per basis, unit vectors ``sum_c left[h, c] right[g, c]`` over the head coordinates in ``part``."""
     by_head = left.reshape(attention.heads, attention.head_size, -1)[:, part]
     by_group = right.reshape(attention.kv_heads, attention.head_size, -1)[group][:, part]
-    sketch = np.einsum("hca,hca->ha", by_head, by_group)
-    length = np.linalg.norm(sketch, axis=1, keepdims=True)
-    return np.asarray(sketch / np.where(length > 0, length, 1), np.float32)
+    sketch = np.einsum("hca,hca->ha", by_head, by_group).reshape(attention.heads, -1, SKETCH)
+    length = np.linalg.norm(sketch, axis=2, keepdims=True)
+    return list((sketch / np.where(length > 0, length, 1)).astype(np.float32).swapaxes(0, 1))
 
 
 def _coherence(

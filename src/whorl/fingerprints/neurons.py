@@ -75,13 +75,19 @@ def fold_of(norm: Norm | None, *, centred: bool) -> Fold:
 
 
 def take_neurons(
-    layer: Layer, basis: Floats, *, count: int, centred: bool, structure: bool, observe: Sequence[Observer | None]
-) -> NeuronSignatures:
-    """Signatures of the ``count`` most important neurons of a layer.
+    layer: Layer,
+    bases: Sequence[Floats],
+    *,
+    count: int,
+    centred: bool,
+    structure: bool,
+    observe: Sequence[Observer | None],
+) -> tuple[NeuronSignatures, ...]:
+    """Signatures of the ``count`` most important neurons of a layer, once in each basis.
 
     Parameters
     ----------
-    basis : shape (width, k)
+    bases : each of shape (width, k)
     centred : whether LayerNorm stands before and after
     structure : whether to measure the structured share
     observe : one observer (or None) per stored matrix, in the order gate, up, down of each expert
@@ -100,14 +106,19 @@ def take_neurons(
     index = largest(importance, count)
     gate, up, down = _chosen_rows(layer.mlps, index, reading, writing)
     strongest = largest(importance[index], STRUCTURE_NEURONS)
-    return NeuronSignatures(
-        index=index,
-        gate=gate @ basis,
-        up=up @ basis,
-        down=down @ basis,
-        norms=np.stack([open_norm[index], pair_norm[index]], axis=1).astype(np.float32),
-        structure=_structure(gate[strongest], up[strongest], down[strongest]) if structure else None,
-        blocks=tuple(mlp.up.shape[0] for mlp in layer.mlps),
+    norms = np.stack([open_norm[index], pair_norm[index]], axis=1).astype(np.float32)
+    shares = _structure(gate[strongest], up[strongest], down[strongest]) if structure else None
+    return tuple(
+        NeuronSignatures(
+            index=index,
+            gate=gate @ basis,
+            up=up @ basis,
+            down=down @ basis,
+            norms=norms,
+            structure=shares,
+            blocks=tuple(mlp.up.shape[0] for mlp in layer.mlps),
+        )
+        for basis in bases
     )
 
 

@@ -141,7 +141,7 @@ def fingerprint_anatomy(anatomy: Anatomy, *, name: str, progress: Progress, jobs
         )
     vectors, signs = embedded_anchors(anatomy, anchors.rows), anchors.signs()
     basis = token_frame(vectors, signs)
-    features = extract(anatomy, basis, neurons=NEURONS, jobs=jobs, progress=progress)
+    (features,) = extract(anatomy, (basis,), neurons=NEURONS, jobs=jobs, progress=progress)
     chosen = np.unique(np.linspace(0, anatomy.width - 1, min(RESIDUAL_DIMENSIONS, anatomy.width)).astype(np.int32))
     arrays = {
         **_neuron_arrays(features),

@@ -1,0 +1,25 @@
+"""What the fingerprint tests share: drawn models on disk and their fingerprints."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "weights")]
+
+from generated_models import drawn, write
+
+from whorl.core.progress import silent
+from whorl.fingerprints.weight_fingerprint import WeightFingerprint, fingerprint_checkpoint
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn Llama on disk."""
+    return write(tmp_path_factory.mktemp("drawn") / "llama", drawn("llama", 1))
+
+
+@pytest.fixture(scope="session")
+def fingerprint(llama: Path) -> WeightFingerprint:
+    """Its fingerprint."""
+    return fingerprint_checkpoint(llama, progress=silent, jobs=1)
