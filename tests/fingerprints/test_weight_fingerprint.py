@@ -13,7 +13,9 @@ from whorl.comparison.comparing import compare_fingerprints
 from whorl.core.digest import digest_bytes
 from whorl.core.errors import CheckpointError, InputError
 from whorl.core.progress import silent
+from whorl.fingerprints.frame import FRAME_ANCHORS
 from whorl.fingerprints.weight_fingerprint import (
+    GAIN_POSITIONS,
     NEURONS,
     RESIDUAL_DIMENSIONS,
     SCHEMA,
@@ -139,18 +141,18 @@ def test_the_view_of_a_stored_fingerprint_has_the_shapes_that_a_comparison_expec
 
 def bytes_of_layers(layers: int) -> int:
     """Size for as many layers, each as costly to store as one of a 7B model, though far smaller."""
-    wide = Sizes(layers=layers, width=1024, heads=32, kv_heads=32, neurons=NEURONS + 8, vocabulary=2304)
+    wide = Sizes(layers=layers, width=1024, heads=32, kv_heads=32, neurons=NEURONS + 8, vocabulary=64)
     model = drawn("llama", 3, wide)
     source = MemorySource(model.weights, model.config, tokens(wide.vocabulary))
     return len(fingerprint_anatomy(anatomy_of(source), name="n" * 512, progress=silent, jobs=1).to_bytes())
 
 
 def test_a_7b_model_takes_less_than_a_megabyte() -> None:
-    # Every part is capped, so a layer of width 1,024 with 32 heads costs what one of width 4,096 does, up to digits.
+    assert max(GAIN_POSITIONS, RESIDUAL_DIMENSIONS) <= 1024
     one, two = bytes_of_layers(1), bytes_of_layers(2)
-    digits = 100 * 32
-    assert one + 31 * (two - one) + digits < 1_000_000
-    assert RESIDUAL_DIMENSIONS <= 1024
+    # Every array is capped, so a layer of width 1,024 costs what one of width 4,096 does, up to digits in the header.
+    anchors, digits = 4 * FRAME_ANCHORS, 100 * 32
+    assert one + 31 * (two - one) + anchors + digits < 1_000_000
 
 
 def test_what_cannot_be_fingerprinted_is_refused(tmp_path: Path) -> None:

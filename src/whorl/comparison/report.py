@@ -62,7 +62,7 @@ def render_html(finding: Finding) -> str:
         style=style,
         policy=policy,
         picture=pictures.layer_picture(finding),
-        strips=[(score, pictures.score_strip(score)) for score in scores],
+        strips=[(score, pictures.score_strip(score)) for score in scores if score.lower < score.upper],
         agreement=next((score for score in scores if score.tier == "T3"), None),
         unanswered=[e for e in finding.evidence if isinstance(e, NotComparable)],
         strengths=[layer_strength(layer) for layer in finding.layers],

@@ -13,6 +13,7 @@ from whorl.fingerprints.weight_fingerprint import (
     describe,
     fingerprint_anatomy,
     fingerprint_checkpoint,
+    name_of,
     read_fingerprint,
 )
 from whorl.weights.anatomy import Anatomy
@@ -38,7 +39,7 @@ def open_subject(path: Path) -> CheckpointSubject | WeightFingerprint:
     """
     if path.suffix == SUFFIX and not path.is_dir():
         return read_fingerprint(path)
-    return CheckpointSubject(name=path.resolve().name, anatomy=anatomy_of(open_checkpoint(path)))
+    return CheckpointSubject(name=name_of(path), anatomy=anatomy_of(open_checkpoint(path)))
 
 
 def fingerprint_of(path: Path, *, progress: Progress) -> WeightFingerprint:

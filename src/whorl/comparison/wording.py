@@ -133,6 +133,8 @@ def result(evidence: Evidence) -> str:
             return f"p <= {at_most(evidence.log10_p)}"
         case EValue():
             return f"e-value >= {at_least(evidence.log10_e)}"
+        case Score() if evidence.lower == evidence.upper:  # a plain figure, not an estimate
+            return decimal(evidence.value)
         case Score():
             return f"{decimal(evidence.value)} [{decimal(evidence.lower)}, {decimal(evidence.upper)}]"
         case NotComparable():

@@ -38,7 +38,7 @@ class Subject(Document):
     """One side of a comparison."""
 
     name: str
-    digest: str = Field(description="digest of the fingerprint that was compared")
+    digest: str = Field(description="digest of the model's content: every matrix, vector and token, not its files")
     description: str = Field(description="format and shape for people: 'Llama, 32 layers x 4096, GGUF v3'")
     access: Literal["weights", "fingerprint"]
 
@@ -124,6 +124,13 @@ class Direction(Document):
     questioned_from_reference: float = Field(ge=0, le=1)
     reference_from_questioned: float = Field(ge=0, le=1)
     common_ancestor: float = Field(ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> "Direction":
+        total = self.questioned_from_reference + self.reference_from_questioned + self.common_ancestor
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"the three shares of a direction sum to {total}, not 1")
+        return self
 
 
 class EstablishedTransformation(Document):

@@ -196,6 +196,11 @@ def describe(anatomy: Anatomy) -> str:
     return f"{anatomy.architecture}, {shape}, {anatomy.source.description}"[:512]
 
 
+def name_of(path: Path) -> str:
+    """A checkpoint's name for people: its folder's or file's, with bytes that are no text written out."""
+    return path.resolve().name.encode("utf-8", "backslashreplace").decode()[:512]
+
+
 def vocabulary_of(anatomy: Anatomy) -> Vocabulary:
     """Digests of the token strings that have an embedding row."""
     size = anatomy.embedding.shape[0]
@@ -248,7 +253,7 @@ def _digest_strings(strings: Sequence[str]) -> str:
 
 def _header(anatomy: Anatomy, name: str, anchors: Anchors, features: Features) -> Header:
     return Header(
-        name=name[:512],
+        name=name,
         description=describe(anatomy),
         architecture=anatomy.architecture,
         width=anatomy.width,
@@ -392,4 +397,4 @@ def fingerprint_checkpoint(path: Path, *, progress: Progress, jobs: int = JOBS) 
         If there is no checkpoint that Whorl reads, or it is broken.
     """
     anatomy = anatomy_of(open_checkpoint(path))
-    return fingerprint_anatomy(anatomy, name=path.resolve().name, jobs=jobs, progress=progress)
+    return fingerprint_anatomy(anatomy, name=name_of(path), jobs=jobs, progress=progress)
