@@ -19,7 +19,6 @@ from typing import Any
 
 from measuring import WHORL, Run, machine, measure, table, write_results
 from shaped_checkpoint import checkpoint_bytes
-
 from whorl.fingerprints.weight_fingerprint import JOBS
 
 HERE = Path(__file__).parent

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
 from demo import corpus, edits
 from demo.folders import write_folder
 from demo.gguf_copy import write_q8_0
 from demo.training import Recipe, configuration, evaluate, fresh_model, train
-from transformers import AutoModelForCausalLM, PreTrainedModel
 
 FINE_TUNE = Recipe(steps=400, learning_rate=2.5e-3, order=13)
 REWRITE_SEED = 2026

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from demo.corpus import CONTEXT
 from torch.nn import functional
 from transformers import (
     AutoModelForCausalLM,
@@ -15,6 +14,8 @@ from transformers import (
     PreTrainedModel,
     Qwen2Config,
 )
+
+from demo.corpus import CONTEXT
 
 Architecture = Literal["llama", "qwen2", "gpt_neox"]
 

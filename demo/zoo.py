@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
 from demo import corpus, edits
 from demo.folders import write_folder
 from demo.training import Architecture, Recipe, configuration, evaluate, fresh_model, train
-from tokenizers import Tokenizer
-from transformers import AutoModelForCausalLM, PreTrainedModel
 
 SHORT = Recipe(steps=100, learning_rate=5e-4, order=11)
 LIGHT = Recipe(steps=100, learning_rate=5e-4, order=12)

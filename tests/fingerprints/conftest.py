@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from whorl.core.progress import silent
-from whorl.fingerprints.weight_fingerprint import WeightFingerprint, fingerprint_checkpoint
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "weights")]
+sys.path.insert(0, str(Path(__file__).parents[1] / "weights"))  # memory_source
 
 from generated_models import drawn, write
+
+from whorl.core.progress import silent
+from whorl.fingerprints.weight_fingerprint import WeightFingerprint, fingerprint_checkpoint
 
 
 @pytest.fixture(scope="session")

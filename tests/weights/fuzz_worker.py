@@ -21,7 +21,20 @@ from whorl.weights.opening import open_checkpoint
 
 EXTRA_MEMORY = 1 << 30
 INTEGERS = (0, 1, 2, 7, 127, 128, 255, 1 << 15, (1 << 16) - 1, 1 << 31, (1 << 32) - 1, 1 << 62, (1 << 64) - 1)
-WORDS = (b"-1", b"0", b"1e9", b"18446744073709551616", b"true", b"null", b"[]", b"{}", b'"F16"', b'""', b"NaN", b"[" * 3000)
+WORDS = (
+    b"-1",
+    b"0",
+    b"1e9",
+    b"18446744073709551616",
+    b"true",
+    b"null",
+    b"[]",
+    b"{}",
+    b'"F16"',
+    b'""',
+    b"NaN",
+    b"[" * 3000,
+)
 TOKEN = re.compile(rb'-?\d+|"[^"]*"|[\[\]{},:]')
 
 
