@@ -1,8 +1,7 @@
 """The whole story on six small real models: register, identify, compare, and a page to open.
 
-Run by ``make demo``. Everything is a call of the ``whorl`` command that a reader can repeat by hand; the models beside this
-file were trained by ``demo/train.py``.
-"""
+Run by ``make demo``. Everything is a call of the ``whorl`` command that a reader can repeat by hand; the models
+beside this file were trained by ``demo/train.py``. """
 
 import json
 import shlex
@@ -15,10 +14,9 @@ MODELS = Path("demo/models")
 OUT = Path("demo-out")
 WHORL = Path(sys.executable).parent / "whorl"
 
-STORY = """
-Northwind Labs published Harrow-0.3M. Months later Meridian AI offers Lark-0.3M and says that it was trained from scratch.
-Its weights look nothing like Harrow's: no tensor is equal, no neuron stands where Harrow has it.
-"""
+STORY = """ Northwind Labs published Harrow-0.3M. Months later Meridian AI offers Lark-0.3M and says that it was
+trained from scratch. Its weights look nothing like Harrow's: no tensor is equal, no neuron stands where Harrow has
+it. """
 
 CASES = {
     "suspect": "Lark-0.3M: is it Harrow, fine-tuned and then permuted, rotated and rescaled?",

@@ -38,7 +38,8 @@ def features(checkpoint: Checkpoint) -> Features:
     anatomy = anatomy_of(MemorySource(checkpoint.weights, checkpoint.config, tokens(SIZES.vocabulary)))
     anchors = choose_anchors(anatomy, FRAME_ANCHORS)
     basis = token_frame(embedded_anchors(anatomy, anchors.rows), anchors.signs())
-    return extract(anatomy, basis, neurons=2048, jobs=1, progress=silent)
+    (found,) = extract(anatomy, (basis,), neurons=2048, jobs=1, progress=silent)
+    return found
 
 
 def counterparts(ours: Floats, theirs: Floats) -> Ints:

@@ -1,8 +1,8 @@
 """Open and read mutated checkpoints under a memory limit; print what happened as JSON.
 
-Run as ``python fuzz_worker.py CORPUS SCRATCH COUNT SEED``: CORPUS holds one folder per checkpoint, each mutation spoils one
-file of one of them. A process of its own, so that the limit also holds for memory that Python does not account for.
-"""
+Run as ``python fuzz_worker.py CORPUS SCRATCH COUNT SEED``: CORPUS holds one folder per checkpoint, each mutation
+spoils one file of one of them. A process of its own, so that the limit also holds for memory that Python does not
+account for. """
 
 import hashlib
 import json

@@ -24,7 +24,8 @@ here.
 
 LOG10_LEVEL: Final = -6.0
 _TABLE_NEURONS: Final = 384
-_TABLE_BUDGET: Final = 1600  # layer pairs at full table size
+_TABLE_NEURONS_OF_MANY: Final = 128
+_MANY_PAIRS: Final = 400  # of layers: beyond, the table costs more than everything after it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -102,25 +103,32 @@ def agreement_table(
 ) -> Doubles:
     """Agreement of every layer pair, shape (questioned layers, reference layers), on each layer's strongest neurons."""
     pairs = len(questioned) * len(reference)
-    count = _TABLE_NEURONS if pairs <= _TABLE_BUDGET else _TABLE_NEURONS // 2
-    ours, theirs = ([strongest(layer, count) for layer in side] for side in (questioned, reference))
+    count = _TABLE_NEURONS if pairs <= _MANY_PAIRS else _TABLE_NEURONS_OF_MANY
+    ours, theirs = ([_of_unit_length(strongest(layer, count)) for layer in side] for side in (questioned, reference))
     table = np.zeros((len(ours), len(theirs)))
     for i, left in enumerate(ours):
         for j, right in enumerate(theirs):
             if len(left.index):
-                table[i, j] = len(_agreeing(*view_similarities(left, right))) / len(left.index)
+                table[i, j] = len(_agreeing(*_products(left, right))) / len(left.index)
         progress("aligning layers", (i + 1) * len(theirs), pairs)
     return table
 
 
 def view_similarities(ours: NeuronSignatures, theirs: NeuronSignatures) -> tuple[Floats, Floats]:
     """Similarity of every questioned to every reference neuron, by opening and by reading-and-writing."""
-    opening = cosines(ours.gate, theirs.gate)
-    writing = cosines(ours.down, theirs.down)
+    return _products(_of_unit_length(ours), _of_unit_length(theirs))
+
+
+def _products(ours: NeuronSignatures, theirs: NeuronSignatures) -> tuple[Floats, Floats]:
+    opening, writing = ours.gate @ theirs.gate.T, ours.down @ theirs.down.T
     if ours.up.any() and theirs.up.any():
         # up and down of a gated neuron may be rescaled and change sign together: only the size of the cosine is rigid.
-        return opening, np.abs(cosines(ours.up, theirs.up)) + np.abs(writing)
+        return opening, np.abs(ours.up @ theirs.up.T) + np.abs(writing)
     return opening, writing
+
+
+def _of_unit_length(layer: NeuronSignatures) -> NeuronSignatures:
+    return replace(layer, gate=_unit(layer.gate), up=_unit(layer.up), down=_unit(layer.down))
 
 
 def strongest(layer: NeuronSignatures, count: int) -> NeuronSignatures:
