@@ -65,7 +65,7 @@ def start(
         ),
         (VerificationError("the digest differs"), 1, "whorl: the digest differs"),
         (PermissionError(13, "Permission denied", "m.bin"), 2, "m.bin: Permission denied"),
-        (KeyboardInterrupt(), 130, "whorl: interrupted, nothing was written"),
+        (KeyboardInterrupt(), 130, "whorl: interrupted"),
         (MemoryError("cannot allocate"), 70, "MemoryError: cannot allocate"),
         (RuntimeError("surprise"), 70, "RuntimeError: surprise"),
     ],
@@ -120,7 +120,7 @@ def test_ctrl_c_is_clean(model: Path, other: Path, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert stderr == "whorl: interrupted, nothing was written\n"
+    assert stderr == "whorl: interrupted\n"
     assert stdout == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.fake", "other.fake"]
 

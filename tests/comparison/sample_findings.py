@@ -151,6 +151,7 @@ def finding(
     limits: tuple[str, ...] = ("A model that was trained on the other's answers would look unrelated here.",),
 ) -> Finding:
     return Finding(
+        schema="whorl.finding/1",
         whorl_version="0.1.0",
         questioned=questioned or subject("Northwind Labs Chat 2B"),
         reference=reference or subject("Meridian AI Base 2B"),

@@ -41,7 +41,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def filled(path: Path) -> Path:
-    with Registry(path) as registry:
+    with Registry(path, create=True) as registry:
         for seed in range(3):
             enter(registry, f"Northwind {seed}", seed)
     return path
@@ -86,7 +86,7 @@ def test_a_name_is_a_claim_and_not_a_key(filled: Path) -> None:
 
 
 def test_times_are_kept_in_utc(path: Path) -> None:
-    with Registry(path) as registry:
+    with Registry(path, create=True) as registry:
         entry = enter(registry, "m", 1, when=WHEN.astimezone(timezone(timedelta(hours=5))))
         assert entry.registered_at == WHEN
         assert entry.registered_at.utcoffset() == timedelta(0)
@@ -96,14 +96,14 @@ def test_times_are_kept_in_utc(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "\x1b[31mred", "evil\u202eexe.txt", "a\u2028b", "x" * 201, "\ud800"])
 def test_names_that_could_deceive_are_refused(path: Path, name: str) -> None:
-    with Registry(path) as registry:
+    with Registry(path, create=True) as registry:
         with pytest.raises(RegistryError, match="visible characters"):
             enter(registry, name, 1)
         assert registry.entries() == []
 
 
 def test_names_in_any_script_are_kept(path: Path) -> None:
-    with Registry(path) as registry:
+    with Registry(path, create=True) as registry:
         name = "模型-Ω'; DROP TABLE entries;--".ljust(NAME_LENGTH, "x")
         enter(registry, name, 1)
         assert registry.entries()[0].name == name
@@ -145,12 +145,12 @@ def test_wrong_digest_and_unknown_entry_are_refused(filled: Path) -> None:
 
 def test_oversized_fingerprint_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("whorl.registry.storage.MAX_BYTES", 10)
-    with Registry(path) as registry, pytest.raises(RegistryError, match="at most 10 bytes"):
+    with Registry(path, create=True) as registry, pytest.raises(RegistryError, match="at most 10 bytes"):
         enter(registry, "m", 1)
 
 
 def test_empty_registry_has_no_leads(path: Path) -> None:
-    with Registry(path) as registry:
+    with Registry(path, create=True) as registry:
         assert registry.entries() == []
         assert registry.search(vector(1), 5) == []
 
@@ -194,7 +194,7 @@ def test_altered_vectors_are_noticed(filled: Path) -> None:
 def assert_refused(path: Path, message: str) -> None:
     before = path.read_bytes() if path.is_file() else None
     with pytest.raises(RegistryError, match=message) as caught:
-        Registry(path)
+        Registry(path, create=True)
     assert isinstance(caught.value, InputError)
     assert str(path) in str(caught.value)
     assert before == (path.read_bytes() if path.is_file() else None)
@@ -273,7 +273,7 @@ import numpy as np
 from whorl.core.digest import digest_bytes
 from whorl.registry.storage import Registry
 path, number, dies = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:] == ["dies"]
-with Registry(path) as registry:
+with Registry(path, create=True) as registry:
     if dies:
         import os
         registry._connection.set_trace_callback(lambda sql: os._exit(9) if "INTO entries" in sql else None)
@@ -288,7 +288,7 @@ def test_concurrent_writers_lose_nothing(path: Path) -> None:
     """They also race to make the file."""
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(i)]) for i in range(4)]
     assert [writer.wait(60) for writer in writers] == [0, 0, 0, 0]
-    with Registry(path) as registry:
+    with Registry(path, create=True) as registry:
         names = [entry.name for entry in registry.entries()]
     assert sorted(names) == [str(i) for i in range(4) for _ in range(10)]
 
@@ -321,7 +321,7 @@ def test_ten_thousand_entries_are_searched_in_well_under_a_second(path: Path) ->
     dimension, count = 2080, 10_000
     rng = np.random.default_rng(5)
     shared = rng.standard_normal(dimension)
-    Registry(path).close()
+    Registry(path, create=True).close()
     connection = sqlite3.connect(path)
     for i in range(count):
         stored = np.clip(30 * (shared + rng.standard_normal(dimension)), -127, 127).astype(np.int8)
@@ -333,7 +333,7 @@ def test_ten_thousand_entries_are_searched_in_well_under_a_second(path: Path) ->
             sought = stored
     connection.commit()
     connection.close()
-    with Registry(path) as registry:
+    with Registry(path, create=True) as registry:
         started = time.process_time()
         leads = registry.search(sought, 3)
         elapsed = time.process_time() - started

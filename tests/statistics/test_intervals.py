@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from whorl.statistics.combine import bonferroni_log10_p, mean_log10_e
+from whorl.statistics.combine import bonferroni_log10_p
 from whorl.statistics.intervals import RatioInterval, binomial_log10_tail, clopper_pearson, ratio_interval
 from whorl.statistics.slopes import regression_slopes
 
@@ -85,11 +85,6 @@ def test_other_impossible_arguments_are_refused() -> None:
 def test_bonferroni_pays_for_every_p_value() -> None:
     assert bonferroni_log10_p([-30.0, -0.1]) == pytest.approx(-30 + math.log10(2))
     assert bonferroni_log10_p([-0.1, -0.2, 0.0]) == 0.0
-
-
-def test_mean_of_e_values_neither_overflows_nor_multiplies() -> None:
-    assert mean_log10_e([2.0, 2.0]) == pytest.approx(2.0)
-    assert mean_log10_e([400_000.0, -5.0]) == pytest.approx(400_000 - math.log10(2))
 
 
 def test_slopes_tell_parent_from_sibling() -> None:

@@ -2,7 +2,7 @@
 
 Run as ``python fuzz_worker.py CORPUS SCRATCH COUNT SEED``: CORPUS holds one folder per checkpoint, each mutation
 spoils one file of one of them. A process of its own, so that the limit also holds for memory that Python does not
-account for. """
+account for."""
 
 import hashlib
 import json

@@ -88,7 +88,10 @@ def test_non_finite_values_are_refused_by_name(bad: float, transposed: bool) -> 
         matrix.rows(np.arange(6))
 
 
-def test_large_finite_values_are_accepted() -> None:
-    stored = np.full((600, 700), np.finfo(np.float32).max, np.float32)
-    matrix, _ = _view(stored, np.arange(600), range(700))
+def test_values_that_cannot_be_squared_are_refused() -> None:
+    large = np.full((600, 700), 1e14, np.float32)
+    matrix, _ = _view(large, np.arange(600), range(700))
     assert sum(len(rows) for _, rows in matrix.blocks()) == 600
+    matrix, _ = _view(large * np.float32(1e10), np.arange(600), range(700))
+    with pytest.raises(CheckpointError, match="too large to be squared"):
+        list(matrix.blocks())

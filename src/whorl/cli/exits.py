@@ -15,6 +15,10 @@ from whorl.core.errors import VerificationError, WhorlError
 Parameters = ParamSpec("Parameters")
 
 
+EXTRAS = {"scipy": "weights", "threadpoolctl": "weights", "gguf": "weights", "jinja2": "report"}
+LONGEST_MESSAGE = 4000  # a message may quote a hostile file
+
+
 class Exit(IntEnum):
     """Exit statuses; the last three follow the conventions of the shell and of ``sysexits.h``."""
 
@@ -47,7 +51,7 @@ def exits(command: Callable[Parameters, Exit]) -> Callable[Parameters, None]:
 def _explain(error: BaseException) -> Exit:
     match error:
         case KeyboardInterrupt():
-            _complain("interrupted, nothing was written")
+            _complain("interrupted")
             return Exit.INTERRUPTED
         case BrokenPipeError():
             _discard_output()
@@ -57,6 +61,9 @@ def _explain(error: BaseException) -> Exit:
             return Exit.VERIFICATION_FAILED
         case WhorlError():
             _complain(str(error))
+            return Exit.BAD_INPUT
+        case ModuleNotFoundError(name=name) if name in EXTRAS:
+            _complain(f"{name} is needed for this and not installed; run: pip install 'whorl[{EXTRAS[name]}]'")
             return Exit.BAD_INPUT
         case OSError():
             _complain(f"{error.filename or 'the operating system'}: {error.strerror or error}")
@@ -71,7 +78,7 @@ def _explain(error: BaseException) -> Exit:
 def _complain(message: str) -> None:
     from whorl.comparison.wording import visible
 
-    lines = [visible(line) for line in message.splitlines()]
+    lines = [visible(line) for line in message[:LONGEST_MESSAGE].splitlines()]
     typer.echo("whorl: " + "\n       ".join(lines), err=True)
 
 

@@ -10,6 +10,7 @@ from whorl.cli.exits import Exit
 from whorl.cli.files import print_json, require_input
 from whorl.cli.options import DEFAULT_REGISTRY, AsJson, Quiet, RegistryFile
 from whorl.cli.progress import shown_progress
+from whorl.core.errors import InputError
 from whorl.core.progress import Progress
 
 if TYPE_CHECKING:
@@ -26,16 +27,18 @@ _STRONGEST_FIRST: Final[dict["Relation", int]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestedLead:
-    """A search hit and what the pairwise test said of it."""
+    """A search hit and what the pairwise test said of it, or why it could not be tested."""
 
     entry: int
     name: str
     score: float
-    finding: "Finding"
+    finding: "Finding | str"
 
     @property
     def rank(self) -> tuple[int, float]:
-        """Sorts the strongest relation first, then the highest search score."""
+        """Sorts the strongest relation first, then the highest search score; untested hits last."""
+        if isinstance(self.finding, str):
+            return len(_STRONGEST_FIRST), -self.score
         return _STRONGEST_FIRST[self.finding.conclusion.relation], -self.score
 
 
@@ -75,16 +78,22 @@ def tested_leads(suspect: Path, registry: Path, *, top: int, progress: Progress)
         hits = entries.search(questioned.search_vector(), top)
         for done, hit in enumerate(hits, start=1):
             origin = f"{registry}: entry {hit.entry.id}"
-            reference = parse_fingerprint(entries.fingerprint(hit.entry.id), origin=origin)
-            finding = compare_fingerprints(questioned, reference)
+            finding: Finding | str
+            try:
+                reference = parse_fingerprint(entries.fingerprint(hit.entry.id), origin=origin)
+                finding = compare_fingerprints(questioned, reference)
+            except InputError as error:  # one damaged entry must not hide the others
+                finding = str(error)
             tested.append(TestedLead(entry=hit.entry.id, name=hit.entry.name, score=hit.score, finding=finding))
             progress("testing leads", done, len(hits))
     return sorted(tested, key=lambda lead: lead.rank)
 
 
 def _document(lead: TestedLead) -> dict[str, object]:
-    finding = lead.finding.model_dump(mode="json")
-    return {"entry": lead.entry, "name": lead.name, "score": lead.score, "finding": finding}
+    document: dict[str, object] = {"entry": lead.entry, "name": lead.name, "score": lead.score}
+    if isinstance(lead.finding, str):
+        return {**document, "finding": None, "problem": lead.finding}
+    return {**document, "finding": lead.finding.model_dump(mode="json")}
 
 
 def _print_leads(leads: list[TestedLead], registry: Path) -> None:
@@ -99,6 +108,8 @@ def _print_leads(leads: list[TestedLead], registry: Path) -> None:
 
 
 def _exit_status(leads: list[TestedLead]) -> Exit:
-    relations = {lead.finding.conclusion.relation for lead in leads}
-    established = relations & {"identical", "derived", "shared_initialisation"}
-    return Exit.INCONCLUSIVE if "inconclusive" in relations and not established else Exit.DONE
+    tested = [lead.finding for lead in leads if not isinstance(lead.finding, str)]
+    relations = {finding.conclusion.relation for finding in tested}
+    if relations & {"identical", "derived", "shared_initialisation"}:
+        return Exit.DONE
+    return Exit.INCONCLUSIVE if "inconclusive" in relations or len(tested) < len(leads) else Exit.DONE

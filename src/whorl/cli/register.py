@@ -27,7 +27,7 @@ def register(
 
     with shown_progress(quiet=quiet) as progress:
         taken = fingerprint_of(subject, progress=progress)
-    with Registry(registry) as entries:
+    with Registry(registry, create=True) as entries:
         entry = entries.register(
             name=name or taken.name,
             fingerprint_bytes=taken.to_bytes(),

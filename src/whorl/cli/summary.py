@@ -79,15 +79,18 @@ def print_facts(title: str, facts: Mapping[str, str]) -> None:
         _whole(label, value)
 
 
-def print_lead(place: int, *, name: str, entry: int, score: float, finding: Finding) -> None:
-    """Print one search hit and what the pairwise test said of it."""
+def print_lead(place: int, *, name: str, entry: int, score: float, finding: Finding | str) -> None:
+    """Print one search hit and what the pairwise test said of it, or why it could not be tested."""
     console = _console()
-    relation = finding.conclusion.relation
     _say(console, f"{place}. {visible(name, LONGEST_NAME)}", style="bold")
     _fact(console, "Entry", str(entry))
     _fact(console, "Search score", f"{score:.3f}")
-    _fact(console, "Tested", HEADLINES[relation], style=_COLOURS[relation])
-    _fact(console, "", visible(finding.conclusion.statement))
+    if isinstance(finding, str):
+        _fact(console, "Not tested", visible(finding))
+    else:
+        relation = finding.conclusion.relation
+        _fact(console, "Tested", HEADLINES[relation], style=_COLOURS[relation])
+        _fact(console, "", visible(finding.conclusion.statement))
     console.print()
 
 

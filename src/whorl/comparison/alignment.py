@@ -15,6 +15,7 @@ from whorl.core.progress import Progress
 from whorl.fingerprints.heads import HeadFeatures
 from whorl.fingerprints.neurons import NeuronSignatures, largest
 from whorl.statistics.coincidences import mutual_best
+from whorl.statistics.cosines import cosines, unit_rows
 from whorl.statistics.intervals import binomial_log10_tail
 
 UNRELATED_AT_MOST: Final = 0.10
@@ -83,8 +84,7 @@ def pair_layers(
     """Two-view agreement of one layer pair on all taken neurons."""
     ours, theirs = questioned[number], reference[counterpart]
     first, second = view_similarities(ours, theirs)
-    match = mutual_best(first)
-    rows = np.flatnonzero((match >= 0) & (match == mutual_best(second)))
+    rows, match = _agreeing(first, second)
     neurons = len(ours.index)
     tail = binomial_log10_tail(len(rows), neurons, UNRELATED_AT_MOST) if neurons else 0.0
     return LayerPair(
@@ -109,7 +109,7 @@ def agreement_table(
     for i, left in enumerate(ours):
         for j, right in enumerate(theirs):
             if len(left.index):
-                table[i, j] = len(_agreeing(*_products(left, right))) / len(left.index)
+                table[i, j] = len(_agreeing(*_products(left, right))[0]) / len(left.index)
         progress("aligning layers", (i + 1) * len(theirs), pairs)
     return table
 
@@ -128,7 +128,7 @@ def _products(ours: NeuronSignatures, theirs: NeuronSignatures) -> tuple[Floats,
 
 
 def _of_unit_length(layer: NeuronSignatures) -> NeuronSignatures:
-    return replace(layer, gate=_unit(layer.gate), up=_unit(layer.up), down=_unit(layer.down))
+    return replace(layer, gate=unit_rows(layer.gate), up=unit_rows(layer.up), down=unit_rows(layer.down))
 
 
 def strongest(layer: NeuronSignatures, count: int) -> NeuronSignatures:
@@ -154,19 +154,10 @@ def agreeing_heads(ours: HeadFeatures, theirs: HeadFeatures) -> int | None:
     # is.
     first = cosines(*(part - part.mean(axis=0) for part in (ours.query_key, theirs.query_key)))
     second = cosines(ours.output_value, theirs.output_value)
-    return len(_agreeing(first, second))
+    return len(_agreeing(first, second)[0])
 
 
-def _agreeing(first: Floats, second: Floats) -> Ints:
+def _agreeing(first: Floats, second: Floats) -> tuple[Ints, Ints]:
+    """Questioned rows on whose counterpart both similarities agree, and every row's counterpart by the first."""
     match = mutual_best(first)
-    return np.flatnonzero((match >= 0) & (match == mutual_best(second)))
-
-
-def cosines(left: Floats, right: Floats) -> Floats:
-    """Cosine of every left row with every right row; 0 where either is zero."""
-    return _unit(left) @ _unit(right).T
-
-
-def _unit(rows: Floats) -> Floats:
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(length > 0, length, 1), np.float32)
+    return np.flatnonzero((match >= 0) & (match == mutual_best(second))), match

@@ -1,4 +1,8 @@
-"""T4: what was done to the reference to make the questioned model. Only once common weights are established."""
+"""T4: how the questioned model differs from the reference, in terms of what is done to models.
+
+Only once common weights are established. A change is named from the reference's side; it does not say which model came
+first: layers "dropped" from one were perhaps added to the other.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,12 +11,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from whorl.comparison.alignment import LayerPair, cosines
+from whorl.comparison.alignment import LayerPair
 from whorl.comparison.kinship import GAINS_USABLE, GainSlopes, MatchedWeights
 from whorl.core.arrays import Floats
 from whorl.core.evidence import EstablishedTransformation, Transformation
 from whorl.fingerprints.extraction import LEVEL_GROUP, MatrixRecord
 from whorl.fingerprints.model_view import ModelView
+from whorl.statistics.cosines import cosines
 from whorl.statistics.spectrum import largest_over_noise
 from whorl.statistics.subsequence import longest_increasing_subsequence
 
@@ -28,12 +33,14 @@ STRUCTURED: Final = 1.2  # rounding and pruning gave 0.99 to 1.07 on models trai
 class Comparison:
     """What is known when changes are typed: both views, established layer pairs, matched weights and gains.
 
-    ``rotation_solved`` is False where the layers match with the residual streams as stored.
+    ``rotation_solved`` is False where the layers match with the residual streams as stored; ``rounded`` True where one
+    model's values are the other's, rounded.
     """
 
     questioned: ModelView
     reference: ModelView
     rotation_solved: bool
+    rounded: bool
     pairs: Sequence[LayerPair]
     weights: MatchedWeights
     gains: GainSlopes | None
@@ -64,23 +71,28 @@ def _changes(known: Comparison) -> Iterator[tuple[Transformation, str]]:
 
 
 def _rotated(known: Comparison) -> str | None:
-    ours, theirs = known.questioned.residual, known.reference.residual
-    if not known.rotation_solved:
+    found = _residual_match(known)
+    if found is None or found[0] > 0.5:
         return None
-    if known.questioned.width != known.reference.width or not (len(ours) and len(theirs)):
+    at_home, anywhere = found
+    whole = len(known.questioned.residual) == known.questioned.width or known.questioned.exact
+    if whole and anywhere > 0.8:
+        return None  # every dimension is somewhere: reordered, not rotated
+    doubt = "" if whole else "; a fingerprint that keeps part of the dimensions cannot tell rotated from reordered"
+    return (
+        f"the residual stream is in another basis: a dimension's token profile has median |cosine| {at_home:.2f} "
+        "with its "
+        f"own and {anywhere:.2f} with the best of the reference's{doubt}"
+    )
+
+
+def _residual_match(known: Comparison) -> tuple[float, float] | None:
+    """Median |cosine| of a residual dimension with its own and with its best counterpart; None where not solved."""
+    ours, theirs = known.questioned.residual, known.reference.residual
+    if not known.rotation_solved or known.questioned.width != known.reference.width or not (len(ours) and len(theirs)):
         return None
     similarity = np.abs(cosines(ours, theirs))
-    at_home = float(np.median(np.diagonal(similarity)))
-    anywhere = float(np.median(similarity.max(axis=1)))
-    # A permuted basis still has every dimension somewhere; a rotated one has none. Stored fingerprints keep only some
-    # dimensions, so there a permutation looks like a rotation: they say so.
-    if at_home > 0.5 or (known.questioned.exact and anywhere > 0.8):
-        return None
-    return (
-        f"the residual stream is in another basis: a dimension's token profile has median |cosine| "
-        f"{at_home:.2f} with its own "
-        f"and {anywhere:.2f} with the best of the reference's"
-    )
+    return float(np.median(np.diagonal(similarity))), float(np.median(similarity.max(axis=1)))
 
 
 def _permuted(known: Comparison) -> str | None:
@@ -93,14 +105,23 @@ def _permuted(known: Comparison) -> str | None:
         else:
             in_order += longest_increasing_subsequence(positions)
         matched += len(positions)
-    if matched < 32 or in_order > matched / 2:
-        return None
-    return f"only {in_order} of {matched} matched neurons stand where the reference has them"
+    if matched >= 32 and in_order <= matched / 2:
+        return f"only {in_order} of {matched} matched neurons stand where the reference has them"
+    found = _residual_match(known)
+    if found is not None and found[0] <= 0.5 and found[1] > 0.8 and _rotated(known) is None:
+        return f"residual dimensions are reordered: each has a counterpart (median |cosine| {found[1]:.2f}) elsewhere"
+    return None
 
 
 def _rescaled(known: Comparison) -> str | None:
     gains = known.gains
-    dressed = gains is not None and gains.correlation < GAINS_USABLE and known.weights.cosine > 0.9
+    dressed = (
+        gains is not None
+        and gains.correlation < GAINS_USABLE
+        and gains.moved
+        and not gains.reordered
+        and known.weights.cosine > 0.9
+    )
     ratios: list[Floats] = []
     flips: list[NDArray[np.bool_]] = []
     for pair in known.pairs:
@@ -208,9 +229,11 @@ def _vocabulary_changed(known: Comparison) -> str | None:
 
 def _fine_tuned(known: Comparison, others: frozenset[Transformation]) -> str | None:
     gains = known.gains
+    if known.rounded:
+        return None
     comparable = gains is not None and gains.correlation >= GAINS_USABLE and "rescaled" not in others
-    if gains is not None and comparable and not gains.identical and 1 - gains.correlation > UNEXPLAINED:
-        return f"norm gains moved (correlation {gains.correlation:.4f}): trained on, whatever else was done"
+    if gains is not None and comparable and gains.moved:
+        return f"norm gains moved (correlation {gains.correlation:.4f}), by more than rounding explains"
     if not known.questioned.exact or 1 - known.weights.cosine <= UNEXPLAINED:
         return None
     spike = float(np.mean([largest_over_noise(_change(known, pair)) for pair in known.pairs]))

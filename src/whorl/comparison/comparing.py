@@ -14,7 +14,7 @@ from whorl import __version__
 from whorl.comparison.alignment import UNRELATED_AT_MOST, LayerPair, agreeing_heads, agreement_table, align_layers
 from whorl.comparison.changes import Comparison, established_changes
 from whorl.comparison.conclusion import Known, conclude
-from whorl.comparison.identity import Identity, compare_digests, compare_values
+from whorl.comparison.identity import Identity, compare_digests, compare_values, without_values
 from whorl.comparison.kinship import gain_slopes, judge, kinship_evidence, matched_weights, pair_cosines
 from whorl.comparison.positions import Positions, positional_tests
 from whorl.comparison.subjects import (
@@ -37,7 +37,7 @@ from whorl.core.evidence import (
 from whorl.core.progress import Progress, silent
 from whorl.fingerprints.anchors import shared_anchor_count
 from whorl.fingerprints.extraction import extract
-from whorl.fingerprints.frame import joint_bases, unlinked_bases
+from whorl.fingerprints.frame import is_layer_norm, joint_bases, unlinked_bases
 from whorl.fingerprints.model_view import ModelView
 from whorl.fingerprints.weight_fingerprint import (
     JOBS,
@@ -134,7 +134,7 @@ def _sides_of_fingerprints(ours: WeightFingerprint, theirs: WeightFingerprint) -
         subjects=(fingerprint_record(ours, left), fingerprint_record(theirs, right)),
         views=((left, right),),
         rotation_solved=(True,),
-        identity=compare_digests(left, right),
+        identity=without_values(compare_digests(left, right)),
         not_aligned=_not_aligned(shared, min(len(ours.anchors.hashes), len(theirs.anchors.hashes))),
         parameters={
             "access": "fingerprint",
@@ -154,6 +154,7 @@ def _working_views(
         ModelView(
             architecture=anatomy.architecture,
             width=anatomy.width,
+            layer_norm=is_layer_norm(anatomy),
             vocabulary=vocabulary,
             neurons=tuple(layer.neurons for layer in features.layers),
             heads=tuple(layer.heads for layer in features.layers),
@@ -211,6 +212,7 @@ def _find(sides: Sides, progress: Progress) -> Finding:
                 questioned=questioned,
                 reference=reference,
                 rotation_solved=sides.rotation_solved[best],
+                rounded=sides.identity.rounded_to is not None,
                 pairs=established,
                 weights=weights,
                 gains=gains,
@@ -219,6 +221,7 @@ def _find(sides: Sides, progress: Progress) -> Finding:
         )
     conclusion, limits = conclude(known, changes)
     return Finding(
+        schema="whorl.finding/1",
         whorl_version=__version__,
         questioned=sides.subjects[0],
         reference=sides.subjects[1],
@@ -241,6 +244,14 @@ def _agreement_evidence(
     not_aligned: NotComparable | None, questioned: ModelView, reference: ModelView, pairs: tuple[LayerPair, ...]
 ) -> tuple[Evidence, ...]:
     matched, neurons = [len(pair.rows_questioned) for pair in pairs], [pair.neurons for pair in pairs]
+    if not sum(neurons):
+        blind = NotComparable(
+            tier="T3",
+            method=TWO_VIEW,
+            reason="too_little_data",
+            detail="no layer of the questioned model has neurons that can be told apart: all are equal or zero",
+        )
+        return (blind, _head_evidence(questioned, reference, pairs))
     interval = ratio_interval(matched, neurons)
     established = sum(pair.established for pair in pairs)
     agreement = Score(
@@ -266,22 +277,27 @@ def _head_evidence(questioned: ModelView, reference: ModelView, pairs: tuple[Lay
             tier="T3",
             method=HEADS,
             reason="architecture",
-            detail="no layer pair has attention heads of the same kind in both models (latent attention has none)",
+            detail="no layer pair has attention heads of the same kind in both models; latent attention (MLA) has "
+            "none, and its "
+            "tensors are compared by their bytes only",
         )
     agree, total = [count[0] for count in found], [count[1] for count in found]
     interval = ratio_interval(agree, total)
-    # Two one-to-one maps of a layer's heads agree on one head by chance, however many heads there are.
-    chance = min(1.0, len(found) / sum(total))
     return Score(
         tier="T3",
         method=HEADS,
         value=interval.value,
         lower=interval.lower,
         upper=interval.upper,
-        unrelated_at_most=chance,
-        statistic={"matched": float(sum(agree)), "heads": float(sum(total))},
+        unrelated_at_most=None,
+        statistic={
+            "matched": float(sum(agree)),
+            "heads": float(sum(total)),
+            # Two one-to-one maps of a layer's heads agree on one head on average, however many heads there are.
+            "by_chance": min(1.0, len(found) / sum(total)),
+        },
         detail=f"{sum(agree)} of {sum(total)} attention heads have one counterpart by query-key coherence and by "
-        f"output-value sketch; chance alone gives up to one in each of the {len(found)} layers",
+        f"output-value sketch; chance gives one in each of the {len(found)} layers on average",
     )
 
 

@@ -7,14 +7,11 @@ from typing import Final, Literal
 from whorl.comparison.alignment import LOG10_LEVEL, UNRELATED_AT_MOST, LayerPair
 from whorl.comparison.identity import Identity
 from whorl.comparison.kinship import Judgement
-from whorl.core.evidence import Conclusion, EstablishedTransformation, NotComparable, Relation, Score, Transformation
+from whorl.core.evidence import Conclusion, EstablishedTransformation, NotComparable, Relation, Score
 
 LOG10_SUSPICIOUS: Final = -3.0
 HEADS_SUSPICIOUS: Final = 0.3
 BLIND: Final = 0.05  # share of neurons with any best counterpart; unrelated models here have 0.3 and more
-_LOSSES: Final[frozenset[Transformation]] = frozenset(
-    {"quantised", "pruned", "width_pruned", "layers_dropped", "layers_repeated"}
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,7 +37,7 @@ def conclude(known: Known, changes: Sequence[EstablishedTransformation]) -> tupl
         log10_p=known.log10_p,
         log10_lr=None,
         direction=None,
-        direction_reason=_direction_reason(relation, known.identity, changes),
+        direction_reason=_direction_reason(relation),
         transformations=tuple(change.name for change in changes),
     )
     return conclusion, _limits(relation, known)
@@ -48,7 +45,7 @@ def conclude(known: Known, changes: Sequence[EstablishedTransformation]) -> tupl
 
 def _relation(known: Known) -> tuple[Relation, str]:
     if known.identity.same:
-        return "identical", "Every weight, gain, bias and token of the two models is equal."
+        return "identical", "Every weight, gain and bias of the two models is equal, and so is the vocabulary."
     established = sum(pair.established for pair in known.pairs)
     if known.kinship is not None:
         layers = (
@@ -58,8 +55,9 @@ def _relation(known: Known) -> tuple[Relation, str]:
     if known.log10_p_layers is not None and known.log10_p_layers < LOG10_LEVEL:
         return (
             "shared_initialisation",
-            "The two models are not independent: neurons sit at the same positions far beyond chance. Their weights "
-            "have moved too far apart to show more than a common start.",
+            "The two models are not independent: neurons sit at the same positions, or in the same order, far "
+            "beyond chance. "
+            "Their weights have moved too far apart to show more than a common start.",
         )
     if known.identity.equal:
         return (
@@ -78,7 +76,7 @@ def _relation(known: Known) -> tuple[Relation, str]:
             "inconclusive",
             f"No relation was seen, but the test could not have seen one: {known.not_aligned.detail}.",
         )
-    if sum(pair.found for pair in known.pairs) < BLIND * sum(pair.neurons for pair in known.pairs):
+    if sum(pair.found for pair in known.pairs) <= BLIND * sum(pair.neurons for pair in known.pairs):
         return (
             "inconclusive",
             "No relation was seen, but the test could not have seen one: hardly a neuron of the questioned model has "
@@ -123,26 +121,17 @@ def _suspicious(known: Known) -> bool:
     # Half the cap over a whole layer, heads without neurons, or a positional bound that would convince nobody but is
     # not
     # nothing either.
-    if known.heads is not None and known.heads.lower > max(HEADS_SUSPICIOUS, known.heads.unrelated_at_most or 0.0):
+    if known.heads is not None and known.heads.lower > max(HEADS_SUSPICIOUS, 3 * known.heads.statistic["by_chance"]):
         return True
     layers = any(pair.neurons >= 64 and pair.agreement > UNRELATED_AT_MOST / 2 for pair in known.pairs)
     return layers or (known.log10_p is not None and known.log10_p < LOG10_SUSPICIOUS)
 
 
-def _direction_reason(relation: Relation, identity: Identity, changes: Sequence[EstablishedTransformation]) -> str:
+def _direction_reason(relation: Relation) -> str:
     if relation in ("none_found", "inconclusive", "shared_initialisation"):
         return "no descent was established, so there is no direction to give"
     if relation == "identical":
         return "equal weights have no direction"
-    losses = [change.name for change in changes if change.name in _LOSSES]
-    if identity.rounded_to is not None:
-        losses.append("quantised")
-    if losses:
-        lost = ", ".join(losses)
-        return (
-            f"no calibrated probability is given; information was lost on the questioned side ({lost}), which cannot "
-            "be undone, so the reference or an ancestor of it came first"
-        )
     return "no calibrated probability is given; nothing found here tells parent, child and common ancestor apart"
 
 

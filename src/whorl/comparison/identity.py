@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from whorl.core.arrays import Floats
-from whorl.core.evidence import Evidence, NotComparable, Score
+from whorl.core.evidence import Evidence, NotComparable, plain_score
 from whorl.fingerprints.extraction import layer_matrices, outer_matrices
 from whorl.fingerprints.model_view import ModelView
 from whorl.weights.anatomy import Anatomy, Matrix
@@ -21,8 +21,8 @@ VARIED_LEVELS: Final = 4.0  # distinct values among neighbours: fewer may be a c
 class Identity:
     """Outcome of T1.
 
-    ``equal`` names the matrices with the same stored bytes, constant ones left out; ``same`` means every matrix, vector
-    and token is equal in value; ``rounded_to`` names the storage to which every sampled reference value must be rounded
+    ``equal`` names the matrices with the same stored bytes, constant ones left out; ``same`` means every tensor and
+    token is equal in value; ``rounded_to`` names the storage to which every sampled reference value must be rounded
     to give the questioned one, where that is so and it changes something.
     """
 
@@ -33,20 +33,16 @@ class Identity:
 
 
 def compare_digests(questioned: ModelView, reference: ModelView) -> Identity:
-    """Equality of digests, role by role; works on stored fingerprints."""
-    ours = {role: record.digest for role, record in questioned.records.items()} | dict(questioned.vectors)
-    theirs = {role: record.digest for role, record in reference.records.items()} | dict(reference.vectors)
+    """Equality of stored bytes, role by role; all that stored fingerprints can tell."""
+    ours, theirs = _identities(questioned), _identities(reference)
     shared = ours.keys() & theirs.keys()
     equal = sum(ours[role] == theirs[role] for role in shared)
     union = len(ours.keys() | theirs.keys())
     share = equal / union
-    evidence = Score(
+    evidence = plain_score(
         tier="T1",
         method=DIGESTS,
         value=share,
-        lower=share,
-        upper=share,
-        unrelated_at_most=None,
         statistic={"equal": float(equal), "tensors": float(union)},
         detail=f"{equal} of {union} tensors have the same stored bytes in the same role",
     )
@@ -54,9 +50,15 @@ def compare_digests(questioned: ModelView, reference: ModelView) -> Identity:
     matrices = tuple(
         role
         for role, record in questioned.records.items()
-        if record.levels >= VARIED_LEVELS and theirs.get(role) == record.digest
+        if record.levels >= VARIED_LEVELS and theirs.get(role) == ours[role]
     )
     return Identity(evidence=(evidence,), equal=matrices, same=same, rounded_to=None)
+
+
+def _identities(view: ModelView) -> dict[str, tuple[str, ...]]:
+    """What must be equal for a tensor to be the same: its bytes, and how they are to be read."""
+    matrices = {role: (record.digest, record.storage, *map(str, record.shape)) for role, record in view.records.items()}
+    return matrices | {role: (digest,) for role, digest in view.vectors.items()}
 
 
 def compare_values(questioned: Anatomy, reference: Anatomy, views: tuple[ModelView, ModelView]) -> Identity:
@@ -76,13 +78,10 @@ def compare_values(questioned: Anatomy, reference: Anatomy, views: tuple[ModelVi
     counts = np.array([_sampled_equality(ours, theirs) for _, ours, theirs in pairs], np.int64)
     values, equal, rounded = (int(count) for count in counts.sum(axis=0))
     share = equal / values
-    evidence = Score(
+    evidence = plain_score(
         tier="T1",
         method=VALUES,
         value=share,
-        lower=share,
-        upper=share,
-        unrelated_at_most=None,
         statistic={"equal": float(equal), "values": float(values), "equal_after_rounding": float(rounded)},
         detail=f"{equal} of {values} sampled values ({SAMPLE_ROWS} rows of each of {len(pairs)} matrices) are equal",
     )
@@ -97,6 +96,19 @@ def compare_values(questioned: Anatomy, reference: Anatomy, views: tuple[ModelVi
         same=same,
         rounded_to="/".join(sorted(storages)) if only_rounded else None,
     )
+
+
+def without_values(digests: Identity) -> Identity:
+    """The same, saying that values could not be compared because a side is a stored fingerprint."""
+    if digests.same:
+        return digests
+    missing = NotComparable(
+        tier="T1",
+        method=VALUES,
+        reason="needs_weights",
+        detail="a stored fingerprint holds digests, not values: equal weights in another storage are not recognised",
+    )
+    return replace(digests, evidence=(*digests.evidence, missing))
 
 
 def _pairs(questioned: Anatomy, reference: Anatomy) -> list[tuple[str, Matrix, Matrix]]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from whorl.comparison.alignment import LayerPair
 from whorl.core.arrays import Doubles, Floats
-from whorl.core.evidence import Evidence, NotComparable, Score
+from whorl.core.evidence import Evidence, NotComparable, plain_score
 from whorl.fingerprints.model_view import ModelView
 from whorl.statistics.slopes import regression_slopes
 
@@ -24,6 +24,8 @@ GAINS: Final = "gain_slopes/1"
 # fingerprints, whose cosines are lower: 0.39 and 0.87.
 SMALL_DIFFERENCE: Final = {"weights": 0.3, "fingerprint": 0.5}
 SAME_DIFFERENCE: Final = 1e-3
+LEAST_STRUCTURE: Final = 0.03  # of models trained here: 0.03 to 0.2; of random weights: below 0.02
+BF16_ROUNDING: Final = 2.0**-7  # twice the step of bf16
 FAR: Final = 0.80
 GAINS_NEAR: Final = 0.78
 GAINS_FAR: Final = 0.72
@@ -43,13 +45,19 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GainSlopes:
-    """Regression of centred norm gains, which start at a constant: correlation and both slopes."""
+    """Regression of norm gains, each norm's less its mean: correlation and both slopes.
+
+    Gains start at a constant, so what varies within a norm was learned. ``moved`` says whether any gain differs by more
+    than rounding to bf16 explains; ``reordered`` whether the same values stand in another order.
+    """
 
     correlation: float
     questioned_on_reference: float
     reference_on_questioned: float
     values: int
     identical: bool
+    moved: bool
+    reordered: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,17 +124,16 @@ def _structure(view: ModelView) -> float:
 def gain_slopes(questioned: ModelView, reference: ModelView, layer_map: Mapping[int, int]) -> GainSlopes | None:
     """Slopes of norm gains over mapped layers; None where no gain varies or none corresponds."""
     pairs: list[tuple[Floats, Floats]] = []
-    whole = len(layer_map) == len(questioned.neurons)
+    whole = len(layer_map) == len(questioned.neurons) and len(set(layer_map.values())) == len(reference.neurons)
     for role, gain in questioned.gains.items():
         # The final norm follows the whole stack: where only some layers correspond, it says nothing about those.
         other = _counterpart(role, layer_map) if whole or role.startswith("layers.") else None
         theirs = None if other is None else reference.gains.get(other)
         if theirs is not None and theirs.shape == gain.shape:
-            pairs.append((gain - gain.mean(), theirs - theirs.mean()))
+            pairs.append((gain, theirs))
     if not pairs:
         return None
-    ours = np.concatenate([q for q, _ in pairs]).astype(np.float64)
-    theirs = np.concatenate([r for _, r in pairs]).astype(np.float64)
+    ours, theirs = (np.concatenate([_centred(pair[side]) for pair in pairs]) for side in (0, 1))
     dot, norm_q, norm_r = float(ours @ theirs), float(ours @ ours), float(theirs @ theirs)
     if not (norm_q > 0 and norm_r > 0):
         return None
@@ -136,8 +143,14 @@ def gain_slopes(questioned: ModelView, reference: ModelView, layer_map: Mapping[
         questioned_on_reference=slopes[0],
         reference_on_questioned=slopes[1],
         values=len(ours),
-        identical=bool(np.array_equal(ours, theirs)),
+        identical=all(np.array_equal(q, r) for q, r in pairs),
+        moved=not all(np.allclose(q, r, rtol=BF16_ROUNDING, atol=0) for q, r in pairs),
+        reordered=all(np.allclose(np.sort(q), np.sort(r), rtol=BF16_ROUNDING, atol=0) for q, r in pairs),
     )
+
+
+def _centred(gain: Floats) -> Doubles:
+    return np.asarray(gain - gain.mean(), np.float64)
 
 
 def judge(weights: MatchedWeights, gains: GainSlopes | None, *, exact: bool) -> Judgement:
@@ -151,7 +164,14 @@ def judge(weights: MatchedWeights, gains: GainSlopes | None, *, exact: bool) -> 
         return _judge_gains(gains)
     small = SMALL_DIFFERENCE["weights" if exact else "fingerprint"]
     figures = f"matched weights have median cosine {weights.cosine:.3f} after alignment"
-    if weights.difference < small * max(0.0, weights.structure):
+    if weights.structure < LEAST_STRUCTURE:
+        return Judgement(
+            verdict="undecided",
+            reason=f"{figures}, but too little training is visible in them ({weights.structure:.3f}) to tell a copy "
+            "from a "
+            "common start",
+        )
+    if weights.difference < small * weights.structure:
         return Judgement(
             verdict="derived",
             reason=f"{figures}: they differ by {weights.difference:.3f} where training visibly wrote "
@@ -193,17 +213,18 @@ def kinship_evidence(weights: MatchedWeights | None, gains: GainSlopes | None) -
                 detail="no common weights were established, so there is no change to type",
             ),
         )
-    matched = _plain_score(
-        MATCHED,
-        weights.cosine,
-        {
+    matched = plain_score(
+        tier="T4",
+        method=MATCHED,
+        value=weights.cosine,
+        statistic={
             "questioned_on_reference": weights.questioned_on_reference,
             "reference_on_questioned": weights.reference_on_questioned,
             "difference": weights.difference,
             "structure": weights.structure,
             "neurons": float(weights.neurons),
         },
-        f"median cosine of {weights.neurons} matched neurons after alignment",
+        detail=f"median cosine of {weights.neurons} matched neurons after alignment",
     )
     if gains is None:
         none = NotComparable(
@@ -213,30 +234,19 @@ def kinship_evidence(weights: MatchedWeights | None, gains: GainSlopes | None) -
             detail="no norm gain varies in both models, so there is nothing that started at a known value",
         )
         return (matched, none)
-    slopes = _plain_score(
-        GAINS,
-        gains.correlation,
-        {
+    slopes = plain_score(
+        tier="T4",
+        method=GAINS,
+        value=gains.correlation,
+        statistic={
             "questioned_on_reference": gains.questioned_on_reference,
             "reference_on_questioned": gains.reference_on_questioned,
             "values": float(gains.values),
         },
-        f"correlation of {gains.values} centred norm gains over mapped layers; rewritten gains cannot be compared",
+        detail=f"correlation of {gains.values} centred norm gains over mapped layers; rewritten gains cannot be "
+        "compared",
     )
     return (matched, slopes)
-
-
-def _plain_score(method: str, value: float, statistic: dict[str, float], detail: str) -> Score:
-    return Score(
-        tier="T4",
-        method=method,
-        value=value,
-        lower=value,
-        upper=value,
-        unrelated_at_most=None,
-        statistic=statistic,
-        detail=detail,
-    )
 
 
 def _counterpart(role: str, layer_map: Mapping[int, int]) -> str | None:

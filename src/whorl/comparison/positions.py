@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from whorl.comparison.alignment import cosines, view_similarities
+from whorl.comparison.alignment import view_similarities
 from whorl.core.arrays import Doubles, Ints
 from whorl.core.evidence import EValue, Evidence, NotComparable, PValue
 from whorl.fingerprints.model_view import ModelView
@@ -23,6 +23,7 @@ from whorl.statistics.coincidences import (
     signed_coincidence_log10_p,
 )
 from whorl.statistics.combine import bonferroni_log10_p
+from whorl.statistics.cosines import cosines
 from whorl.statistics.subsequence import lis_log10_p, longest_increasing_subsequence
 
 COINCIDENCES: Final = "index_coincidences/1"
@@ -31,14 +32,20 @@ RESIDUAL: Final = "residual_coincidences/1"
 TILT: Final = 1.0  # fixed in advance, never tuned on counts
 _NULL: Final = "the two models are independent"
 _SYMMETRY: Final = (
-    "in at least one of the two models every order of the neurons of a layer was equally likely: random "
-    "initialisation with "
-    "identical distributions and a coordinate-wise optimiser, no sorting, stacking or tying afterwards"
+    "in at least one of the two models every order of a layer's neurons (of an expert's, in a mixture) was equally "
+    "likely, "
+    "independently of other layers: random initialisation with identical distributions and a coordinate-wise "
+    "optimiser, no "
+    "sorting, stacking or tying afterwards"
 )
 _RESIDUAL_SYMMETRY: Final = (
-    "in at least one of the two models every order and sign of the residual dimensions was equally likely; no "
-    "fixed position "
-    "encoding is added to the residual stream"
+    "in at least one of the two models every order and sign of the residual dimensions was equally likely; no fixed "
+    "position encoding is added to the residual stream"
+)
+_RESIDUAL_ORDER: Final = (
+    "in at least one of the two models every order of the residual dimensions was equally likely; no fixed position "
+    "encoding "
+    "is added to the residual stream"
 )
 
 
@@ -176,14 +183,21 @@ def _residual_evidence(questioned: ModelView, reference: ModelView) -> Evidence:
             reason="shapes_differ",
             detail=f"the residual streams are {questioned.width} and {reference.width} wide; positions cannot coincide",
         )
-    hits = count_signed_coincidences(cosines(questioned.residual, reference.residual))
+    similarity = cosines(questioned.residual, reference.residual)
+    if questioned.layer_norm and reference.layer_norm:
+        # LayerNorm singles out the all-ones direction, so signs of single dimensions are no symmetry; their order is.
+        hits = count_coincidences(mutual_best(np.abs(similarity)))
+        log10_p, expected, assumption = coincidence_log10_p([hits]), "one", _RESIDUAL_ORDER
+    else:
+        hits = count_signed_coincidences(similarity)
+        log10_p, expected, assumption = signed_coincidence_log10_p(hits), "one half", _RESIDUAL_SYMMETRY
     return PValue(
         tier="T2",
         method=RESIDUAL,
-        log10_p=signed_coincidence_log10_p(hits),
+        log10_p=log10_p,
         null=_NULL,
-        assumptions=(_RESIDUAL_SYMMETRY,),
+        assumptions=(assumption,),
         statistic={"coincidences": float(hits), "dimensions": float(len(questioned.residual))},
-        detail=f"{hits} of {len(questioned.residual)} residual dimensions are matched with themselves, sign included; "
-        "independent models give about one half",
+        detail=f"{hits} of {len(questioned.residual)} residual dimensions are matched with themselves; independent "
+        f"models give about {expected}",
     )

@@ -91,6 +91,20 @@ class Score(Document):
         return self
 
 
+def plain_score(*, tier: Tier, method: str, value: float, statistic: dict[str, float], detail: str) -> Score:
+    """A figure that is a fact about these two models, with nothing estimated and no level to hold it against."""
+    return Score(
+        tier=tier,
+        method=method,
+        value=value,
+        lower=value,
+        upper=value,
+        unrelated_at_most=None,
+        statistic=statistic,
+        detail=detail,
+    )
+
+
 class NotComparable(Document):
     """Why a method gave no answer. A missing signal is this, never 0.5, NaN or a silent reweighting."""
 
@@ -155,7 +169,7 @@ class Conclusion(Document):
 class Finding(Document):
     """Everything a comparison asked, found and could not find."""
 
-    schema_: Literal["whorl.finding/1"] = Field(default="whorl.finding/1", alias="schema")
+    schema_: Literal["whorl.finding/1"] = Field(alias="schema")
     whorl_version: str
     questioned: Subject
     reference: Subject

@@ -5,12 +5,13 @@ tokens are anchors, and the random signs that go with each, follow from the hash
 picks the same ones without knowing of the others."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from whorl.core.arrays import Floats, Ints
+from whorl.statistics.cosines import unit_rows
 from whorl.weights.anatomy import Anatomy, Matrix
 
 SIGNS_PER_TOKEN = 128
@@ -48,27 +49,37 @@ class StoredAnchors:
 
 def choose_anchors(anatomy: Anatomy, count: int) -> Anchors:
     """The ``count`` tokens whose strings hash lowest; empty and repeated strings are left out."""
-    embedded = anatomy.embedding.shape[0]
-    by_string = anatomy.vocabulary is not None
-    tokens: Sequence[str] = anatomy.vocabulary or [f"#{row}" for row in range(embedded)]
-    first: dict[str, int] = {}
-    repeated: set[str] = set()
-    for row, token in enumerate(tokens[:embedded]):
-        if token and first.setdefault(token, row) != row:
-            repeated.add(token)
-    ranked = sorted((_hash("rank", token), token) for token in first if token not in repeated)[:count]
-    keys = tuple(token for _, token in ranked)
-    return Anchors(keys=keys, rows=np.array([first[key] for key in keys], np.int64), by_string=by_string)
+    known = _rows_by_token(anatomy)
+    keys = _lowest(known, count)
+    return Anchors(
+        keys=keys, rows=np.array([known[key] for key in keys], np.int64), by_string=anatomy.vocabulary is not None
+    )
 
 
-def shared_anchors(questioned: Anchors, reference: Anchors) -> tuple[Ints, Ints]:
-    """Embedding rows of the tokens that both models know, in the same order."""
-    if questioned.by_string != reference.by_string:
+def shared_anchors(questioned: Anatomy, reference: Anatomy, count: int) -> tuple[Ints, Ints]:
+    """Embedding rows, in the same order, of up to ``count`` tokens that both models know, those that hash lowest."""
+    if (questioned.vocabulary is None) != (reference.vocabulary is None):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    position = dict(zip(reference.keys, reference.rows, strict=True))
-    pairs = [(row, position[key]) for key, row in zip(questioned.keys, questioned.rows, strict=True) if key in position]
-    table = np.array(pairs, np.int64).reshape(len(pairs), 2)
-    return table[:, 0], table[:, 1]
+    ours, theirs = _rows_by_token(questioned), _rows_by_token(reference)
+    keys = _lowest(ours.keys() & theirs.keys(), count)
+    return np.array([ours[key] for key in keys], np.int64), np.array([theirs[key] for key in keys], np.int64)
+
+
+def _rows_by_token(anatomy: Anatomy) -> dict[str, int]:
+    """Embedding row of every token string that occurs once; ids as strings where there is no tokenizer."""
+    embedded = anatomy.embedding.shape[0]
+    if anatomy.vocabulary is None:
+        return {f"#{row}": row for row in range(embedded)}
+    first: dict[str, int] = {}
+    repeated: set[str] = {""}
+    for row, token in enumerate(anatomy.vocabulary[:embedded]):
+        if first.setdefault(token, row) != row:
+            repeated.add(token)
+    return {token: row for token, row in first.items() if token not in repeated}
+
+
+def _lowest(tokens: Iterable[str], count: int) -> tuple[str, ...]:
+    return tuple(token for _, token in sorted((_hash("rank", token), token) for token in tokens)[:count])
 
 
 def shared_anchor_count(questioned: StoredAnchors, reference: StoredAnchors) -> int:
@@ -78,7 +89,7 @@ def shared_anchor_count(questioned: StoredAnchors, reference: StoredAnchors) -> 
     return len(np.intersect1d(questioned.hashes, reference.hashes))
 
 
-def unit_rows(matrix: Matrix, rows: Ints, gain: Floats | None, *, centre_width: bool) -> Floats:
+def token_vectors(matrix: Matrix, rows: Ints, gain: Floats | None, *, centre_width: bool) -> Floats:
     """Token vectors of shape (tokens, width): folded, centred over tokens, each of length 1.
 
     Centring removes the direction that every token shares, the unit length removes token frequency; both commute with a
@@ -92,9 +103,8 @@ def unit_rows(matrix: Matrix, rows: Ints, gain: Floats | None, *, centre_width: 
     if centre_width:
         vectors -= vectors.mean(axis=1, keepdims=True)
     vectors -= vectors.mean(axis=0, keepdims=True)
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    # A token that was never trained may equal the mean: it stays a zero row and carries no weight.
-    return np.asarray(vectors / np.where(length > 0, length, 1), np.float32)
+    # A token that was never trained may equal the mean: it becomes a zero row and carries no weight.
+    return unit_rows(vectors)
 
 
 def _hash(purpose: str, token: str) -> bytes:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from whorl.core.arrays import Floats, Ints
-from whorl.fingerprints.anchors import choose_anchors, shared_anchors, unit_rows
+from whorl.fingerprints.anchors import shared_anchors, token_vectors
 from whorl.weights.anatomy import Anatomy
 
 FRAME_ANCHORS = 2048
@@ -49,7 +49,7 @@ class JointBases:
 
 def embedded_anchors(anatomy: Anatomy, rows: Ints) -> Floats:
     """Unit token vectors of shape (tokens, width) as the first layer reads them."""
-    return unit_rows(anatomy.embedding, rows, None, centre_width=is_layer_norm(anatomy))
+    return token_vectors(anatomy.embedding, rows, None, centre_width=is_layer_norm(anatomy))
 
 
 def token_frame(vectors: Floats, signs: Floats) -> Floats:
@@ -76,7 +76,7 @@ def joint_bases(questioned: Anatomy, reference: Anatomy, *, size: int, seed: int
     generator = np.random.Generator(np.random.Philox(seed))
     basis = random_basis(reference.width, size, generator)
     as_stored = (basis, basis) if questioned.width == reference.width else None
-    rows_q, rows_r = shared_anchors(*(choose_anchors(side, JOINT_ANCHORS) for side in (questioned, reference)))
+    rows_q, rows_r = shared_anchors(questioned, reference, JOINT_ANCHORS)
     if len(rows_q) < 2:
         none = np.zeros((0, RESIDUAL_SKETCH), np.float32)
         return JointBases(
@@ -119,4 +119,4 @@ def is_layer_norm(anatomy: Anatomy) -> bool:
 def _unembedded(anatomy: Anatomy, rows: Ints) -> Floats:
     matrix = anatomy.embedding if anatomy.unembedding is None else anatomy.unembedding
     gain = None if anatomy.final_norm is None else anatomy.final_norm.gain
-    return unit_rows(matrix, rows, gain, centre_width=is_layer_norm(anatomy))
+    return token_vectors(matrix, rows, gain, centre_width=is_layer_norm(anatomy))

@@ -32,11 +32,13 @@ class ModelView:
     vectors : digest of every norm gain and bias, by role
     gains : norm gains (all, or at fixed positions) by role
     residual : shape (dimensions, k), signature of residual dimensions over the anchor tokens
+    layer_norm : whether the residual stream is read through LayerNorm
     exact : True when signatures are inner products of the weights, False when they are signs of them
     """
 
     architecture: str
     width: int
+    layer_norm: bool
     vocabulary: Vocabulary
     neurons: tuple[NeuronSignatures, ...]
     heads: tuple[HeadFeatures | None, ...]

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from whorl.core.arrays import AnyArray, Doubles, Floats, Ints
+from whorl.core.errors import CheckpointError
 from whorl.statistics.spectrum import structured_share
 from whorl.weights.anatomy import Layer, Matrix, Mlp, Norm
 from whorl.weights.source import Observer
@@ -103,6 +104,14 @@ def take_neurons(
         pairs.append(down_norm if gate_norm is None else up_norm * down_norm)
     open_norm, pair_norm = np.concatenate(opens), np.concatenate(pairs)
     importance = open_norm * pair_norm
+    if not np.isfinite(importance).all():
+        first = layer.mlps[0].up
+        raise CheckpointError(
+            "expected weights and norm gains whose products are finite, found an overflow in this layer's MLP; the "
+            "checkpoint is damaged or made to break readers",
+            file=first.source.meta(first.name).file,
+            tensor=first.name,
+        )
     index = largest(importance, count)
     gate, up, down = _chosen_rows(layer.mlps, index, reading, writing)
     strongest = largest(importance[index], STRUCTURE_NEURONS)

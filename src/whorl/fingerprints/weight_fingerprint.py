@@ -4,6 +4,7 @@ The file is a safetensors file (arrays) whose metadata carries a canonical JSON 
 bytes. The format is specified in ``docs/specs/weight-fingerprint.md``.
 """
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -23,11 +24,11 @@ from whorl.core.progress import Progress
 from whorl.fingerprints.anchors import SIGNS_PER_TOKEN, Anchors, StoredAnchors, choose_anchors
 from whorl.fingerprints.container import MAX_BYTES, pack, unpack
 from whorl.fingerprints.extraction import Features, MatrixRecord, extract, layer_norms
-from whorl.fingerprints.frame import FRAME_ANCHORS, embedded_anchors, token_frame
+from whorl.fingerprints.frame import FRAME_ANCHORS, embedded_anchors, is_layer_norm, token_frame
 from whorl.fingerprints.heads import SKETCH, HeadFeatures
 from whorl.fingerprints.model_view import ModelView, Vocabulary
 from whorl.fingerprints.neurons import NeuronSignatures
-from whorl.weights.anatomy import Anatomy
+from whorl.weights.anatomy import BLOCK_BYTES, Anatomy
 from whorl.weights.opening import open_checkpoint
 from whorl.weights.roles import anatomy_of
 
@@ -41,7 +42,10 @@ GAIN_POSITIONS: Final = 1024
 SEARCH_SIGNS: Final = 64
 SEARCH_DIMENSIONS: Final = SEARCH_SIGNS * (SEARCH_SIGNS + 1) // 2
 
+MOST_LAYERS: Final = 1 << 10
+
 Count = Annotated[int, Field(ge=0, le=1 << 31)]
+Positive = Annotated[int, Field(ge=1, le=1 << 31)]
 
 
 class MatrixEntry(Document):
@@ -52,8 +56,8 @@ class MatrixEntry(Document):
     lossy: bool
     shape: tuple[Count, Count]
     digest: str
-    zeros: float
-    levels: float
+    zeros: float = Field(ge=0, le=1)
+    levels: float = Field(ge=0)
 
 
 class VocabularyEntry(Document):
@@ -74,16 +78,17 @@ class Header(Document):
     description: str = Field(max_length=512)
     architecture: str = Field(max_length=128)
     width: Count
+    layer_norm: bool
     vocabulary: VocabularyEntry
     anchors_by_string: bool
-    neurons: tuple[Count, ...]
-    blocks: tuple[tuple[Count, ...], ...]
+    neurons: tuple[Count, ...] = Field(max_length=MOST_LAYERS)
+    blocks: tuple[tuple[Positive, ...], ...]
     gated: tuple[bool, ...]
     structure: tuple[tuple[float, float, float] | None, ...]
-    heads: tuple[tuple[Count, Count] | None, ...]
+    heads: tuple[tuple[Positive, Count] | None, ...]
     gains: dict[str, Count]
     vectors: dict[str, str]
-    matrices: tuple[MatrixEntry, ...]
+    matrices: tuple[MatrixEntry, ...] = Field(min_length=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -120,6 +125,7 @@ class WeightFingerprint:
         return ModelView(
             architecture=header.architecture,
             width=header.width,
+            layer_norm=header.layer_norm,
             vocabulary=Vocabulary(**header.vocabulary.model_dump()),
             neurons=_stored_neurons(header, arrays),
             heads=_stored_heads(header, arrays),
@@ -221,7 +227,7 @@ def norm_gains(anatomy: Anatomy) -> dict[str, Floats]:
 
 
 def vector_digests(anatomy: Anatomy) -> dict[str, str]:
-    """Digest of every gain and bias by role."""
+    """Digest of every gain and bias by role, and of every tensor without a role by name."""
     vectors: dict[str, Floats | None] = {f"{role}.gain": gain for role, gain in norm_gains(anatomy).items()}
     if anatomy.final_norm is not None:
         vectors["final_norm.bias"] = anatomy.final_norm.bias
@@ -233,7 +239,17 @@ def vector_digests(anatomy: Anatomy) -> dict[str, str]:
             vectors |= {f"{at}.{name}": getattr(layer.attention, name) for name in names}
         for expert, mlp in enumerate(layer.mlps):
             vectors |= {f"{at}.mlp.{expert}.{n}": getattr(mlp, n) for n in ("gate_bias", "up_bias", "down_bias")}
-    return {role: digest_array(vector) for role, vector in vectors.items() if vector is not None}
+    digests = {role: digest_array(vector) for role, vector in vectors.items() if vector is not None}
+    return digests | {f"leftover.{name}": _leftover_digest(anatomy, name) for name in anatomy.leftover}
+
+
+def _leftover_digest(anatomy: Anatomy, name: str) -> str:
+    """Digest of a stored tensor without a role, whatever it holds."""
+    state, meta = hashlib.sha256(), anatomy.source.meta(name)
+    rows = max(1, BLOCK_BYTES // (4 * max(1, meta.columns)))
+    for start in range(0, meta.rows, rows):
+        anatomy.source.read_rows(name, start, min(start + rows, meta.rows), state.update)
+    return f"sha256:{state.hexdigest()}"
 
 
 def _gains(anatomy: Anatomy) -> dict[str, Floats]:
@@ -257,6 +273,7 @@ def _header(anatomy: Anatomy, name: str, anchors: Anchors, features: Features) -
         description=describe(anatomy),
         architecture=anatomy.architecture,
         width=anatomy.width,
+        layer_norm=is_layer_norm(anatomy),
         vocabulary=VocabularyEntry(**asdict(vocabulary_of(anatomy))),
         anchors_by_string=anchors.by_string,
         neurons=tuple(len(layer.neurons.index) for layer in features.layers),
@@ -360,6 +377,13 @@ def _check_arrays(header: Header, arrays: dict[str, AnyArray]) -> None:
         raise ValueError(f"expected arrays {expected}, found {found}")
     if not len(header.blocks) == len(header.structure) == len(header.gated) == len(header.heads) == layers > 0:
         raise ValueError("the lists over layers differ in length")
+    if all(shares is None for shares in header.structure):
+        raise ValueError("no layer's structure was measured")
+    ends = np.cumsum([0, *header.neurons])
+    for (start, end), blocks in zip(pairwise(ends), header.blocks, strict=True):
+        index = arrays["neuron_index"][start:end]
+        if len(index) and (index[0] < 0 or index[-1] >= sum(blocks) or (np.diff(index) <= 0).any()):
+            raise ValueError("a layer's neurons are not ascending positions within it")
     if list(header.gains) != sorted(header.gains):
         raise ValueError("gains are not in order")
     if not all(np.isfinite(arrays[name]).all() for name in ("gains", "neuron_norms")):

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whorl.core.arrays import Floats
+from whorl.statistics.cosines import unit_rows
 
 Vectors: TypeAlias = NDArray[np.int8]
 
 MEAN_NEEDS: Final = 20
+NO_DIRECTION: Final = 1e-5  # what is left of a unit vector below this, after the mean, is rounding
 
 
 def population_mean(batches: Iterable[Vectors]) -> Floats | None:
@@ -37,7 +39,7 @@ def population_mean(batches: Iterable[Vectors]) -> Floats | None:
             if content not in seen:
                 seen.add(content)
                 fresh.append(position)
-        total = total + _unit_rows(batch[fresh]).sum(axis=0, dtype=np.float64)
+        total = total + unit_rows(batch[fresh], shortest=NO_DIRECTION).sum(axis=0, dtype=np.float64)
     if len(seen) < MEAN_NEEDS:
         return None
     return np.asarray(total / len(seen), dtype=np.float32)
@@ -46,14 +48,6 @@ def population_mean(batches: Iterable[Vectors]) -> Floats | None:
 def cosines(batches: Iterable[Vectors], query: Vectors, *, mean: Floats | None) -> Iterator[Floats]:
     """Cosine of each stored vector with the query, both taken from the mean; 0 where a side has no direction."""
     origin = np.zeros(query.size, dtype=np.float32) if mean is None else mean
-    sought = _unit_rows(_unit_rows(query[None]) - origin)[0]
+    sought = unit_rows(unit_rows(query[None], shortest=NO_DIRECTION) - origin, shortest=NO_DIRECTION)[0]
     for batch in batches:
-        yield _unit_rows(_unit_rows(batch) - origin) @ sought
-
-
-def _unit_rows(rows: Vectors | Floats) -> Floats:
-    floats = rows.astype(np.float32)
-    lengths = np.sqrt(np.einsum("ij,ij->i", floats, floats))
-    # Below this, what is left of a unit vector after the mean is rounding.
-    lengths[lengths < 1e-5] = np.inf
-    return np.asarray(floats / lengths[:, None], dtype=np.float32)
+        yield unit_rows(unit_rows(batch, shortest=NO_DIRECTION) - origin, shortest=NO_DIRECTION) @ sought

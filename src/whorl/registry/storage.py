@@ -76,7 +76,8 @@ class Registry:
 
     Parameters
     ----------
-    path : made if it does not exist
+    path : the file
+    create : make the registry if there is none; without it, nothing is written that was not asked for
     method : what kind of fingerprint the registry holds; one registry holds one kind
 
     Raises
@@ -86,17 +87,20 @@ class Registry:
         kind of fingerprint, or cannot be read or written.
     """
 
-    def __init__(self, path: Path, *, method: str = FINGERPRINT_SCHEMA) -> None:
+    def __init__(self, path: Path, *, create: bool = False, method: str = FINGERPRINT_SCHEMA) -> None:
         self.path = path
         if path.exists() and not path.is_file():
             raise RegistryError(f"{path}: expected a registry file, found a folder or device; check the path")
         with self._translated():
             self._connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode=rwc", uri=True, isolation_level=None, timeout=_BUSY_SECONDS
+                f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
+                uri=True,
+                isolation_level=None,
+                timeout=_BUSY_SECONDS,
             )
         try:
             with self._translated():
-                self._prepare(method)
+                self._prepare(method, create=create)
         except BaseException:
             self._connection.close()
             raise
@@ -191,12 +195,12 @@ class Registry:
                 leads.append(Lead(entry=self._entry(row), score=float(np.clip(score[position], -1, 1))))
         return leads
 
-    def _prepare(self, method: str) -> None:
+    def _prepare(self, method: str, *, create: bool) -> None:
         connection = self._connection
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_BYTES + (1 << 20))
         for pragma in ("foreign_keys = ON", "trusted_schema = OFF", "cell_size_check = ON"):
             connection.execute(f"PRAGMA {pragma}")
-        if not self._schema():
+        if create and not self._schema():
             connection.execute("PRAGMA journal_mode = WAL")
             with self._transaction("IMMEDIATE") as run:
                 if not self._schema():  # nobody else made it meanwhile

@@ -164,11 +164,6 @@ def signed_coincidence_log10_p(hits: int) -> float:
     return _moment_bound(_total((hits,)), expected=0.5)
 
 
-def signed_coincidence_log10_e(hits: int, *, tilt: float) -> float:
-    """log10 of the e-value (1 + tilt)**m * exp(-tilt / 2); null as in `signed_coincidence_log10_p`."""
-    return _tilted(_total((hits,)), expected=0.5, tilt=tilt)
-
-
 def _moment_bound(hits: int, *, expected: float) -> float:
     """Markov's inequality on C(M, r), whose mean is at most expected**r / r!; r = hits - floor(expected) is best."""
     _refuse_bad_expectation(expected)

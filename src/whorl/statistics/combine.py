@@ -16,9 +16,3 @@ def bonferroni_log10_p(log10_p: Sequence[float]) -> float:
     log10_p : every p-value that was computed, not only those that look good
     """
     return min(0.0, min(log10_p) + math.log10(len(log10_p)))
-
-
-def mean_log10_e(log10_e: Sequence[float]) -> float:
-    """log10 of the average of e-values, which is an e-value whatever their dependence."""
-    largest = max(log10_e)
-    return largest + math.log10(math.fsum(10 ** (value - largest) for value in log10_e) / len(log10_e))

@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 
 from whorl.core.arrays import Doubles, Floats
+from whorl.statistics.cosines import unit_rows
 
 _SEED = 0
 
@@ -30,7 +31,7 @@ def largest_over_noise(matrix: Floats) -> float:
     Marchenko and Pastur, Distribution of eigenvalues for some sets of random matrices, 1967; the spectrum of
     noise is simulated once for each shape.
     """
-    rows = _unit_rows(matrix)
+    rows = _directions(matrix)
     if len(rows) < 2:
         return 0.0
     singular, noise = _singular(rows), _noise(*rows.shape)
@@ -54,7 +55,7 @@ def structured_share(matrix: Floats) -> float:
     -------
     The share; 0.0 where fewer than 2 rows are not zero.
     """
-    rows = _unit_rows(matrix)
+    rows = _directions(matrix)
     if len(rows) < 2:
         return 0.0
     singular, noise = _singular(rows), _noise(*rows.shape)
@@ -63,9 +64,10 @@ def structured_share(matrix: Floats) -> float:
     return float(1 - scale**2 * np.square(noise).sum() / np.square(singular).sum())
 
 
-def _unit_rows(matrix: Floats) -> Floats:
-    length = np.linalg.norm(matrix, axis=1)
-    return np.asarray(matrix[length > 0] / length[length > 0, None], np.float32)
+def _directions(matrix: Floats) -> Floats:
+    """The rows that are not zero, at unit length."""
+    units = unit_rows(matrix)
+    return units[units.any(axis=1)]
 
 
 def _singular(rows: Floats) -> Doubles:
@@ -77,4 +79,4 @@ def _singular(rows: Floats) -> Doubles:
 @cache
 def _noise(rows: int, columns: int) -> Doubles:
     generator = np.random.Generator(np.random.Philox(_SEED))
-    return _singular(_unit_rows(generator.standard_normal((rows, columns), np.float32)))
+    return _singular(unit_rows(generator.standard_normal((rows, columns), np.float32)))

@@ -195,7 +195,8 @@ class Anatomy:
 
     ``unembedding`` is None when tied to the embedding. ``vocabulary`` holds token strings by embedding row, never more
     than there are rows (fewer where the embedding is padded); where the checkpoint has no tokenizer it is None.
-    ``leftover`` names tensors that play no role here (buffers, extra heads): reported, not hidden.
+    ``leftover`` names tensors that play no role here (extra layers and heads, latent attention), buffers that follow
+    from the configuration left out: compared by their bytes only.
     """
 
     source: TensorSource
@@ -211,12 +212,13 @@ class Anatomy:
 
 
 def refuse_non_finite(values: Floats, source: TensorSource, name: str) -> None:
-    """Raise `CheckpointError` naming file and tensor if any value is NaN or infinite."""
-    # One fast pass without a temporary mask: NaN and infinity survive a sum of squares. Large finite values may
-    # overflow it, so a non-finite sum only calls for the exact check.
-    if not np.isfinite(np.vdot(values, values)) and not np.isfinite(values).all():
+    """Raise `CheckpointError` naming file and tensor if any value is NaN, infinite or too large to be squared."""
+    # One fast pass without a temporary mask: NaN and infinity survive a sum of squares, and so does what would overflow
+    # the norms and products of everything that follows.
+    if not np.isfinite(np.vdot(values, values)):
+        found = "values too large to be squared" if np.isfinite(values).all() else "NaN or infinity"
         raise CheckpointError(
-            "expected finite weights, found NaN or infinity; the checkpoint is damaged or broken, get it again",
+            f"expected finite weights, found {found}; the checkpoint is damaged or broken, get it again",
             file=source.meta(name).file,
             tensor=name,
         )

@@ -124,6 +124,8 @@ def parse_json_object(data: bytes, file: Path, *, unique_keys: bool = False) -> 
 
 def shown(value: object) -> str:
     """The start of a value from a file, for a message; a container is only named, as its text could be endless."""
+    if isinstance(value, int) and value.bit_length() > 256:  # Python refuses to print integers of thousands of digits
+        return "an integer of more than 256 bits"
     return repr(value)[:100] if isinstance(value, str | int | float | None) else type(value).__name__
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from whorl.core.errors import CheckpointError
+from whorl.weights.files import shown
 from whorl.weights.role_schema import Layout
 
 LARGEST = 1 << 24  # no width, count or head number of a real model comes near: anything above is a lie
@@ -57,7 +58,7 @@ def read_numbers(config: Mapping[str, Any], layout: Layout, file: Path) -> Numbe
             return next((names.defaults[key] for key in keys if key in names.defaults), None)
         if type(value) is not int or not 0 < value <= LARGEST:
             raise CheckpointError(
-                f"expected {key} to be an integer from 1 to {LARGEST}, found {_short(value)}; get the file again",
+                f"expected {key} to be an integer from 1 to {LARGEST}, found {shown(value)}; get the file again",
                 file=file,
             )
         return value
@@ -91,18 +92,10 @@ def _rotary_share(config: Mapping[str, Any], layout: Layout, file: Path) -> floa
         return layout.rotary.share
     if type(value) not in (int, float) or not 0 < value <= 1:
         raise CheckpointError(
-            f"expected {key} to be a number above 0 and at most 1, found {_short(value)}; get the file again", file=file
+            f"expected {key} to be a number above 0 and at most 1, found {shown(value)}; get the file again", file=file
         )
     return float(value)
 
 
 def _first(config: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[str, Any]:
     return next(((key, config[key]) for key in keys if config.get(key) is not None), ("", None))
-
-
-def _short(value: Any) -> str:
-    try:
-        shown = repr(value)
-    except ValueError:  # Python refuses to print integers of more than 4300 digits
-        return "an integer of thousands of digits"
-    return shown if len(shown) <= 60 else f"{shown[:60]}..."

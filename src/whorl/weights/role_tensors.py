@@ -11,6 +11,7 @@ from whorl.core.errors import CheckpointError
 from whorl.weights.anatomy import Matrix, refuse_non_finite
 from whorl.weights.source import TensorSource
 
+MOST_COLUMNS = 1 << 18  # four times the widest fused matrix published
 MOST_ROWS = 1 << 23  # stored rows of one tensor; every expert of the largest published layer needs 2 million
 Rows: TypeAlias = range | Ints
 
@@ -122,8 +123,9 @@ class Shelf:
 
     def _shape(self, name: str, dimensions: int) -> tuple[int, ...]:
         meta = self.source.meta(name)
-        if len(meta.shape) != dimensions or 0 in meta.shape or meta.rows > MOST_ROWS:
-            raise self.refuse(name, f"{dimensions} non-zero dimension(s) and at most {MOST_ROWS} rows")
+        if len(meta.shape) != dimensions or 0 in meta.shape or meta.rows > MOST_ROWS or meta.columns > MOST_COLUMNS:
+            most = f"at most {MOST_ROWS} rows of {MOST_COLUMNS}"
+            raise self.refuse(name, f"{dimensions} non-zero dimension(s) and {most}")
         return meta.shape
 
     def _read_row(self, name: str, row: int) -> Floats:

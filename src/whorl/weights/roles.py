@@ -18,6 +18,9 @@ from whorl.weights.role_sublayers import Sublayers
 from whorl.weights.role_tensors import Shelf
 from whorl.weights.source import TensorSource
 
+MOST_WIDTH = 1 << 16
+MOST_LAYERS = 1 << 10
+
 
 def anatomy_of(source: TensorSource) -> Anatomy:
     """Give every tensor of a checkpoint its role.
@@ -69,6 +72,12 @@ def _assemble(source: TensorSource, layout: Layout, architecture: str, config: M
             f"expected the configured width {numbers.width} to be that of the embedding, found {embedding.inputs} "
             f"columns in tensor {embedding.name!r}; the configuration belongs to another model"
         )
+    if embedding.inputs > MOST_WIDTH or numbers.layers > MOST_LAYERS:
+        raise numbers.refuse(
+            f"expected at most {MOST_LAYERS} layers of width {MOST_WIDTH}, found {numbers.layers} of "
+            f"{embedding.inputs}; "
+            "no real model comes near, the file lies"
+        )
     sublayers = Sublayers(shelf=shelf, layout=layout, numbers=numbers, width=embedding.inputs)
     vocabulary = source.vocabulary
     return Anatomy(
@@ -81,7 +90,7 @@ def _assemble(source: TensorSource, layout: Layout, architecture: str, config: M
         final_norm=sublayers.norm([prefix + name for name in layout.final_norm]),
         layers=tuple(_layer(sublayers, prefix, index) for index in range(numbers.layers)),
         vocabulary=None if vocabulary is None else tuple(vocabulary[: embedding.outputs]),
-        leftover=tuple(sorted(names - shelf.used)),
+        leftover=tuple(sorted(name for name in names - shelf.used if not name.endswith(layout.buffers))),
     )
 
 
@@ -144,14 +153,14 @@ def _guess(source: TensorSource, layouts: list[Layout], config: Mapping[str, Any
         raise _unknown(source, layouts[0].container, [layout.name for layout, _ in found])
     layout, anatomy = found[0]
     stated = next(iter(_stated_types(source.config, layout.container)), "unnamed")
-    return replace(anatomy, architecture=f"{stated}, read as {layout.name}")
+    return replace(anatomy, architecture=f"{stated[:80]}, read as {layout.name}")
 
 
 def _unexplained(layout: Layout, anatomy: Anatomy) -> bool:
     """Whether a layer holds a tensor without a role: then the architecture has a part that this layout misses."""
     prefix = _prefix(layout, frozenset(anatomy.source.names()))
     inside = prefix + layout.layer.partition("{layer}")[0]
-    return any(name.startswith(inside) and not name.endswith(layout.buffers) for name in anatomy.leftover)
+    return any(name.startswith(inside) for name in anatomy.leftover)
 
 
 def _agree(one: Any, other: Any) -> bool:
