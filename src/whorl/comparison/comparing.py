@@ -36,7 +36,7 @@ from whorl.core.evidence import (
 )
 from whorl.core.progress import Progress, silent
 from whorl.fingerprints.anchors import shared_anchor_count
-from whorl.fingerprints.extraction import extract
+from whorl.fingerprints.extraction import extract, single_threaded_blas
 from whorl.fingerprints.frame import is_layer_norm, joint_bases, unlinked_bases
 from whorl.fingerprints.model_view import ModelView
 from whorl.fingerprints.weight_fingerprint import (
@@ -84,17 +84,19 @@ def compare(questioned: Path, reference: Path, *, progress: Progress, jobs: int 
     """
     ours, theirs = open_subject(questioned), open_subject(reference)
     if isinstance(ours, CheckpointSubject) and isinstance(theirs, CheckpointSubject):
-        return _find(_sides_of_checkpoints(ours, theirs, progress, jobs), progress)
+        with single_threaded_blas():
+            return _find(_sides_of_checkpoints(ours, theirs, progress, jobs), progress)
     left = as_fingerprint(ours, progress=_named("questioned", progress))
     right = as_fingerprint(theirs, progress=_named("reference", progress))
-    return _find(_sides_of_fingerprints(left, right), progress)
+    return compare_fingerprints(left, right, progress=progress)
 
 
 def compare_fingerprints(
     questioned: WeightFingerprint, reference: WeightFingerprint, *, progress: Progress = silent
 ) -> Finding:
     """Compare two models by their stored fingerprints alone."""
-    return _find(_sides_of_fingerprints(questioned, reference), progress)
+    with single_threaded_blas():
+        return _find(_sides_of_fingerprints(questioned, reference), progress)
 
 
 def _sides_of_checkpoints(ours: CheckpointSubject, theirs: CheckpointSubject, progress: Progress, jobs: int) -> Sides:

@@ -1,4 +1,7 @@
-"""The streaming pass: every stored weight is read once, hashed, and condensed into features.
+"""The streaming pass: every stored weight is read, hashed and condensed into features, layer by layer.
+
+What is chosen by content (the strongest neurons of a layer) is fetched again while the layer is still in the page
+cache.
 
 A layer is the unit of work; layers run side by side on threads (reading, hashing and BLAS release the interpreter
 lock), each with one BLAS thread, so that the result does not depend on how many there are."""
@@ -6,6 +9,7 @@ lock), each with one BLAS thread, so that the result does not depend on how many
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,15 +78,13 @@ def extract(
     neurons : how many neurons to keep per layer
     jobs : threads
     """
-    from threadpoolctl import threadpool_limits
-
     outer = outer_matrices(anatomy)
     sizes = [_stored_bytes(matrix for _, matrix in outer)]
     sizes += [_stored_bytes(matrix for _, matrix in layer_matrices(layer, 0)) for layer in anatomy.layers]
     total, done = sum(sizes), 0
     centred = is_layer_norm(anatomy)
     sampled = set(np.linspace(0, len(anatomy.layers) - 1, STRUCTURE_LAYERS).astype(int).tolist())
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(jobs) as pool:
         first = pool.submit(lambda: tuple(_record_only(role, matrix) for role, matrix in outer))
         tasks = [
             pool.submit(
@@ -103,6 +105,15 @@ def extract(
             raise
         progress("reading", total, total)
     return tuple(Features(layers=kept, records=records) for kept in zip(*layers, strict=True))
+
+
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """One BLAS thread inside: threads over layers are ours, and sums come out the same however many cores there are."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 def outer_matrices(anatomy: Anatomy) -> list[tuple[str, Matrix]]:

@@ -23,7 +23,7 @@ from whorl.core.evidence import Document
 from whorl.core.progress import Progress
 from whorl.fingerprints.anchors import SIGNS_PER_TOKEN, Anchors, StoredAnchors, choose_anchors
 from whorl.fingerprints.container import MAX_BYTES, pack, unpack
-from whorl.fingerprints.extraction import Features, MatrixRecord, extract, layer_norms
+from whorl.fingerprints.extraction import Features, MatrixRecord, extract, layer_norms, single_threaded_blas
 from whorl.fingerprints.frame import FRAME_ANCHORS, embedded_anchors, is_layer_norm, token_frame
 from whorl.fingerprints.heads import SKETCH, HeadFeatures
 from whorl.fingerprints.model_view import ModelView, Vocabulary
@@ -139,6 +139,11 @@ class WeightFingerprint:
 
 def fingerprint_anatomy(anatomy: Anatomy, *, name: str, progress: Progress, jobs: int = JOBS) -> WeightFingerprint:
     """Fingerprint of a model in one streaming pass."""
+    with single_threaded_blas():
+        return _fingerprint(anatomy, name, progress, jobs)
+
+
+def _fingerprint(anatomy: Anatomy, name: str, progress: Progress, jobs: int) -> WeightFingerprint:
     anchors = choose_anchors(anatomy, FRAME_ANCHORS)
     if len(anchors.keys) < 2:
         raise InputError(

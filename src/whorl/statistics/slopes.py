@@ -4,10 +4,10 @@
 def regression_slopes(dot_qr: float, norm_qq: float, norm_rr: float) -> tuple[float, float]:
     """Slopes of questioned on reference and of reference on questioned, from three sums of products.
 
-    For parameters whose starting value is known (norm gains start at 1, biases at 0), centred on it. A child carries
-    its parent's whole deviation plus its own, nearly orthogonal to it: the child's slope on its parent is about 1 and
-    the other slope is |parent|**2 / |child|**2, below 1. Two siblings from one initialisation share only part of
-    their deviations: both slopes are below 1. Unrelated models: both near 0.
+    For parameters whose starting value is a constant (norm gains start at 1), less their mean: what varies was
+    learned. A child carries its parent's whole deviation plus its own, nearly orthogonal to it: the child's slope on
+    its parent is about 1 and the other slope is |parent|**2 / |child|**2, below 1. Two siblings from one
+    initialisation share only part of their deviations: both slopes are below 1. Unrelated models: both near 0.
 
     A score, not a test: continued training can also enlarge what was inherited (slope of the child above 1), and
     weight decay shrink it (below 1). A merge with a stranger looks like a sibling.
