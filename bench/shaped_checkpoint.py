@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from itertools import accumulate
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ def checkpoint_bytes(layers: int) -> int:
 def write_checkpoint(folder: Path, *, layers: int, seed: int, drift: bool) -> None:
     """Write shards, index, config.json and tokenizer.json into an existing folder."""
     shards = list(_shards(tensor_shapes(layers)))
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number, shard in enumerate(shards, start=1):
         name = f"model-{number:05}-of-{len(shards):05}.safetensors"
         weight_map |= dict.fromkeys(shard, name)
@@ -110,8 +111,9 @@ def _ranks(count: int, values: np.random.Generator, moves: np.random.Generator |
     return moved.clip(0, (1 << 16) - 1).astype(np.uint16)
 
 
-def _bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
-    return (values.view(np.uint32) >> 16).astype(np.uint16)
+def _bfloat16(values: NDArray[Any]) -> NDArray[np.uint16]:
+    upper_half = values.astype(np.float32).view(np.uint32) >> 16
+    return np.asarray(upper_half, np.uint16)
 
 
 def main() -> None:

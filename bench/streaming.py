@@ -6,7 +6,6 @@ on the two checkpoints; it needs twice the space.
 """
 
 import argparse
-import os
 import shutil
 import statistics
 import sys
@@ -17,7 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from measuring import WHORL, Run, machine, measure, table, write_results
+from measuring import WHORL, Run, drop_from_cache, measure
+from reporting import machine, publish, table
 from shaped_checkpoint import checkpoint_bytes
 from whorl.fingerprints.weight_fingerprint import JOBS
 
@@ -47,8 +47,7 @@ def main() -> None:
         if given.pair:
             figures["checkpoint_pair"] = asdict(measure([WHORL, "compare", drifted, checkpoint, "--json", "--quiet"]))
             del figures["checkpoint_pair"]["output"]
-    write_results("streaming", figures, facts)
-    print(report(figures))
+    publish("streaming", figures, facts, report(figures))
 
 
 @contextmanager
@@ -79,9 +78,6 @@ def _written(folder: Path, layers: int, *options: str) -> Path:
     if not (folder / "tokenizer.json").exists():
         print(f"writing {checkpoint_bytes(layers) / 1e9:.1f} GB", file=sys.stderr)
         measure([sys.executable, HERE / "shaped_checkpoint.py", folder, "--layers", str(layers), *options])
-    for file in folder.iterdir():
-        with file.open("rb") as opened:
-            os.fsync(opened.fileno())  # a page that is not yet on disk cannot be dropped from the cache
     return folder
 
 
@@ -98,23 +94,17 @@ def _speeds(checkpoint: Path, stored: Path, rounds: int) -> dict[str, dict[str, 
         for cache in runs:
             for name, command in commands.items():
                 if cache == "cold":
-                    _drop_from_cache(shards)
+                    drop_from_cache(shards)
                 runs[cache][name].append(measure(command))
                 print(f"{turn + 1}/{rounds} {cache} {name}: {_spoken(runs[cache][name][-1])}", file=sys.stderr)
     return {cache: _figures(taken) for cache, taken in runs.items()}
-
-
-def _drop_from_cache(files: list[Path]) -> None:
-    for file in files:
-        with file.open("rb") as opened:
-            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _figures(taken: dict[str, list[Run]]) -> dict[str, Any]:
     """Per command the runs, their medians, and the fingerprint's speed as a share of each yardstick's."""
 
     def median(name: str, quantity: str) -> float:
-        return statistics.median(getattr(run, quantity) for run in taken[name])
+        return float(statistics.median(getattr(run, quantity) for run in taken[name]))
 
     return {
         name: {

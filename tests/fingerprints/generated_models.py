@@ -35,11 +35,15 @@ class Sizes:
         return self.width // self.heads
 
 
-def drawn(family: Family, seed: int, sizes: Sizes | None = None) -> Checkpoint:
-    """A model with random weights; nothing is shared with a model of another seed."""
+def drawn(family: Family, seed: int, sizes: Sizes | None = None, *, trained: bool = True) -> Checkpoint:
+    """A model with random weights; nothing is shared with a model of another seed.
+
+    Without the marks of training its matrices are plain noise, its gains 1 and its biases 0, as before the first step.
+    """
     sizes = sizes or Sizes()
     rng = np.random.default_rng([seed, *map(ord, family)])
-    weights = {name: _tensor(name, shape, rng) for name, shape in _shapes(family, sizes).items()}
+    make = _tensor if trained else _untrained_tensor
+    weights = {name: make(name, shape, rng) for name, shape in _shapes(family, sizes).items()}
     return Checkpoint(weights=weights, config=_config(family, sizes))
 
 
@@ -115,10 +119,15 @@ def fine_tuned(checkpoint: Checkpoint, seed: int, size: float = 0.1) -> Checkpoi
 def _tensor(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
     noise = rng.standard_normal(shape)
     if len(shape) == 1:
-        gain = name.endswith(("norm.weight", "layernorm.weight"))
-        return np.asarray(np.exp(0.3 * noise) if gain else 0.2 * noise, np.float32)
+        return np.asarray(np.exp(0.3 * noise) if name.endswith("norm.weight") else 0.2 * noise, np.float32)
     left, right = rng.standard_normal((shape[0], STRUCTURE_RANK)), rng.standard_normal((STRUCTURE_RANK, shape[1]))
     return np.asarray((noise + 0.3 * left @ right) / np.sqrt(shape[1]), np.float32)
+
+
+def _untrained_tensor(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
+    if len(shape) == 1:
+        return np.full(shape, 1 if name.endswith("norm.weight") else 0, np.float32)
+    return np.asarray(rng.standard_normal(shape) / np.sqrt(shape[1]), np.float32)
 
 
 def _config(family: Family, sizes: Sizes) -> dict[str, Any]:

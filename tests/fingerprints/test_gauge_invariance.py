@@ -102,7 +102,7 @@ def test_the_score_of_a_heavily_changed_copy_is_the_same_before_and_after_a_rewr
 ) -> None:
     """The copy is changed so far that only part of its neurons agree: a score of 1 would stay 1 whatever happens."""
     parent = drawn(family, 5, SIZES)
-    child = noisy(fine_tuned(parent, 6), 7, 0.6)
+    child = noisy(fine_tuned(parent, 6), 7, 1.2)
     reference, plain = write(tmp_path / "parent", parent), write(tmp_path / "child", child)
     expected = findings(plain, reference)
     assert 0.3 < score(expected[0], "two_view_agreement/1").value < 0.99

@@ -2,7 +2,8 @@
 
 A neuron is looked up twice, by independent parts of its weights: by what opens it (gate) and by what it reads and
 writes (up and down). Related layers give the same answer twice; unrelated ones agree by chance only, plus the few
-neurons that every model trained on such data grows (see ``docs/methods/two_view_agreement.md``)."""
+neurons that every model trained on such data grows (see ``docs/methods/two_view_agreement.md``).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -63,7 +64,8 @@ def align_layers(
     """For every questioned layer, the reference layer that it agrees with most.
 
     One reference layer may serve several questioned layers (repeated layers); a pair counts only if ``established``:
-    the binomial tail at `UNRELATED_AT_MOST`, Bonferroni-corrected for all layer pairs, is below 1e-6."""
+    the binomial tail at `UNRELATED_AT_MOST`, Bonferroni-corrected for all layer pairs, is below 1e-6.
+    """
     pairs = []
     for number, row in enumerate(table):
         # Ties go to the nearest relative depth, so that unrelated models give a picture that does not depend on order.

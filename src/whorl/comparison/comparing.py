@@ -1,7 +1,8 @@
 """The main job: two models in, one finding out.
 
 With both weights at hand, the models are laid over each other through their embeddings and then read once each, layer
-by layer. With a stored fingerprint on either side, both are compared as fingerprints."""
+by layer. With a stored fingerprint on either side, both are compared as fingerprints.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

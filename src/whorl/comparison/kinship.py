@@ -65,7 +65,8 @@ class MatchedWeights:
     """Matched gate rows after alignment: cosine, both regression slopes, and what training visibly wrote.
 
     ``difference`` is 1 - mean cosine; ``structure`` the structured share of the weights (the smaller of the two
-    models'): a lower estimate of how much of them is training rather than initialisation."""
+    models'): a lower estimate of how much of them is training rather than initialisation.
+    """
 
     cosine: float
     difference: float

@@ -2,7 +2,8 @@
 
 A token is known by its string, never by its id, so anchors survive a permuted, extended or trimmed vocabulary. Which
 tokens are anchors, and the random signs that go with each, follow from the hash of the string alone: every model
-picks the same ones without knowing of the others."""
+picks the same ones without knowing of the others.
+"""
 
 import hashlib
 from collections.abc import Iterable
@@ -22,7 +23,8 @@ class Anchors:
     """Anchor tokens of one model, in hash order.
 
     ``keys`` are the token strings, ``rows`` their rows in the embedding, ``by_string`` False where the checkpoint has
-    no tokenizer and a token is known by its id only."""
+    no tokenizer and a token is known by its id only.
+    """
 
     keys: tuple[str, ...]
     rows: Ints

@@ -4,7 +4,8 @@ What is chosen by content (the strongest neurons of a layer) is fetched again wh
 cache.
 
 A layer is the unit of work; layers run side by side on threads (reading, hashing and BLAS release the interpreter
-lock), each with one BLAS thread, so that the result does not depend on how many there are."""
+lock), each with one BLAS thread, so that the result does not depend on how many there are.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,9 +32,10 @@ STRUCTURE_LAYERS: Final = 8
 class MatrixRecord:
     """Identity and profile of one matrix in its role.
 
-    ``digest`` covers the stored bytes of exactly this role's rows in role order, so it survives sharding and
-    renaming. ``zeros`` is the share of exact zeros and ``levels`` the median count of distinct values among
-    `LEVEL_GROUP` neighbours, both over `PROFILE_ROWS` evenly spaced rows."""
+    ``digest`` covers the stored bytes that were read for this role, in the order they were read, so it survives
+    sharding and renaming; roles that share a transposed tensor (GPT-2) share its digest. ``zeros`` is the share of
+    exact zeros and ``levels`` the median count of distinct values among `LEVEL_GROUP` neighbours, both over
+    `PROFILE_ROWS` evenly spaced rows."""
 
     role: str
     storage: str

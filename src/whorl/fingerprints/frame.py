@@ -8,7 +8,8 @@ reader's signature ``W B`` and a writer's ``W^T B`` do not change at all. Two wa
 - `joint_bases`, from two models: the rotation that lays one embedding over the other (when both weights are at hand).
 
 Either way the basis comes from the embedding and unembedding only; what it is used to score (MLP, attention) is the
-other half of the evidence."""
+other half of the evidence.
+"""
 
 from dataclasses import dataclass
 

@@ -6,7 +6,8 @@ change, and neither does it change under a rotation of the residual stream: no b
 
 *Output-value sketch.* ``x^T O_h V_g y`` for fixed random ``x, y`` in the shared basis does not change under ``V -> C
 V``, ``O -> O C^-1``. Coordinates without rotary positions, whose queries and keys allow the same, get the same
-sketch."""
+sketch.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

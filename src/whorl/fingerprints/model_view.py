@@ -14,7 +14,8 @@ class Vocabulary:
     """The token strings of a model, as far as a comparison needs them.
 
     ``size`` counts embedding rows; ``ordered`` and ``unordered`` are digests of the strings with and without their
-    ids, both None where the checkpoint has no tokenizer."""
+    ids, both None where the checkpoint has no tokenizer.
+    """
 
     size: int
     ordered: str | None

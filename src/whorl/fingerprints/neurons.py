@@ -1,7 +1,8 @@
 """What is taken of an MLP: the signatures of its most important neurons, in a basis, with their positions.
 
 Neurons of all experts of a layer form one pool, so a permuted expert order changes nothing. Which neurons are taken
-depends on their content, ``|gate| |up| |down|`` (unchanged by every free rewrite), not on their position."""
+depends on their content, ``|gate| |up| |down|`` (unchanged by every free rewrite), not on their position.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -410,7 +410,8 @@ def _search_vector(vectors: Floats, signs: Floats) -> NDArray[np.int8]:
     """Upper triangle of ``signs^T (E E^T - 1) signs``: cosines between tokens, mixed by each token's own signs.
 
     Unchanged by rotation and by the order of the vocabulary; the part every model has (each token's cosine with
-    itself) is taken out."""
+    itself) is taken out.
+    """
     mixed = signs.T @ vectors
     own = signs.T @ (signs * np.square(vectors).sum(axis=1, keepdims=True))
     triangle = (mixed @ mixed.T - own)[np.triu_indices(SEARCH_SIGNS)]

@@ -2,7 +2,8 @@
 
 A tensor of shape ``(..., c)`` is seen as a matrix of ``prod(leading)`` rows and ``c`` columns; a vector is one row.
 Readers decode every storage (bf16, fp8, block quantisation) to float32 and hand the stored bytes to an observer, so
-that digests and values come out of one pass over the file."""
+that digests and values come out of one pass over the file.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
