@@ -37,17 +37,11 @@ from whorl.core.evidence import (
 )
 from whorl.core.progress import Progress, silent
 from whorl.fingerprints.anchors import shared_anchor_count
+from whorl.fingerprints.contents import norm_gains, vector_digests, vocabulary_of
 from whorl.fingerprints.extraction import extract, single_threaded_blas
 from whorl.fingerprints.frame import is_layer_norm, joint_bases, unlinked_bases
 from whorl.fingerprints.model_view import ModelView
-from whorl.fingerprints.weight_fingerprint import (
-    JOBS,
-    NEURONS,
-    WeightFingerprint,
-    norm_gains,
-    vector_digests,
-    vocabulary_of,
-)
+from whorl.fingerprints.weight_fingerprint import JOBS, NEURONS, WeightFingerprint
 from whorl.statistics.intervals import ratio_interval
 from whorl.weights.anatomy import Anatomy
 

@@ -6,14 +6,13 @@ from pathlib import Path
 from whorl.core.digest import digest_document
 from whorl.core.evidence import Subject
 from whorl.core.progress import Progress
+from whorl.fingerprints.contents import describe, name_of
 from whorl.fingerprints.model_view import ModelView
 from whorl.fingerprints.weight_fingerprint import (
     SUFFIX,
     WeightFingerprint,
-    describe,
     fingerprint_anatomy,
     fingerprint_checkpoint,
-    name_of,
     read_fingerprint,
 )
 from whorl.weights.anatomy import Anatomy

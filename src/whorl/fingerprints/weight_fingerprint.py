@@ -4,9 +4,7 @@ The file is a safetensors file (arrays) whose metadata carries a canonical JSON 
 bytes. The format is specified in ``docs/specs/weight-fingerprint.md``.
 """
 
-import hashlib
 import os
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,18 +15,19 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, ValidationError
 
 from whorl.core.arrays import AnyArray, Floats, Ints
-from whorl.core.digest import canonical_json, digest_array, digest_bytes, digest_document
+from whorl.core.digest import canonical_json, digest_bytes
 from whorl.core.errors import FingerprintError, InputError
 from whorl.core.evidence import Document
 from whorl.core.progress import Progress
 from whorl.fingerprints.anchors import SIGNS_PER_TOKEN, Anchors, StoredAnchors, choose_anchors
 from whorl.fingerprints.container import MAX_BYTES, pack, unpack
-from whorl.fingerprints.extraction import Features, MatrixRecord, extract, layer_norms, single_threaded_blas
+from whorl.fingerprints.contents import describe, name_of, norm_gains, vector_digests, vocabulary_of
+from whorl.fingerprints.extraction import Features, MatrixRecord, extract, single_threaded_blas
 from whorl.fingerprints.frame import FRAME_ANCHORS, embedded_anchors, is_layer_norm, token_frame
 from whorl.fingerprints.heads import SKETCH, HeadFeatures
 from whorl.fingerprints.model_view import ModelView, Vocabulary
 from whorl.fingerprints.neurons import NeuronSignatures
-from whorl.weights.anatomy import BLOCK_BYTES, Anatomy
+from whorl.weights.anatomy import Anatomy
 from whorl.weights.opening import open_checkpoint
 from whorl.weights.roles import anatomy_of
 
@@ -165,6 +164,18 @@ def _fingerprint(anatomy: Anatomy, name: str, progress: Progress, jobs: int) -> 
     return WeightFingerprint(header=_header(anatomy, name, anchors, features), arrays=arrays)
 
 
+def fingerprint_checkpoint(path: Path, *, progress: Progress, jobs: int = JOBS) -> WeightFingerprint:
+    """Fingerprint of the checkpoint at ``path``, named after its folder or file.
+
+    Raises
+    ------
+    InputError
+        If there is no checkpoint that Whorl reads, or it is broken.
+    """
+    anatomy = anatomy_of(open_checkpoint(path))
+    return fingerprint_anatomy(anatomy, name=name_of(path), jobs=jobs, progress=progress)
+
+
 def read_fingerprint(path: Path) -> WeightFingerprint:
     """A fingerprint from a file.
 
@@ -201,62 +212,6 @@ def parse_fingerprint(data: bytes, *, origin: str) -> WeightFingerprint:
     return fingerprint
 
 
-def describe(anatomy: Anatomy) -> str:
-    """Architecture, shape and file format for people."""
-    shape = f"{len(anatomy.layers)} layers x {anatomy.width}"
-    return f"{anatomy.architecture}, {shape}, {anatomy.source.description}"[:512]
-
-
-def name_of(path: Path) -> str:
-    """A checkpoint's name for people: its folder's or file's, with bytes that are no text written out."""
-    return path.resolve().name.encode("utf-8", "backslashreplace").decode()[:512]
-
-
-def vocabulary_of(anatomy: Anatomy) -> Vocabulary:
-    """Digests of the token strings that have an embedding row."""
-    size = anatomy.embedding.shape[0]
-    if anatomy.vocabulary is None:
-        return Vocabulary(size=size, ordered=None, unordered=None)
-    tokens = anatomy.vocabulary[:size]
-    return Vocabulary(size=size, ordered=_digest_strings(tokens), unordered=_digest_strings(sorted(set(tokens) - {""})))
-
-
-def norm_gains(anatomy: Anatomy) -> dict[str, Floats]:
-    """Every norm's effective gain by role."""
-    gains = {
-        f"layers.{number}.{role}": norm.gain
-        for number, layer in enumerate(anatomy.layers)
-        for role, norm in layer_norms(layer).items()
-    }
-    return gains if anatomy.final_norm is None else {**gains, "final_norm": anatomy.final_norm.gain}
-
-
-def vector_digests(anatomy: Anatomy) -> dict[str, str]:
-    """Digest of every gain and bias by role, and of every tensor without a role by name."""
-    vectors: dict[str, Floats | None] = {f"{role}.gain": gain for role, gain in norm_gains(anatomy).items()}
-    if anatomy.final_norm is not None:
-        vectors["final_norm.bias"] = anatomy.final_norm.bias
-    for number, layer in enumerate(anatomy.layers):
-        at = f"layers.{number}"
-        vectors |= {f"{at}.{role}.bias": norm.bias for role, norm in layer_norms(layer).items()}
-        if layer.attention is not None:
-            names = ("query_bias", "key_bias", "value_bias", "output_bias", "query_norm", "key_norm")
-            vectors |= {f"{at}.{name}": getattr(layer.attention, name) for name in names}
-        for expert, mlp in enumerate(layer.mlps):
-            vectors |= {f"{at}.mlp.{expert}.{n}": getattr(mlp, n) for n in ("gate_bias", "up_bias", "down_bias")}
-    digests = {role: digest_array(vector) for role, vector in vectors.items() if vector is not None}
-    return digests | {f"leftover.{name}": _leftover_digest(anatomy, name) for name in anatomy.leftover}
-
-
-def _leftover_digest(anatomy: Anatomy, name: str) -> str:
-    """Digest of a stored tensor without a role, whatever it holds."""
-    state, meta = hashlib.sha256(), anatomy.source.meta(name)
-    rows = max(1, BLOCK_BYTES // (4 * max(1, meta.columns)))
-    for start in range(0, meta.rows, rows):
-        anatomy.source.read_rows(name, start, min(start + rows, meta.rows), state.update)
-    return f"sha256:{state.hexdigest()}"
-
-
 def _gains(anatomy: Anatomy) -> dict[str, Floats]:
     gains = norm_gains(anatomy)
     return {role: gains[role][_gain_positions(len(gains[role]))] for role in sorted(gains)}
@@ -264,12 +219,6 @@ def _gains(anatomy: Anatomy) -> dict[str, Floats]:
 
 def _gain_positions(width: int) -> Ints:
     return np.unique(np.linspace(0, width - 1, min(GAIN_POSITIONS, width)).astype(np.int64))
-
-
-def _digest_strings(strings: Sequence[str]) -> str:
-    # Surrogates (broken bytes in a tokenizer) have no UTF-8 form; escape them so that every vocabulary has a digest.
-    safe = [string.encode("utf-8", "backslashreplace").decode() for string in strings]
-    return digest_document("whorl.vocabulary/1", {"tokens": safe})
 
 
 def _header(anatomy: Anatomy, name: str, anchors: Anchors, features: Features) -> Header:
@@ -416,15 +365,3 @@ def _search_vector(vectors: Floats, signs: Floats) -> NDArray[np.int8]:
     own = signs.T @ (signs * np.square(vectors).sum(axis=1, keepdims=True))
     triangle = (mixed @ mixed.T - own)[np.triu_indices(SEARCH_SIGNS)]
     return _int8_rows(triangle[None]).ravel()
-
-
-def fingerprint_checkpoint(path: Path, *, progress: Progress, jobs: int = JOBS) -> WeightFingerprint:
-    """Fingerprint of the checkpoint at ``path``, named after its folder or file.
-
-    Raises
-    ------
-    InputError
-        If there is no checkpoint that Whorl reads, or it is broken.
-    """
-    anatomy = anatomy_of(open_checkpoint(path))
-    return fingerprint_anatomy(anatomy, name=name_of(path), jobs=jobs, progress=progress)
