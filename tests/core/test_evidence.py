@@ -73,6 +73,7 @@ def conclusion(relation: Relation) -> Conclusion:
 
 def finding(relation: Relation = "derived") -> Finding:
     return Finding(
+        schema="whorl.finding/1",
         whorl_version="0.1.0",
         questioned=SUBJECT,
         reference=SUBJECT,

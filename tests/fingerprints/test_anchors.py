@@ -17,7 +17,7 @@ from whorl.fingerprints.anchors import (
     choose_anchors,
     shared_anchor_count,
     shared_anchors,
-    unit_rows,
+    token_vectors,
 )
 from whorl.weights.anatomy import Anatomy
 from whorl.weights.roles import anatomy_of
@@ -70,9 +70,18 @@ def test_an_extended_vocabulary_replaces_few_anchors() -> None:
     plain = choose_anchors(anatomy(tokens(EMBEDDED - 16)), 80)
     longer = choose_anchors(anatomy(tokens(EMBEDDED)), 80)
     assert 64 <= len(set(plain.keys) & set(longer.keys)) < 80
-    ours, theirs = shared_anchors(longer, plain)
-    assert ours.tolist() == theirs.tolist()
-    assert len(ours) == shared_anchor_count(stored(longer), stored(plain))
+    assert shared_anchor_count(stored(longer), stored(plain)) == len(set(plain.keys) & set(longer.keys))
+
+
+def test_shared_anchors_are_the_common_tokens_that_hash_lowest_whatever_their_rows() -> None:
+    strings, order = tokens(EMBEDDED), permutation(2)
+    moved = tuple("unknown" if row < 30 else strings[row] for row in order)
+    ours, theirs = shared_anchors(anatomy(strings), anatomy(moved), 50)
+    assert [strings[row] for row in ours] == [moved[row] for row in theirs]
+    common = sorted(strings[30:], key=lambda token: by_hand("rank", token))
+    assert [strings[row] for row in ours] == common[:50]
+    back = shared_anchors(anatomy(moved), anatomy(strings), 50)
+    assert (back[1].tolist(), back[0].tolist()) == (ours.tolist(), theirs.tolist())
 
 
 @pytest.mark.parametrize(
@@ -93,13 +102,13 @@ def test_only_tokens_with_a_string_and_a_row_of_their_own_are_anchors(
 
 
 def test_without_a_tokenizer_tokens_are_known_by_their_number_and_never_mixed_with_strings() -> None:
-    numbered, named = choose_anchors(anatomy(None), 50), choose_anchors(anatomy(tokens(EMBEDDED)), 50)
-    disguised = choose_anchors(anatomy(tuple(f"#{row}" for row in range(EMBEDDED))), 50)
+    models = anatomy(None), anatomy(tokens(EMBEDDED)), anatomy(tuple(f"#{row}" for row in range(EMBEDDED)))
+    numbered, named, disguised = (choose_anchors(model, 50) for model in models)
     assert (numbered.by_string, named.by_string, disguised.keys == numbered.keys) == (False, True, True)
-    for other in (named, disguised):
-        assert len(shared_anchors(numbered, other)[0]) == 0
+    for model, other in zip(models[1:], (named, disguised), strict=True):
+        assert len(shared_anchors(models[0], model, 50)[0]) == 0
         assert shared_anchor_count(stored(numbered), stored(other)) == 0
-    assert len(shared_anchors(numbered, numbered)[0]) == 50
+    assert len(shared_anchors(models[0], models[0], 50)[0]) == 50
 
 
 @given(st.text(max_size=8))
@@ -113,7 +122,7 @@ def test_any_string_can_be_a_token(token: str) -> None:
 def test_token_vectors_are_centred_and_of_length_one(centre_width: bool) -> None:
     model = anatomy(tokens(EMBEDDED))
     rows = np.array([7, 3, 90, 11])
-    vectors = unit_rows(model.embedding, rows, None, centre_width=centre_width)
+    vectors = token_vectors(model.embedding, rows, None, centre_width=centre_width)
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(4), abs=1e-6)
     wanted = model.embedding.rows(rows).astype(np.float64)
     wanted -= wanted.mean(axis=1, keepdims=True) if centre_width else 0
@@ -125,4 +134,4 @@ def test_tokens_that_were_never_trained_are_zero_and_not_nan() -> None:
     model = drawn("llama", 1)
     flat = {**model.weights, "model.embed_tokens.weight": np.ones((EMBEDDED, 32), np.float32)}
     same = anatomy_of(MemorySource(flat, model.config, tokens(EMBEDDED)))
-    assert not unit_rows(same.embedding, np.arange(9), None, centre_width=False).any()
+    assert not token_vectors(same.embedding, np.arange(9), None, centre_width=False).any()
