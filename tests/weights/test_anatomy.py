@@ -93,5 +93,5 @@ def test_values_that_cannot_be_squared_are_refused() -> None:
     matrix, _ = _view(large, np.arange(600), range(700))
     assert sum(len(rows) for _, rows in matrix.blocks()) == 600
     matrix, _ = _view(large * np.float32(1e10), np.arange(600), range(700))
-    with pytest.raises(CheckpointError, match="too large to be squared"):
+    with pytest.raises(CheckpointError, match="whose squares overflow"):
         list(matrix.blocks())

@@ -35,13 +35,23 @@ def require_output(path: Path, *, inputs: tuple[Path, ...] = (), replace: bool =
         raise InputError(f"{path}: the folder {folder} does not exist; create it first")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"{path}: the folder {folder} cannot be written to; choose another place")
+    if any(_inside(path, source) for source in inputs):
+        raise InputError(f"{path}: lies in the input itself, which is only read; choose another place")
     if path.exists():
         if not path.is_file():
             raise InputError(f"{path}: is not a regular file; choose another place")
-        if any(source.exists() and path.samefile(source) for source in inputs):
-            raise InputError(f"{path}: is the input itself; choose another place")
         if not replace:
             raise InputError(f"{path}: exists already and was left alone; choose another place or remove it first")
+
+
+def _inside(path: Path, source: Path) -> bool:
+    """Whether writing to ``path`` could change the input: it is the input, or lies in its folder."""
+    target, origin = path.resolve(), source.resolve()
+    return (
+        target == origin
+        or (source.is_dir() and target.is_relative_to(origin))
+        or (path.exists() and source.exists() and path.samefile(source))
+    )
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -17,7 +17,7 @@ from whorl.core.arrays import Floats
 from whorl.core.evidence import EstablishedTransformation, Transformation
 from whorl.fingerprints.extraction import LEVEL_GROUP, MatrixRecord
 from whorl.fingerprints.model_view import ModelView
-from whorl.statistics.cosines import cosines
+from whorl.statistics.cosines import cosines, unit_rows
 from whorl.statistics.spectrum import largest_over_noise
 from whorl.statistics.subsequence import longest_increasing_subsequence
 
@@ -116,11 +116,7 @@ def _permuted(known: Comparison) -> str | None:
 def _rescaled(known: Comparison) -> str | None:
     gains = known.gains
     dressed = (
-        gains is not None
-        and gains.correlation < GAINS_USABLE
-        and gains.moved
-        and not gains.reordered
-        and known.weights.cosine > 0.9
+        gains is not None and gains.correlation < GAINS_USABLE and gains.moved and not gains.reordered and known.derived
     )
     ratios: list[Floats] = []
     flips: list[NDArray[np.bool_]] = []
@@ -133,7 +129,7 @@ def _rescaled(known: Comparison) -> str | None:
         flips.append((up[0] < 0) & (down[0] < 0))
         ratios.append(up[1] - down[1])
     flipped = float(np.concatenate(flips).mean()) if flips else 0.0
-    spread = float(np.std(np.concatenate(ratios))) if known.questioned.exact and ratios else 0.0
+    spread = _spread(np.concatenate(ratios)) if known.questioned.exact and ratios else 0.0
     if flipped > 0.1 or spread > SCALE_SPREAD:
         return (
             f"up and down weights of matched neurons are scaled against each other: {flipped:.0%} changed sign, "
@@ -143,6 +139,11 @@ def _rescaled(known: Comparison) -> str | None:
     if dressed:
         return "norm gains differ although the weights behind them match: gains were folded or replaced"
     return None
+
+
+def _spread(values: Floats) -> float:
+    """Standard deviation by the median absolute deviation: a few neurons that were switched off do not count."""
+    return 1.4826 * float(np.median(np.abs(values - np.median(values)))) if len(values) else 0.0
 
 
 def _signed(ours: Floats, theirs: Floats) -> tuple[Floats, Floats]:
@@ -236,6 +237,8 @@ def _fine_tuned(known: Comparison, others: frozenset[Transformation]) -> str | N
         return f"norm gains moved (correlation {gains.correlation:.4f}), by more than rounding explains"
     if not known.questioned.exact or 1 - known.weights.cosine <= UNEXPLAINED:
         return None
+    if known.questioned.basis is None and {"rotated", "rescaled"} & others:
+        return None  # columns cannot be told apart, and rounding after a rewrite is no longer even
     spike = float(np.mean([largest_over_noise(_change(known, pair)) for pair in known.pairs]))
     if spike < STRUCTURED:
         return None
@@ -246,11 +249,18 @@ def _fine_tuned(known: Comparison, others: frozenset[Transformation]) -> str | N
 
 
 def _change(known: Comparison, pair: LayerPair) -> Floats:
-    """Matched gate rows of the questioned model, less their projection on the reference's."""
+    """Matched gate rows of the questioned model less their projection on the reference's, in its own basis.
+
+    There every column is brought to one size: rounding after norm gains were dressed differs from column to column,
+    which would look like structure."""
     ours = known.questioned.neurons[pair.questioned].gate[pair.rows_questioned]
     theirs = known.reference.neurons[pair.reference].gate[pair.rows_reference]
     square = float(np.vdot(theirs, theirs))
-    return ours - np.float32(np.vdot(ours, theirs) / square if square > 0 else 0.0) * theirs
+    change = ours - np.float32(np.vdot(ours, theirs) / square if square > 0 else 0.0) * theirs
+    if known.questioned.basis is None:
+        return change
+    stored = unit_rows(change @ known.questioned.basis.T)
+    return unit_rows(stored.T).T
 
 
 def _common_records(known: Comparison) -> list[tuple[MatrixRecord, MatrixRecord]]:

@@ -15,7 +15,7 @@ from whorl import __version__
 from whorl.comparison.alignment import UNRELATED_AT_MOST, LayerPair, agreeing_heads, agreement_table, align_layers
 from whorl.comparison.changes import Comparison, established_changes
 from whorl.comparison.conclusion import Known, conclude
-from whorl.comparison.identity import Identity, compare_digests, compare_values, without_values
+from whorl.comparison.identity import Identity, compare_digests, compare_values, equal_parts, without_values
 from whorl.comparison.kinship import gain_slopes, judge, kinship_evidence, matched_weights, pair_cosines
 from whorl.comparison.positions import Positions, positional_tests
 from whorl.comparison.subjects import (
@@ -39,7 +39,7 @@ from whorl.core.progress import Progress, silent
 from whorl.fingerprints.anchors import shared_anchor_count
 from whorl.fingerprints.contents import norm_gains, vector_digests, vocabulary_of
 from whorl.fingerprints.extraction import extract, single_threaded_blas
-from whorl.fingerprints.frame import is_layer_norm, joint_bases, unlinked_bases
+from whorl.fingerprints.frame import JointBases, is_layer_norm, joint_bases, unlinked_bases
 from whorl.fingerprints.model_view import ModelView
 from whorl.fingerprints.weight_fingerprint import JOBS, NEURONS, WeightFingerprint
 from whorl.statistics.intervals import ratio_interval
@@ -50,6 +50,7 @@ HEADS: Final = "head_agreement/1"
 SEED: Final = 20261123
 BASIS: Final = 256
 WORKING_NEURONS: Final = 1024
+SAME_FEATURES: Final = 0.9  # of recognisable neurons must agree where digests claim equal weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -112,13 +113,14 @@ def _sides_of_checkpoints(ours: CheckpointSubject, theirs: CheckpointSubject, pr
         views=tuple(zip(left, right, strict=True)),
         rotation_solved=tuple(way is bases.by_tokens for way in ways),
         identity=compare_values(ours.anatomy, theirs.anatomy, (left[0], right[0])),
-        not_aligned=_not_aligned(bases.shared_tokens, min(ours.anatomy.width, theirs.anatomy.width)),
+        not_aligned=_not_aligned(bases.shared_tokens, min(ours.anatomy.width, theirs.anatomy.width)) or _misfit(bases),
         parameters={
             "access": "weights",
             "seed": SEED,
             "basis": BASIS,
             "neurons_per_layer": WORKING_NEURONS,
             "shared_tokens": bases.shared_tokens,
+            "held_out_token_cosine": bases.fit,
             "alignments_tried": len(ways),
         },
     )
@@ -159,9 +161,10 @@ def _working_views(
             vectors=vectors,
             gains=gains,
             residual=residual,
+            basis=basis if basis.shape[1] == min(basis.shape) and anatomy.width <= BASIS else None,
             exact=True,
         )
-        for features in found
+        for features, basis in zip(found, bases, strict=True)
     )
 
 
@@ -179,6 +182,21 @@ def _not_aligned(shared: int, needed: int) -> NotComparable | None:
     )
 
 
+def _misfit(bases: JointBases) -> NotComparable | None:
+    """Tokens of one name that have nothing in common: a falsified tokenizer, or embeddings that learned nothing."""
+    if bases.fit > bases.fit_by_chance:
+        return None
+    return NotComparable(
+        tier="T3",
+        method=TWO_VIEW,
+        reason="no_shared_vocabulary",
+        detail=f"tokens of the same string have nothing in common in the two models (mean cosine {bases.fit:.3f} on "
+        "tokens "
+        f"held out of the alignment, {bases.fit_by_chance:.3f} by chance): a tokenizer may be false, or an embedding "
+        "untrained; a match would still count, a miss means nothing",
+    )
+
+
 def _find(sides: Sides, progress: Progress) -> Finding:
     tables = [agreement_table(left.neurons, right.neurons, progress) for left, right in sides.views]
     # The alignment that shows more agreement; the choice looks at no position, and T3 is corrected for the tries.
@@ -189,7 +207,11 @@ def _find(sides: Sides, progress: Progress) -> Finding:
     positions = positional_tests(questioned, reference, table)
     weights = matched_weights(questioned, reference, established)
     gains = gain_slopes(questioned, reference, {pair.questioned: pair.reference for pair in established})
-    kinship = None if weights is None else judge(weights, gains, exact=questioned.exact)
+    kinship = (
+        None
+        if weights is None
+        else judge(weights, gains, exact=questioned.exact, equal_parts=equal_parts(sides.identity))
+    )
     agreement = _agreement_evidence(sides.not_aligned, questioned, reference, pairs)
     heads = next((item for item in agreement if isinstance(item, Score) and item.method == HEADS), None)
     known = Known(
@@ -200,7 +222,10 @@ def _find(sides: Sides, progress: Progress) -> Finding:
         kinship=kinship,
         heads=heads,
         not_aligned=sides.not_aligned,
-        access=sides.subjects[0].access,
+        access="fingerprint" if any(s.access == "fingerprint" for s in sides.subjects) else "weights",
+        without_role=_without_role(questioned, reference),
+        contradicted=sum(len(pair.rows_questioned) for pair in pairs)
+        < SAME_FEATURES * sum(pair.found for pair in pairs),
     )
     changes: tuple[EstablishedTransformation, ...] = ()
     if weights is not None and not sides.identity.same:
@@ -318,6 +343,11 @@ def _layer_match(questioned: ModelView, reference: ModelView, pair: LayerPair, p
         coincidences=positions.coincidences.get(pair.questioned),
         heads=None if heads is None else heads[0] / heads[1],
     )
+
+
+def _without_role(questioned: ModelView, reference: ModelView) -> int:
+    roles = {*questioned.vectors, *reference.vectors}
+    return sum(role.startswith("leftover.") for role in roles)
 
 
 def _unmatched(reference: ModelView, established: list[LayerPair]) -> tuple[int, ...]:

@@ -16,7 +16,11 @@ BLIND: Final = 0.05  # share of neurons with any best counterpart; unrelated mod
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Known:
-    """What decides the relation. ``kinship`` is None where no layer pair is established."""
+    """What decides the relation.
+
+    ``kinship`` is None where no layer pair is established; ``without_role`` counts tensors that play no role in either
+    model; ``contradicted`` says that features differ where digests claim equality.
+    """
 
     identity: Identity
     log10_p: float | None
@@ -26,6 +30,8 @@ class Known:
     heads: Score | None
     not_aligned: NotComparable | None
     access: Literal["weights", "fingerprint"]
+    without_role: int
+    contradicted: bool
 
 
 def conclude(known: Known, changes: Sequence[EstablishedTransformation]) -> tuple[Conclusion, tuple[str, ...]]:
@@ -44,6 +50,12 @@ def conclude(known: Known, changes: Sequence[EstablishedTransformation]) -> tupl
 
 
 def _relation(known: Known) -> tuple[Relation, str]:
+    if known.identity.same and known.contradicted:
+        return (
+            "inconclusive",
+            "The two fingerprints claim the same stored bytes, but their features differ: at least one was altered. "
+            "Make both again from the checkpoints.",
+        )
     if known.identity.same:
         return "identical", "Every weight, gain and bias of the two models is equal, and so is the vocabulary."
     established = sum(pair.established for pair in known.pairs)
@@ -54,10 +66,12 @@ def _relation(known: Known) -> tuple[Relation, str]:
         return _related(known, known.kinship, layers)
     if known.log10_p_layers is not None and known.log10_p_layers < LOG10_LEVEL:
         return (
-            "shared_initialisation",
-            "The two models are not independent: neurons sit at the same positions, or in the same order, far "
-            "beyond chance. "
-            "Their weights have moved too far apart to show more than a common start.",
+            "inconclusive",
+            "Neurons sit at the same positions, or in the same order, far beyond chance, yet no layer's neurons are "
+            "alike: "
+            "a common start followed by heavy retraining does that, and so does ordering one model's neurons in "
+            "view of "
+            "the other.",
         )
     if known.identity.equal:
         return (
@@ -137,6 +151,8 @@ def _direction_reason(relation: Relation) -> str:
 
 def _limits(relation: Relation, known: Known) -> tuple[str, ...]:
     limits = ["Speaks of weights only: training on another model's answers leaves no trace in weights."]
+    if known.without_role:
+        limits.append(f"{known.without_role} tensors play no known role and were compared by their stored bytes only.")
     if known.access == "fingerprint":
         limits.append(
             "At least one side was compared by its stored fingerprint, which sees less than the weights do: a "
@@ -162,6 +178,7 @@ def _limits(relation: Relation, known: Known) -> tuple[str, ...]:
             limits.append("Supports neither side.")
         case "identical":
             limits.append("Does not say which of the two was first.")
+            limits.append("Settings beside the weights (positions, norm epsilon, activation) are not compared.")
     if relation in ("derived", "shared_initialisation", "inconclusive") and known.kinship is not None:
         limits.append(
             "The line between derived and shared initialisation rests on small models trained for this project "

@@ -14,6 +14,7 @@ from whorl.weights.anatomy import Anatomy, Matrix
 DIGESTS: Final = "tensor_digests/1"
 VALUES: Final = "value_equality/1"
 SAMPLE_ROWS: Final = 32
+EQUAL_VALUES: Final = 0.05  # siblings and strangers here had at most 0.004
 VARIED_LEVELS: Final = 4.0  # distinct values among neighbours: fewer may be a constant that any two models share
 
 
@@ -21,13 +22,14 @@ VARIED_LEVELS: Final = 4.0  # distinct values among neighbours: fewer may be a c
 class Identity:
     """Outcome of T1.
 
-    ``equal`` names the matrices with the same stored bytes, constant ones left out; ``same`` means every tensor and
-    token is equal in value; ``rounded_to`` names the storage to which every sampled reference value must be rounded
-    to give the questioned one, where that is so and it changes something.
-    """
+    ``equal`` names the matrices with the same stored bytes, constant ones left out; ``equal_values`` is the share of
+    equal values among sampled ones that are not zero; ``same`` means every tensor and token is equal in value;
+    ``rounded_to`` names the storage to which every sampled reference value must be rounded to give the questioned
+    one, where that is so and it changes something."""
 
     evidence: tuple[Evidence, ...]
     equal: tuple[str, ...]
+    equal_values: float
     same: bool
     rounded_to: str | None
 
@@ -52,7 +54,7 @@ def compare_digests(questioned: ModelView, reference: ModelView) -> Identity:
         for role, record in questioned.records.items()
         if record.levels >= VARIED_LEVELS and theirs.get(role) == ours[role]
     )
-    return Identity(evidence=(evidence,), equal=matrices, same=same, rounded_to=None)
+    return Identity(evidence=(evidence,), equal=matrices, equal_values=0.0, same=same, rounded_to=None)
 
 
 def _identities(view: ModelView) -> dict[str, tuple[str, ...]]:
@@ -76,7 +78,7 @@ def compare_values(questioned: Anatomy, reference: Anatomy, views: tuple[ModelVi
         )
         return replace(digests, evidence=(*digests.evidence, none))
     counts = np.array([_sampled_equality(ours, theirs) for _, ours, theirs in pairs], np.int64)
-    values, equal, rounded = (int(count) for count in counts.sum(axis=0))
+    values, equal, rounded, filled, kept = (int(count) for count in counts.sum(axis=0))
     share = equal / values
     evidence = plain_score(
         tier="T1",
@@ -93,9 +95,20 @@ def compare_values(questioned: Anatomy, reference: Anatomy, views: tuple[ModelVi
     return replace(
         digests,
         evidence=(*digests.evidence, evidence),
+        equal_values=kept / filled if filled else 0.0,
         same=same,
         rounded_to="/".join(sorted(storages)) if only_rounded else None,
     )
+
+
+def equal_parts(identity: Identity) -> str | None:
+    """What is equal bit for bit inside layers, in words; None where it is too little to mean anything."""
+    layers = [role for role in identity.equal if role.startswith("layers.")]
+    if layers:
+        return f"{len(layers)} of the layers' matrices"
+    if identity.equal_values >= EQUAL_VALUES:
+        return f"{identity.equal_values:.0%} of sampled values other than zero"
+    return None
 
 
 def without_values(digests: Identity) -> Identity:
@@ -122,11 +135,19 @@ def _pairs(questioned: Anatomy, reference: Anatomy) -> list[tuple[str, Matrix, M
     ]
 
 
-def _sampled_equality(ours: Matrix, theirs: Matrix) -> tuple[int, int, int]:
+def _sampled_equality(ours: Matrix, theirs: Matrix) -> tuple[int, int, int, int, int]:
+    """Counts: values, equal ones, those equal after rounding, those not zero, and equal ones among these."""
     rows = np.unique(np.linspace(0, ours.shape[0] - 1, min(SAMPLE_ROWS, ours.shape[0])).astype(np.int64))
     left, right = ours.rows(rows), theirs.rows(rows)
     rounded = _rounded(right, ours.storage)
-    return left.size, int(np.count_nonzero(left == right)), int(np.count_nonzero(left == rounded))
+    equal, filled = left == right, left != 0
+    return (
+        left.size,
+        int(np.count_nonzero(equal)),
+        int(np.count_nonzero(left == rounded)),
+        int(np.count_nonzero(filled)),
+        int(np.count_nonzero(equal & filled)),
+    )
 
 
 def _rounded(values: Floats, storage: str) -> Floats:

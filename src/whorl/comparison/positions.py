@@ -36,7 +36,7 @@ _SYMMETRY: Final = (
     "likely, "
     "independently of other layers: random initialisation with identical distributions and a coordinate-wise "
     "optimiser, no "
-    "sorting, stacking or tying afterwards"
+    "sorting, stacking or tying afterwards, and neither order chosen in view of the other model"
 )
 _RESIDUAL_SYMMETRY: Final = (
     "in at least one of the two models every order and sign of the residual dimensions was equally likely; no fixed "

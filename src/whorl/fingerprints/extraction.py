@@ -25,6 +25,7 @@ from whorl.weights.anatomy import Anatomy, Layer, Matrix, Norm
 
 PROFILE_ROWS: Final = 16
 LEVEL_GROUP: Final = 32
+LEVEL_FILLED: Final = 24
 STRUCTURE_LAYERS: Final = 8
 
 
@@ -182,7 +183,8 @@ def _record(role: str, matrix: Matrix, digest: str) -> MatrixRecord:
     rows, columns = matrix.shape
     sample = matrix.rows(np.unique(np.linspace(0, rows - 1, min(PROFILE_ROWS, rows)).astype(np.int64)))
     whole = sample[:, : columns - columns % LEVEL_GROUP].reshape(-1, LEVEL_GROUP)
-    ordered = np.sort(whole, axis=1)
+    # Zeros of a pruned matrix would pass for a coarse grid.
+    ordered = np.sort(whole[np.count_nonzero(whole, axis=1) >= LEVEL_FILLED], axis=1)
     levels = 1 + np.count_nonzero(np.diff(ordered, axis=1), axis=1)
     return MatrixRecord(
         role=role,

@@ -23,13 +23,15 @@ FRAME_ANCHORS = 2048
 JOINT_ANCHORS = 8192
 RIDGE = 0.3  # of the mean eigenvalue
 RESIDUAL_SKETCH = 256
+HELD_OUT = 8  # every eighth shared token tests the rotation instead of making it
+LEAST_TOKENS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class JointBases:
     """Two models laid over each other, in one way or in two.
 
-    ``by_tokens``: the rotation solved from tokens that both models know, None where they share fewer than two.
+    ``by_tokens``: the rotation solved from tokens that both models know, None where they share fewer than 16.
     ``as_stored``: no rotation at all, None where the widths differ. It finds common layers behind a replaced
     embedding, as long as the residual stream was not rotated.
 
@@ -38,7 +40,9 @@ class JointBases:
     by_tokens, as_stored : bases of the questioned and the reference model, of shape (width, k) each
     residual_questioned, residual_reference : shape (width, `RESIDUAL_SKETCH`), signatures of the residual dimensions;
         without rows where no tokens are shared
-    shared_tokens : how many tokens the rotation was solved from
+    shared_tokens : how many tokens both models know
+    fit : mean cosine of rotated and reference vectors of tokens that were held out of the solution
+    fit_by_chance : what it stays below if the tokens do not correspond at all
     """
 
     by_tokens: tuple[Floats, Floats] | None
@@ -46,6 +50,8 @@ class JointBases:
     residual_questioned: Floats
     residual_reference: Floats
     shared_tokens: int
+    fit: float
+    fit_by_chance: float
 
 
 def embedded_anchors(anatomy: Anatomy, rows: Ints) -> Floats:
@@ -67,8 +73,10 @@ def token_frame(vectors: Floats, signs: Floats) -> Floats:
 def joint_bases(questioned: Anatomy, reference: Anatomy, *, size: int, seed: int) -> JointBases:
     """Bases that lay two models over each other.
 
-    The rotation is the orthogonal Procrustes solution over the tokens both models know (embedding, and unembedding with
-    the final gain folded where either model has one of its own).
+    The rotation is the orthogonal Procrustes solution over the tokens both models know (embedding, and unembedding
+    with the final gain folded where either model has one of its own). Tokens held out of the solution say whether the
+    strings correspond at all: they do for any two language models of one language, and do not if a tokenizer was
+    falsified.
 
     References
     ----------
@@ -78,24 +86,40 @@ def joint_bases(questioned: Anatomy, reference: Anatomy, *, size: int, seed: int
     basis = random_basis(reference.width, size, generator)
     as_stored = (basis, basis) if questioned.width == reference.width else None
     rows_q, rows_r = shared_anchors(questioned, reference, JOINT_ANCHORS)
-    if len(rows_q) < 2:
+    if len(rows_q) < LEAST_TOKENS:
         none = np.zeros((0, RESIDUAL_SKETCH), np.float32)
         return JointBases(
-            by_tokens=None, as_stored=as_stored, residual_questioned=none, residual_reference=none, shared_tokens=0
+            by_tokens=None,
+            as_stored=as_stored,
+            residual_questioned=none,
+            residual_reference=none,
+            shared_tokens=len(rows_q),
+            fit=0.0,
+            fit_by_chance=1.0,
         )
     signs = generator.choice(np.array([-1, 1], np.float32), (len(rows_q), RESIDUAL_SKETCH))
-    vectors_q, vectors_r = embedded_anchors(questioned, rows_q), embedded_anchors(reference, rows_r)
-    cross, residual = vectors_q.T @ vectors_r, (vectors_q.T @ signs, vectors_r.T @ signs)
-    del vectors_q, vectors_r
+    held_out = np.arange(len(rows_q)) % HELD_OUT == 0
+    pairs = [(embedded_anchors(questioned, rows_q), embedded_anchors(reference, rows_r))]
+    residual = pairs[0][0].T @ signs, pairs[0][1].T @ signs
+    cross = pairs[0][0][~held_out].T @ pairs[0][1][~held_out]
+    tests = [(pairs[0][0][held_out], pairs[0][1][held_out])]
+    del pairs
     if questioned.unembedding is not None or reference.unembedding is not None:
-        cross += _unembedded(questioned, rows_q).T @ _unembedded(reference, rows_r)
+        ours, theirs = _unembedded(questioned, rows_q), _unembedded(reference, rows_r)
+        cross += ours[~held_out].T @ theirs[~held_out]
+        tests.append((ours[held_out], theirs[held_out]))
+        del ours, theirs
     left, _, right = np.linalg.svd(cross, full_matrices=False)
+    cosines = np.concatenate([np.einsum("ij,ij->i", (q @ left) @ right, r) for q, r in tests])
     return JointBases(
         by_tokens=(left @ (right @ basis), basis),
         as_stored=as_stored,
         residual_questioned=residual[0],
         residual_reference=residual[1],
         shared_tokens=len(rows_q),
+        fit=float(cosines.mean()),
+        # Cosines of independent directions have variance 1 / width; tokens of one text are not independent, hence 5.
+        fit_by_chance=5 / float(np.sqrt(len(cosines) * min(questioned.width, reference.width))),
     )
 
 

@@ -34,6 +34,7 @@ class ModelView:
     gains : norm gains (all, or at fixed positions) by role
     residual : shape (dimensions, k), signature of residual dimensions over the anchor tokens
     layer_norm : whether the residual stream is read through LayerNorm
+    basis : the basis of the signatures where it is orthogonal, so that rows can be turned back; else None
     exact : True when signatures are inner products of the weights, False when they are signs of them
     """
 
@@ -47,4 +48,5 @@ class ModelView:
     vectors: Mapping[str, str]
     gains: Mapping[str, Floats]
     residual: Floats
+    basis: Floats | None
     exact: bool

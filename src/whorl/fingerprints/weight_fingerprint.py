@@ -28,6 +28,7 @@ from whorl.fingerprints.heads import SKETCH, HeadFeatures
 from whorl.fingerprints.model_view import ModelView, Vocabulary
 from whorl.fingerprints.neurons import NeuronSignatures
 from whorl.weights.anatomy import Anatomy
+from whorl.weights.files import read_bounded
 from whorl.weights.opening import open_checkpoint
 from whorl.weights.roles import anatomy_of
 
@@ -44,6 +45,7 @@ SEARCH_DIMENSIONS: Final = SEARCH_SIGNS * (SEARCH_SIGNS + 1) // 2
 MOST_LAYERS: Final = 1 << 10
 
 Count = Annotated[int, Field(ge=0, le=1 << 31)]
+Share = Annotated[float, Field(ge=-1, le=1)]
 Positive = Annotated[int, Field(ge=1, le=1 << 31)]
 
 
@@ -83,7 +85,7 @@ class Header(Document):
     neurons: tuple[Count, ...] = Field(max_length=MOST_LAYERS)
     blocks: tuple[tuple[Positive, ...], ...]
     gated: tuple[bool, ...]
-    structure: tuple[tuple[float, float, float] | None, ...]
+    structure: tuple[tuple[Share, Share, Share] | None, ...]
     heads: tuple[tuple[Positive, Count] | None, ...]
     gains: dict[str, Count]
     vectors: dict[str, str]
@@ -132,6 +134,7 @@ class WeightFingerprint:
             vectors=header.vectors,
             gains=_stored_gains(header, arrays["gains"]),
             residual=arrays["residual"].astype(np.float32),
+            basis=None,
             exact=False,
         )
 
@@ -186,12 +189,7 @@ def read_fingerprint(path: Path) -> WeightFingerprint:
     InputError
         If the file cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{path}: expected a readable file, found: {os.strerror(error.errno or 0)}") from error
-    return parse_fingerprint(data, origin=str(path))
+    return parse_fingerprint(read_bounded(path, MAX_BYTES), origin=str(path))
 
 
 def parse_fingerprint(data: bytes, *, origin: str) -> WeightFingerprint:

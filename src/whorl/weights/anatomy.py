@@ -216,9 +216,11 @@ def refuse_non_finite(values: Floats, source: TensorSource, name: str) -> None:
     # One fast pass without a temporary mask: NaN and infinity survive a sum of squares, and so does what would overflow
     # the norms and products of everything that follows.
     if not np.isfinite(np.vdot(values, values)):
-        found = "values too large to be squared" if np.isfinite(values).all() else "NaN or infinity"
+        large = np.isfinite(values).all()
         raise CheckpointError(
-            f"expected finite weights, found {found}; the checkpoint is damaged or broken, get it again",
+            "expected weights below 1e15, found larger ones, whose squares overflow; training gives none: scale them"
+            if large
+            else "expected finite weights, found NaN or infinity; the checkpoint is damaged or broken, get it again",
             file=source.meta(name).file,
             tensor=name,
         )

@@ -1,5 +1,6 @@
 """Token strings by id, from whatever tokenizer file a folder has."""
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -38,11 +39,11 @@ def read_vocabulary(folder: Path) -> tuple[str, ...] | None:
     }
     for name, read in readers.items():
         file = folder / name
-        if not file.exists() or (read is _sentencepiece and _TIKTOKEN_LINE.match(read_bounded(file))):
+        if not os.path.lexists(file) or (read is _sentencepiece and _TIKTOKEN_LINE.match(read_bounded(file))):
             continue
         tokens = _by_id(read(file), file)
         added = folder / "added_tokens.json"
-        if read is not _tokenizer_json and added.exists():
+        if read is not _tokenizer_json and os.path.lexists(added):
             tokens |= _by_id(_token_to_id(added), added)
         if not tokens:
             raise CheckpointError("expected a tokenizer with tokens, found none", file=file)
