@@ -22,7 +22,7 @@ SHARD_BYTES = 2 << 30
 CHUNK_VALUES = 1 << 20
 VALUE_BYTES = 2  # bfloat16
 SCALE = 0.02  # standard deviation of a weight at initialisation, as is usual
-DRIFT_RANKS = 4096  # of 65536: on average a value moves by some hundredths of a standard deviation
+DRIFT_RANKS = 4096  # of 65536: on average a value moves by a tenth of a standard deviation
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -3,7 +3,6 @@
 import io
 import os
 import sys
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -59,8 +58,8 @@ def main() -> None:
     for variable in _LIBRARY_THREADS:
         os.environ.setdefault(variable, "1")
     # A stream that the caller closed is None; what would go there goes nowhere.
-    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")
-    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")
+    sys.stdout = sys.stdout or io.TextIOWrapper(io.BytesIO())
+    sys.stderr = sys.stderr or io.TextIOWrapper(io.BytesIO())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter must not end the run
             stream.reconfigure(errors="replace")
