@@ -25,7 +25,7 @@ from whorl.comparison.subjects import (
     fingerprint_record,
     open_subject,
 )
-from whorl.core.arrays import Floats
+from whorl.core.arrays import Doubles, Floats
 from whorl.core.evidence import (
     EstablishedTransformation,
     Evidence,
@@ -198,11 +198,7 @@ def _misfit(bases: JointBases) -> NotComparable | None:
 
 
 def _find(sides: Sides, progress: Progress) -> Finding:
-    tables = [agreement_table(left.neurons, right.neurons, progress) for left, right in sides.views]
-    # The alignment that shows more agreement; the choice looks at no position, and T3 is corrected for the tries.
-    best = max(range(len(tables)), key=lambda way: float(tables[way].max(axis=1).sum()))
-    (questioned, reference), table = sides.views[best], tables[best]
-    pairs = align_layers(questioned.neurons, reference.neurons, table, tries=len(tables))
+    questioned, reference, pairs, table, rotation_solved = _aligned(sides, progress)
     established = [pair for pair in pairs if pair.established]
     positions = positional_tests(questioned, reference, table)
     weights = matched_weights(questioned, reference, established)
@@ -233,7 +229,7 @@ def _find(sides: Sides, progress: Progress) -> Finding:
             Comparison(
                 questioned=questioned,
                 reference=reference,
-                rotation_solved=sides.rotation_solved[best],
+                rotation_solved=rotation_solved,
                 rounded=sides.identity.rounded_to is not None,
                 pairs=established,
                 weights=weights,
@@ -260,6 +256,21 @@ def _find(sides: Sides, progress: Progress) -> Finding:
         limits=limits,
         parameters={**sides.parameters, "unrelated_at_most": UNRELATED_AT_MOST},
     )
+
+
+def _aligned(sides: Sides, progress: Progress) -> tuple[ModelView, ModelView, tuple[LayerPair, ...], Doubles, bool]:
+    """Views, layer pairs and agreement table of the first way that establishes a layer, else of the first way.
+
+    The way by tokens comes first, so that a rewrite of either model leaves the score as it is.
+    """
+    found = []
+    for (questioned, reference), solved in zip(sides.views, sides.rotation_solved, strict=True):
+        table = agreement_table(questioned.neurons, reference.neurons, progress)
+        pairs = align_layers(questioned.neurons, reference.neurons, table, tries=len(sides.views))
+        found.append((questioned, reference, pairs, table, solved))
+        if any(pair.established for pair in pairs):
+            return found[-1]
+    return found[0]
 
 
 def _agreement_evidence(

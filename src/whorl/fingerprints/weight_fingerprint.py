@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from whorl.core.arrays import AnyArray, Floats, Ints
 from whorl.core.digest import canonical_json, digest_bytes
-from whorl.core.errors import FingerprintError, InputError
+from whorl.core.errors import CheckpointError, FingerprintError, InputError
 from whorl.core.evidence import Document
 from whorl.core.progress import Progress
 from whorl.fingerprints.anchors import SIGNS_PER_TOKEN, Anchors, StoredAnchors, choose_anchors
@@ -153,6 +153,11 @@ def _fingerprint(anatomy: Anatomy, name: str, progress: Progress, jobs: int) -> 
             "the tokenizer files beside the weights are damaged, get them again"
         )
     vectors, signs = embedded_anchors(anatomy, anchors.rows), anchors.signs()
+    if not vectors.any():
+        raise InputError(
+            f"{anatomy.source.path}: expected token embeddings that differ, found {len(anchors.keys)} anchor tokens "
+            "all alike; the embedding is empty or damaged, and no fingerprint can be taken"
+        )
     basis = token_frame(vectors, signs)
     (features,) = extract(anatomy, (basis,), neurons=NEURONS, jobs=jobs, progress=progress)
     chosen = np.unique(np.linspace(0, anatomy.width - 1, min(RESIDUAL_DIMENSIONS, anatomy.width)).astype(np.int32))
@@ -189,7 +194,13 @@ def read_fingerprint(path: Path) -> WeightFingerprint:
     InputError
         If the file cannot be read.
     """
-    return parse_fingerprint(read_bounded(path, MAX_BYTES), origin=str(path))
+    try:
+        data = read_bounded(path, MAX_BYTES)
+    except CheckpointError as error:
+        raise FingerprintError(
+            f"{path}: expected a readable file of at most {MAX_BYTES} bytes; {error.problem}"
+        ) from error
+    return parse_fingerprint(data, origin=str(path))
 
 
 def parse_fingerprint(data: bytes, *, origin: str) -> WeightFingerprint:
