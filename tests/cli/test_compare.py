@@ -96,7 +96,7 @@ def test_an_input_is_never_overwritten(run: Run, answers: Answers, model: Path, 
     answers(AssertionError("compared although the output was refused"))
     result = run("compare", model, other, "--html", other)
     assert result.exit_code == 2
-    assert "is the input itself" in result.stderr
+    assert "lies in the input itself" in result.stderr
     assert other.read_bytes() == b"other weights"
 
 

@@ -1,4 +1,8 @@
-"""Small checkpoints drawn at random, with the marks that training leaves: low-rank structure and uneven norm gains."""
+"""Small checkpoints drawn at random, with the marks that training leaves.
+
+Those are low-rank structure, uneven norm gains, and token vectors that lie to each other alike in every model, as those
+of one language do, each model having them in a basis of its own.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,6 +20,7 @@ Family = Literal["llama", "qwen2", "gpt_neox", "mixtral"]
 Storage = Literal["F32", "F16", "BF16"]
 
 STRUCTURE_RANK = 4
+LANGUAGE_RANK = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +125,13 @@ def _tensor(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> Floa
     noise = rng.standard_normal(shape)
     if len(shape) == 1:
         return np.asarray(np.exp(0.3 * noise) if name.endswith("norm.weight") else 0.2 * noise, np.float32)
-    left, right = rng.standard_normal((shape[0], STRUCTURE_RANK)), rng.standard_normal((STRUCTURE_RANK, shape[1]))
-    return np.asarray((noise + 0.3 * left @ right) / np.sqrt(shape[1]), np.float32)
+    if "embed" in name or "lm_head" in name:
+        meanings = np.random.default_rng(0).standard_normal((shape[0], LANGUAGE_RANK))
+        structure = 0.4 * meanings @ rng.standard_normal((LANGUAGE_RANK, shape[1]))
+    else:
+        left, right = rng.standard_normal((shape[0], STRUCTURE_RANK)), rng.standard_normal((STRUCTURE_RANK, shape[1]))
+        structure = 0.3 * left @ right
+    return np.asarray((noise + structure) / np.sqrt(shape[1]), np.float32)
 
 
 def _untrained_tensor(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> Floats:

@@ -1,0 +1,87 @@
+"""What people do to a released model besides training it, on small Llama-shaped checkpoints in memory."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from generated_models import edited, is_matrix, tokens
+
+from whorl.core.arrays import AnyArray, Floats
+from whorl.weights.in_memory import Checkpoint
+
+GROUP = 32
+
+
+def changed(checkpoint: Checkpoint, change: Callable[[AnyArray], AnyArray]) -> Checkpoint:
+    """A copy with every matrix inside the layers changed."""
+    matrices = {name: array for name, array in checkpoint.weights.items() if is_matrix(name, array)}
+    return edited(checkpoint, {name: np.asarray(change(array), np.float32) for name, array in matrices.items()})
+
+
+def rounded(bits: int) -> Callable[[AnyArray], AnyArray]:
+    """Rounding to a grid of as many bits, with one step for each group of neighbours."""
+
+    def use(array: AnyArray) -> AnyArray:
+        groups = array.reshape(-1, GROUP)
+        step = np.abs(groups).max(axis=1, keepdims=True) / (2 ** (bits - 1) - 1)
+        return (np.rint(groups / step) * step).reshape(array.shape)
+
+    return use
+
+
+def pruned(array: AnyArray) -> AnyArray:
+    """The smaller 30 % of the weights at zero."""
+    return np.where(np.abs(array) > np.quantile(np.abs(array), 0.3), array, 0)
+
+
+def bfloat16(array: AnyArray) -> Floats:
+    """Rounded to the nearest bfloat16, ties to even."""
+    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
+    kept = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
+    return np.asarray(kept.view(np.float32))
+
+
+def with_layers(checkpoint: Checkpoint, order: Sequence[int]) -> Checkpoint:
+    """A copy made of the given layers, in the given order, repeats allowed."""
+    weights = {name: array for name, array in checkpoint.weights.items() if ".layers." not in name}
+    for place, layer in enumerate(order):
+        at = f"model.layers.{layer}."
+        weights |= {
+            f"model.layers.{place}.{name.removeprefix(at)}": array
+            for name, array in checkpoint.weights.items()
+            if name.startswith(at)
+        }
+    return Checkpoint(weights=weights, config={**checkpoint.config, "num_hidden_layers": len(order)})
+
+
+def width_pruned(checkpoint: Checkpoint, keep: int) -> Checkpoint:
+    """A copy with the heaviest neurons of every layer, in their old order."""
+    changes: dict[str, AnyArray] = {}
+    for layer in range(checkpoint.config["num_hidden_layers"]):
+        at = f"model.layers.{layer}.mlp"
+        gate, up, down = (checkpoint.weights[f"{at}.{role}_proj.weight"] for role in ("gate", "up", "down"))
+        heaviest = np.linalg.norm(gate, axis=1) * np.linalg.norm(up, axis=1) * np.linalg.norm(down, axis=0)
+        kept = np.sort(np.argsort(heaviest)[-keep:])
+        changes |= {f"{at}.gate_proj.weight": gate[kept], f"{at}.up_proj.weight": up[kept]}
+        changes[f"{at}.down_proj.weight"] = np.ascontiguousarray(down[:, kept])
+    return edited(checkpoint, changes, intermediate_size=keep)
+
+
+def vocabulary_permuted(checkpoint: Checkpoint, seed: int) -> tuple[Checkpoint, tuple[str, ...]]:
+    """A copy whose tokens have other numbers, and its tokens."""
+    strings = tokens(checkpoint.config["vocab_size"])
+    order = np.random.default_rng(seed).permutation(len(strings))
+    changes = {name: checkpoint.weights[name][order] for name in ("model.embed_tokens.weight", "lm_head.weight")}
+    return edited(checkpoint, changes), tuple(strings[row] for row in order)
+
+
+def vocabulary_extended(checkpoint: Checkpoint, seed: int, count: int = 12) -> tuple[Checkpoint, tuple[str, ...]]:
+    """A copy with further tokens, whose rows are the mean row plus noise, and its tokens."""
+    rng = np.random.default_rng(seed)
+    changes: dict[str, AnyArray] = {}
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        rows = checkpoint.weights[name]
+        new = rows.mean(axis=0) + 0.1 * rows.std() * rng.standard_normal((count, rows.shape[1]))
+        changes[name] = np.concatenate([rows, new.astype(np.float32)])
+    size = checkpoint.config["vocab_size"]
+    extended = edited(checkpoint, changes, vocab_size=size + count)
+    return extended, (*tokens(size), *(f"<reserved {number}>" for number in range(count)))
