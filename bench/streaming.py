@@ -6,13 +6,13 @@ on the two checkpoints; it needs twice the space.
 """
 
 import argparse
+import json
 import shutil
 import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +38,16 @@ def main() -> None:
         facts = machine()
         checkpoint = _written(folder / "checkpoint", given.layers)
         stored = folder / "checkpoint.whorl"
-        figures: dict[str, Any] = {"layers": given.layers, "bytes": checkpoint_bytes(given.layers), "threads": JOBS}
+        figures: dict[str, Any] = {"layers": given.layers, "bytes": checkpoint_bytes(given.layers)}
+        figures |= {"threads": JOBS, "turns": given.rounds}
         figures |= {"speed": _speeds(checkpoint, stored, given.rounds), "fingerprint_bytes": stored.stat().st_size}
         if given.keep is None and not given.pair:
             shutil.rmtree(checkpoint)
         drifted = _written(folder / "drifted", given.layers, "--drift")
         figures["stored_pair"] = _stored_pair(stored, drifted, given.rounds)
         if given.pair:
-            figures["checkpoint_pair"] = asdict(measure([WHORL, "compare", drifted, checkpoint, "--json", "--quiet"]))
-            del figures["checkpoint_pair"]["output"]
-    publish("streaming", figures, facts, report(figures))
+            figures["checkpoint_pair"] = _compared(drifted, checkpoint, 1)
+    publish("streaming", figures, facts, section(figures))
 
 
 @contextmanager
@@ -101,18 +101,19 @@ def _speeds(checkpoint: Path, stored: Path, rounds: int) -> dict[str, dict[str, 
 
 
 def _figures(taken: dict[str, list[Run]]) -> dict[str, Any]:
-    """Per command the runs, their medians, and the fingerprint's speed as a share of each yardstick's."""
+    """Per command its runs, and the fingerprint's speed as a share of the command's, turn by turn."""
 
-    def median(name: str, quantity: str) -> float:
-        return float(statistics.median(getattr(run, quantity) for run in taken[name]))
+    def speed(quantity: str, runs: list[Run]) -> list[float]:
+        pairs = zip(runs, taken[FINGERPRINT], strict=True)
+        return [round(getattr(run, quantity) / getattr(ours, quantity), 3) for run, ours in pairs]
 
     return {
         name: {
             "wall_seconds": [round(run.wall_seconds, 2) for run in runs],
             "cpu_seconds": [round(run.cpu_seconds, 2) for run in runs],
             "peak_megabytes": round(max(run.peak_megabytes for run in runs)),
-            "fingerprint_speed_by_wall": round(median(name, "wall_seconds") / median(FINGERPRINT, "wall_seconds"), 3),
-            "fingerprint_speed_by_cpu": round(median(name, "cpu_seconds") / median(FINGERPRINT, "cpu_seconds"), 3),
+            "fingerprint_speed_by_wall": speed("wall_seconds", runs),
+            "fingerprint_speed_by_cpu": speed("cpu_seconds", runs),
         }
         for name, runs in taken.items()
     }
@@ -122,16 +123,22 @@ def _stored_pair(reference: Path, drifted: Path, rounds: int) -> dict[str, Any]:
     """Fingerprint a drifted copy and compare the two stored fingerprints, as a user would."""
     questioned = drifted.with_suffix(".whorl")
     measure([WHORL, "fingerprint", drifted, "-o", questioned, "--force", "--quiet"])
+    return _compared(questioned, reference, rounds)
+
+
+def _compared(questioned: Path, reference: Path, rounds: int) -> dict[str, Any]:
     runs = [measure([WHORL, "compare", questioned, reference, "--json", "--quiet"]) for _ in range(rounds)]
+    finding = json.loads(runs[-1].output)
     return {
         "wall_seconds": [round(run.wall_seconds, 2) for run in runs],
         "cpu_seconds": [round(run.cpu_seconds, 2) for run in runs],
         "peak_megabytes": round(max(run.peak_megabytes for run in runs)),
+        "layers_found": sum(layer["reference"] == layer["questioned"] for layer in finding["layers"]),
     }
 
 
-def report(figures: dict[str, Any]) -> str:
-    """The figures as tables."""
+def section(figures: dict[str, Any]) -> str:
+    """The figures as text for people."""
     rows = [
         [
             cache,
@@ -139,28 +146,39 @@ def report(figures: dict[str, Any]) -> str:
             f"{statistics.median(found['wall_seconds']):.1f}",
             f"{statistics.median(found['cpu_seconds']):.1f}",
             f"{found['peak_megabytes']}",
-            f"{found['fingerprint_speed_by_wall']:.0%}",
-            f"{found['fingerprint_speed_by_cpu']:.0%}",
+            _shares(found["fingerprint_speed_by_wall"]),
+            _shares(found["fingerprint_speed_by_cpu"]),
         ]
         for cache, commands in figures["speed"].items()
         for name, found in commands.items()
     ]
-    header = ["files", "what", "wall s", "CPU s", "peak MB", "fingerprint runs at (wall)", "(CPU)"]
-    pair = figures["stored_pair"]
-    lines = [
-        table(header, rows),
-        "",
-        f"Checkpoint {figures['bytes'] / 1e9:.2f} GB, fingerprint {figures['fingerprint_bytes'] / 1e6:.3f} MB.",
-        f"Two stored fingerprints compared in {statistics.median(pair['wall_seconds']):.2f} s wall, "
-        f"{statistics.median(pair['cpu_seconds']):.2f} s CPU, {pair['peak_megabytes']} MB.",
-    ]
+    header = ["files", "what", "median wall s", "median CPU s", "peak MB", "fingerprint's speed, by wall", "by CPU"]
+    compared = [_compared_line("Two stored fingerprints", figures["stored_pair"], figures["layers"])]
     if "checkpoint_pair" in figures:
-        whole = figures["checkpoint_pair"]
-        lines.append(
-            f"Two checkpoints compared in {whole['wall_seconds']:.0f} s wall, {whole['cpu_seconds']:.0f} s CPU, "
-            f"{whole['peak_megabytes']:.0f} MB."
-        )
-    return "\n".join(lines)
+        compared.append(_compared_line("The two checkpoints themselves", figures["checkpoint_pair"], figures["layers"]))
+    return "\n".join(
+        [
+            table(header, rows),
+            "",
+            f"Checkpoint of {figures['bytes'] / 1e9:.2f} GB in {figures['layers']} layers, fingerprint of "
+            f"{figures['fingerprint_bytes'] / 1e6:.3f} MB. The last two columns are the median, lowest and highest of "
+            f"{figures['turns']} turns.",
+            "",
+            *compared,
+        ]
+    )
+
+
+def _compared_line(what: str, pair: dict[str, Any], layers: int) -> str:
+    return (
+        f"{what} (a drifted copy against the original) compared: {statistics.median(pair['wall_seconds']):.2f} s wall, "
+        f"{statistics.median(pair['cpu_seconds']):.2f} s CPU, {pair['peak_megabytes']} MB; "
+        f"{pair['layers_found']} of {layers} layers found at their place."
+    )
+
+
+def _shares(turns: list[float]) -> str:
+    return f"{statistics.median(turns):.0%} ({min(turns):.0%} to {max(turns):.0%})"
 
 
 def _spoken(run: Run) -> str:

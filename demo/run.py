@@ -1,7 +1,7 @@
 """The whole story on six small real models: register, identify, compare, and a page to open.
 
 Run by ``make demo``. Everything is a call of the ``whorl`` command that a reader can repeat by hand; the models
-beside this file were trained by ``demo/train.py``. """
+beside this file were trained by ``demo/train.py``."""
 
 import json
 import shlex

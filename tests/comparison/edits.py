@@ -23,7 +23,8 @@ def rounded(bits: int) -> Callable[[AnyArray], AnyArray]:
     def use(array: AnyArray) -> AnyArray:
         groups = array.reshape(-1, GROUP)
         step = np.abs(groups).max(axis=1, keepdims=True) / (2 ** (bits - 1) - 1)
-        return (np.rint(groups / step) * step).reshape(array.shape)
+        coarse: AnyArray = np.rint(groups / step) * step
+        return coarse.reshape(array.shape)
 
     return use
 

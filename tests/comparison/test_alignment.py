@@ -9,7 +9,6 @@ from whorl.comparison.alignment import (
     agreeing_heads,
     agreement_table,
     align_layers,
-    cosines,
     pair_layers,
     strongest,
     view_similarities,
@@ -18,6 +17,7 @@ from whorl.core.arrays import Floats
 from whorl.core.progress import silent
 from whorl.fingerprints.heads import HeadFeatures
 from whorl.fingerprints.neurons import NeuronSignatures
+from whorl.statistics.cosines import cosines
 
 Layers = list[NeuronSignatures]
 

@@ -45,7 +45,7 @@ def features(checkpoint: Checkpoint) -> Features:
 def counterparts(ours: Floats, theirs: Floats) -> Ints:
     """For each of our rows the nearest of theirs; a permutation, or the test fails."""
     distance = np.square(ours[:, None] - theirs[None]).sum(axis=2)
-    nearest = distance.argmin(axis=1)
+    nearest: Ints = distance.argmin(axis=1)
     assert sorted(nearest.tolist()) == list(range(len(theirs)))
     return nearest
 
