@@ -118,7 +118,7 @@ def test_ctrl_c_is_clean(model: Path, other: Path, tmp_path: Path) -> None:
     assert process.stderr is not None
     assert process.stderr.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=20)
+    stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert stderr == "whorl: interrupted\n"
     assert stdout == ""
@@ -141,7 +141,7 @@ def test_a_reader_that_goes_away_is_no_error_to_talk_about(
     os.close(read_end)
     process = start(*arguments, stdout=write_end, cwd=tmp_path)
     os.close(write_end)
-    _, stderr = process.communicate(timeout=20)
+    _, stderr = process.communicate(timeout=60)
     assert stderr == ""
     assert process.returncode in statuses
 
@@ -150,7 +150,7 @@ def test_output_survives_a_terminal_without_unicode(model: Path, other: Path) ->
     setup = "modules = fake_engine.modules(sample_findings.hostile())"
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     process = start("compare", model, other, setup=setup, env=environment)
-    stdout, _ = process.communicate(timeout=20)
+    stdout, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "Trained weights are shared" in stdout
 
@@ -161,4 +161,4 @@ def test_libraries_get_one_thread_unless_the_user_says_otherwise(
 ) -> None:
     plain = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     process = start("compare", model, other, setup=TELL_THREADS, env=plain | environment)
-    assert process.communicate(timeout=20)[1] == printed
+    assert process.communicate(timeout=60)[1] == printed

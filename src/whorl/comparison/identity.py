@@ -14,7 +14,7 @@ from whorl.weights.anatomy import Anatomy, Matrix
 DIGESTS: Final = "tensor_digests/1"
 VALUES: Final = "value_equality/1"
 SAMPLE_ROWS: Final = 32
-EQUAL_VALUES: Final = 0.05  # siblings and strangers here had at most 0.004
+EQUAL_VALUES: Final = 0.3  # siblings here, past their first steps, had at most 0.04 (bf16 rounds small steps away)
 VARIED_LEVELS: Final = 4.0  # distinct values among neighbours: fewer may be a constant that any two models share
 
 

@@ -21,17 +21,19 @@ from whorl.statistics.slopes import regression_slopes
 MATCHED: Final = "matched_weights/1"
 GAINS: Final = "gain_slopes/1"
 
-# Difference over structured share, from weights (True) and from stored fingerprints, whose cosines are lower. On models
-# trained here: fine-tunes up to 0.26 and 0.39; siblings from 0.44 and 0.87, and from 1.7 and 1.9 where training had
-# moved the weights far from their start. Training on for as long as the original (0.9 to 1.3) looks like either.
+# Difference over structured share, from weights (True) and from stored fingerprints, whose cosines are lower. Where
+# training wrote much, fine-tunes made here reach 0.25 and 0.51 and siblings begin at 1.2 and 1.6. Where it wrote little
+# (a short or slow run), siblings begin at 0.09: there only a difference next to nothing counts.
 NEAR: Final = {True: 0.3, False: 0.5}
-SAME_DIFFERENCE: Final = 1e-3
+NEAR_WHERE_LITTLE: Final = {True: 0.05, False: 0.1}
+MUCH_STRUCTURE: Final = 0.1
 LEAST_STRUCTURE: Final = 0.03  # of models trained here: 0.03 to 0.2; of random weights: below 0.02
 BF16_ROUNDING: Final = 2.0**-7  # twice the step of bf16
 FAR: Final = 0.80
 GAINS_FAR: Final = 0.72
 GAINS_USABLE: Final = 0.30
 GAINS_SAME: Final = 0.90
+GAINS_EQUAL: Final = 0.95
 CONTAINED: Final = 0.87
 
 
@@ -165,17 +167,21 @@ def judge(weights: MatchedWeights, gains: GainSlopes | None, *, exact: bool, equ
 
     Runs with the same seed *and* the same data order are one run as far as this can see, and may come out as derived.
     """
-    if equal_parts is not None:
+    trained = weights.structure >= LEAST_STRUCTURE
+    if equal_parts is not None and trained:
         return Judgement(verdict="derived", reason=f"{equal_parts} are equal bit for bit")
-    ratio = weights.difference / weights.structure if weights.structure >= LEAST_STRUCTURE else math.inf
-    near = weights.difference < SAME_DIFFERENCE or ratio < NEAR[exact]
+    ratio = weights.difference / weights.structure if trained else math.inf
+    close = ratio < NEAR_WHERE_LITTLE[exact]
+    near = close or (weights.structure >= MUCH_STRUCTURE and ratio < NEAR[exact])
     figures = (
         f"matched weights differ by {weights.difference:.3f} (1 - mean cosine) where training visibly wrote "
         f"{weights.structure:.3f} of them"
     )
     if gains is not None and gains.correlation >= GAINS_USABLE:
-        return _judge_with_gains(gains, figures, near=near)
-    if near and weights.structure >= LEAST_STRUCTURE:
+        return _judge_with_gains(
+            gains, figures, near=near or (ratio < NEAR[exact] and gains.correlation >= GAINS_EQUAL), close=close
+        )
+    if near:
         return Judgement(verdict="derived", reason=f"{figures}, closer than runs come that share only a start")
     if exact and max(weights.questioned_on_reference, weights.reference_on_questioned) < FAR:
         return Judgement(
@@ -186,13 +192,13 @@ def judge(weights: MatchedWeights, gains: GainSlopes | None, *, exact: bool, equ
     )
 
 
-def _judge_with_gains(gains: GainSlopes, weights: str, *, near: bool) -> Judgement:
+def _judge_with_gains(gains: GainSlopes, weights: str, *, near: bool, close: bool) -> Judgement:
     figures = (
         f"norm gains correlate {gains.correlation:.2f} (slopes {gains.questioned_on_reference:.2f} and "
         f"{gains.reference_on_questioned:.2f}), {weights}"
     )
     contained = max(gains.questioned_on_reference, gains.reference_on_questioned)
-    if gains.correlation <= GAINS_FAR or contained < CONTAINED:
+    if not close and (gains.correlation <= GAINS_FAR or contained < CONTAINED):
         return Judgement(verdict="shared_initialisation", reason=f"{figures}: each learned apart from the other")
     if gains.correlation >= GAINS_SAME and near:
         return Judgement(verdict="derived", reason=f"{figures}: both say that one contains what the other had learned")

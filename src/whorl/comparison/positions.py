@@ -104,13 +104,15 @@ def _combined(evidence: Sequence[Evidence]) -> float | None:
 
 
 def injective_pairs(table: Doubles) -> list[tuple[int, int]]:
-    """Layer pairs, each layer used once: the assignment of largest agreement, nearest relative depth among equals."""
-    from scipy.optimize import linear_sum_assignment
-
+    """Layer pairs, each layer used once: largest agreement first, nearest relative depth among equals."""
     ours, theirs = table.shape
     depth = np.abs(np.arange(ours)[:, None] / ours - np.arange(theirs)[None, :] / theirs)
-    rows, columns = linear_sum_assignment(1e-6 * depth - table)
-    return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True)]
+    pairs: dict[int, int] = {}
+    for place in np.lexsort((depth.ravel(), -table.ravel())):
+        row, column = divmod(int(place), theirs)
+        if row not in pairs and column not in pairs.values():
+            pairs[row] = column
+    return sorted(pairs.items())
 
 
 def matched_neurons(ours: NeuronSignatures, theirs: NeuronSignatures) -> Ints:

@@ -104,34 +104,27 @@ def _coherence(
     attention: Attention, group: Ints, reading: Fold, see_query: Observer | None, see_key: Observer | None
 ) -> Floats:
     """Coherence of shape (heads, 2 * frequencies)."""
-    size, half = attention.head_size, attention.rotary_size // 2
-    rows = attention.heads * size
-    coordinate = np.arange(rows) % size
-    partner = np.where(coordinate < half, coordinate + half, np.where(coordinate < 2 * half, coordinate - half, 0))
-    key_square = np.empty(attention.kv_heads * size, np.float32)
-    for row, block in attention.key.blocks(see_key):
-        folded = reading.rows(block)
-        key_square[row : row + len(block)] = np.einsum("ij,ij->i", folded, folded)
-    same, cross, square = (np.empty(rows, np.float32) for _ in range(3))
-    keys, held = np.empty(0, np.float32), -1
-    for row, block in attention.query.blocks(see_query):
-        folded = reading.rows(block)
-        stop = row + len(block)
-        square[row:stop] = np.einsum("ij,ij->i", folded, folded)
-        for head in range(row // size, -(-stop // size)):
-            # Keys are fetched head by head: one head stays in cache where a whole layer's would not.
-            if group[head] != held:
-                held = int(group[head])
-                keys = reading.rows(attention.key.rows(np.arange(held * size, (held + 1) * size)))
-            span = slice(max(row, head * size), min(stop, (head + 1) * size))
-            mine = folded[span.start - row : span.stop - row]
-            same[span] = np.einsum("ij,ij->i", mine, keys[coordinate[span]])
-            cross[span] = np.einsum("ij,ij->i", mine, keys[partner[span]])
-    at_key = group[np.arange(rows) // size] * size + coordinate
-    by_head = [part.reshape(attention.heads, size) for part in (same, cross, square, key_square[at_key])]
-    first, second = ([part[:, :half] for part in by_head], [part[:, half : 2 * half] for part in by_head])
-    real, imaginary = first[0] + second[0], first[1] - second[1]
-    scale = np.sqrt((first[2] + second[2]) * (first[3] + second[3]))
-    scale = np.where(scale > 0, scale, 1)
+    half = attention.rotary_size // 2
     chosen = np.unique(np.linspace(0, half - 1, min(FREQUENCIES, half)).astype(int)) if half else np.zeros(0, int)
-    return np.hstack([(real / scale)[:, chosen], (imaginary / scale)[:, chosen]]).astype(np.float32)
+    pairs = np.concatenate([chosen, chosen + half])  # both coordinates of each rotated pair
+    shape = (-1, 2, len(chosen), attention.query.shape[1])
+    queries = _folded_rows(attention.query, attention.heads, pairs, reading, see_query).reshape(shape)
+    keys = _folded_rows(attention.key, attention.kv_heads, pairs, reading, see_key).reshape(shape)
+    same, cross = (np.empty((attention.heads, 2, len(chosen)), np.float32) for _ in range(2))
+    for head, at in enumerate(group):
+        same[head] = np.einsum("pcw,pcw->pc", queries[head], keys[at])
+        cross[head] = np.einsum("pcw,pcw->pc", queries[head], keys[at, ::-1])
+    lengths = np.einsum("hpcw,hpcw->hc", queries, queries) * np.einsum("hpcw,hpcw->hc", keys, keys)[group]
+    scale = np.sqrt(np.where(lengths > 0, lengths, 1))
+    return np.hstack([same.sum(axis=1) / scale, (cross[:, 0] - cross[:, 1]) / scale]).astype(np.float32)
+
+
+def _folded_rows(matrix: Matrix, heads: int, coordinates: Ints, reading: Fold, observe: Observer | None) -> Floats:
+    """The given coordinates of every head, folded, out of one pass over the whole matrix."""
+    size = matrix.shape[0] // heads
+    wanted = (np.arange(heads)[:, None] * size + coordinates).ravel()
+    found = np.empty((len(wanted), matrix.shape[1]), np.float32)
+    for row, block in matrix.blocks(observe):
+        first, last = np.searchsorted(wanted, (row, row + len(block)))
+        found[first:last] = reading.rows(block[wanted[first:last] - row])
+    return found
