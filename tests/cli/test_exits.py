@@ -51,7 +51,12 @@ def start(
     command = [sys.executable, "-c", DRIVER.format(setup=setup), *map(str, arguments)]
     # Buffered output, as users have it: a broken pipe may then first show when the interpreter ends.
     buffered = {name: value for name, value in (env or os.environ).items() if name != "PYTHONUNBUFFERED"}
-    return subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True, cwd=cwd, env=buffered)
+    # Background jobs of a shell ignore interrupts, and so would every process they start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True, cwd=cwd, env=buffered)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(
