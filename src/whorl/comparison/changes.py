@@ -81,8 +81,7 @@ def _rotated(known: Comparison) -> str | None:
     doubt = "" if whole else "; a fingerprint that keeps part of the dimensions cannot tell rotated from reordered"
     return (
         f"the residual stream is in another basis: a dimension's token profile has median |cosine| {at_home:.2f} "
-        "with its "
-        f"own and {anywhere:.2f} with the best of the reference's{doubt}"
+        f"with its own and {anywhere:.2f} with the best of the reference's{doubt}"
     )
 
 
@@ -133,8 +132,7 @@ def _rescaled(known: Comparison) -> str | None:
     if flipped > 0.1 or spread > SCALE_SPREAD:
         return (
             f"up and down weights of matched neurons are scaled against each other: {flipped:.0%} changed sign, "
-            "spread of "
-            f"the log scale {spread:.2f}"
+            f"spread of the log scale {spread:.2f}"
         )
     if dressed:
         return "norm gains differ although the weights behind them match: gains were folded or replaced"

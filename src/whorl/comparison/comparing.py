@@ -50,7 +50,7 @@ HEADS: Final = "head_agreement/1"
 SEED: Final = 20261123
 BASIS: Final = 256
 WORKING_NEURONS: Final = 1024
-SAME_FEATURES: Final = 0.9  # of recognisable neurons must agree where digests claim equal weights
+SAME_FEATURES: Final = 0.9  # of neurons and signs; another machine's rounding turns over a few
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -177,8 +177,7 @@ def _not_aligned(shared: int, needed: int) -> NotComparable | None:
         method=TWO_VIEW,
         reason="no_shared_vocabulary",
         detail=f"the models share {shared} anchor tokens, at least {-(-needed // 2)} are needed to lay one over "
-        "the other; "
-        "a match would still count, a miss means nothing",
+        "the other; a match would still count, a miss means nothing",
     )
 
 
@@ -191,9 +190,8 @@ def _misfit(bases: JointBases) -> NotComparable | None:
         method=TWO_VIEW,
         reason="no_shared_vocabulary",
         detail=f"tokens of the same string have nothing in common in the two models (mean cosine {bases.fit:.3f} on "
-        "tokens "
-        f"held out of the alignment, {bases.fit_by_chance:.3f} by chance): a tokenizer may be false, or an embedding "
-        "untrained; a match would still count, a miss means nothing",
+        f"tokens held out of the alignment, {bases.fit_by_chance:.3f} by chance): a tokenizer may be false, or an "
+        "embedding untrained; a match would still count, a miss means nothing",
     )
 
 
@@ -218,10 +216,9 @@ def _find(sides: Sides, progress: Progress) -> Finding:
         kinship=kinship,
         heads=heads,
         not_aligned=sides.not_aligned,
-        access="fingerprint" if any(s.access == "fingerprint" for s in sides.subjects) else "weights",
+        access=sides.subjects[0].access,
         without_role=_without_role(questioned, reference),
-        contradicted=sum(len(pair.rows_questioned) for pair in pairs)
-        < SAME_FEATURES * sum(pair.found for pair in pairs),
+        contradicted=not questioned.exact and sides.identity.same and _features_differ(questioned, reference),
     )
     changes: tuple[EstablishedTransformation, ...] = ()
     if weights is not None and not sides.identity.same:
@@ -256,6 +253,19 @@ def _find(sides: Sides, progress: Progress) -> Finding:
         limits=limits,
         parameters={**sides.parameters, "unrelated_at_most": UNRELATED_AT_MOST},
     )
+
+
+def _features_differ(questioned: ModelView, reference: ModelView) -> bool:
+    """Whether two fingerprints whose digests claim equal weights hold other neurons or other signs of them."""
+    if len(questioned.neurons) != len(reference.neurons):
+        return True
+    for ours, theirs in zip(questioned.neurons, reference.neurons, strict=True):
+        _, left, right = np.intersect1d(ours.index, theirs.index, return_indices=True)
+        taken = max(len(ours.index), len(theirs.index))
+        equal = np.mean(ours.gate[left] == theirs.gate[right]) if len(left) else 1.0
+        if len(left) < SAME_FEATURES * taken or equal < SAME_FEATURES:
+            return True
+    return False
 
 
 def _aligned(sides: Sides, progress: Progress) -> tuple[ModelView, ModelView, tuple[LayerPair, ...], Doubles, bool]:
@@ -296,8 +306,7 @@ def _agreement_evidence(
         unrelated_at_most=UNRELATED_AT_MOST,
         statistic={"matched": float(sum(matched)), "neurons": float(sum(neurons)), "layers": float(established)},
         detail=f"{sum(matched)} of {sum(neurons)} neurons have one counterpart by two independent parts of "
-        "their weights; "
-        f"{established} of {len(pairs)} layers pass what unrelated layers can show",
+        f"their weights; {established} of {len(pairs)} layers pass what unrelated layers can show",
     )
     missing = () if not_aligned is None else (not_aligned,)
     return (agreement, *missing, _head_evidence(questioned, reference, pairs))
@@ -311,8 +320,7 @@ def _head_evidence(questioned: ModelView, reference: ModelView, pairs: tuple[Lay
             method=HEADS,
             reason="architecture",
             detail="no layer pair has attention heads of the same kind in both models; latent attention (MLA) has "
-            "none, and its "
-            "tensors are compared by their bytes only",
+            "none, and its tensors are compared by their bytes only",
         )
     agree, total = [count[0] for count in found], [count[1] for count in found]
     interval = ratio_interval(agree, total)

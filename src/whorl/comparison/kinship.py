@@ -163,7 +163,8 @@ def judge(weights: MatchedWeights, gains: GainSlopes | None, *, exact: bool, equ
     only a start do not keep them. Norm gains, where they can be compared: they start at a constant, so whatever two
     models' gains share was learned; gains that share too little rule out descent, but gains alone prove nothing, since
     anybody may copy them and let the weights make up for it. And the difference between matched weights, held against
-    what training had visibly written into them: siblings differ by most of it, a child by little.
+    what training had visibly written into them: siblings differ by most of it, a child by little. Where little was
+    written, siblings differ by little of it too, and only a difference next to nothing counts.
 
     Runs with the same seed *and* the same data order are one run as far as this can see, and may come out as derived.
     """

@@ -33,19 +33,17 @@ TILT: Final = 1.0  # fixed in advance, never tuned on counts
 _NULL: Final = "the two models are independent"
 _SYMMETRY: Final = (
     "in at least one of the two models every order of a layer's neurons (of an expert's, in a mixture) was equally "
-    "likely, "
-    "independently of other layers: random initialisation with identical distributions and a coordinate-wise "
-    "optimiser, no "
-    "sorting, stacking or tying afterwards, and neither order chosen in view of the other model"
+    "likely, independently of other layers: random initialisation with identical distributions and a "
+    "coordinate-wise optimiser, no sorting, stacking or tying afterwards, and neither order chosen in view of the "
+    "other model"
 )
 _RESIDUAL_SYMMETRY: Final = (
     "in at least one of the two models every order and sign of the residual dimensions was equally likely; no fixed "
     "position encoding is added to the residual stream"
 )
 _RESIDUAL_ORDER: Final = (
-    "in at least one of the two models every order of the residual dimensions was equally likely; no fixed position "
-    "encoding "
-    "is added to the residual stream"
+    "in at least one of the two models every order of the residual dimensions was equally likely; no fixed "
+    "position encoding is added to the residual stream"
 )
 
 
@@ -165,8 +163,7 @@ def _subsequence_evidence(
         assumptions=(_SYMMETRY,),
         statistic={"longest": float(best[1]), "matched": float(best[2]), "layer": float(best[3])},
         detail=f"in questioned layer {best[3]}, {best[1]} of {best[2]} matched neurons stand in the reference's "
-        "order; layers "
-        "differ in width, so order stands in for position",
+        "order; layers differ in width, so order stands in for position",
     )
 
 
