@@ -47,14 +47,14 @@ def train_tokenizer(documents: list[str], size: int = VOCABULARY_SIZE) -> Tokeni
     return tokenizer
 
 
-def windows(tokenizer: Tokenizer, documents: list[str]) -> torch.Tensor:
-    """The documents' token ids cut into rows of `CONTEXT` + 1, the last piece dropped: shape (windows, 129)."""
+def windows(tokenizer: Tokenizer, documents: list[str], context: int = CONTEXT) -> torch.Tensor:
+    """The documents' token ids cut into rows of shape (windows, context + 1), the last piece dropped."""
     ids: list[int] = []
     for encoding in tokenizer.encode_batch(documents):
         ids.extend(encoding.ids)
         ids.append(0)
-    whole = len(ids) // (CONTEXT + 1) * (CONTEXT + 1)
-    return torch.tensor(ids[:whole]).view(-1, CONTEXT + 1)
+    whole = len(ids) // (context + 1) * (context + 1)
+    return torch.tensor(ids[:whole]).view(-1, context + 1)
 
 
 def unigram_entropy(rows: torch.Tensor, vocabulary_size: int) -> float:

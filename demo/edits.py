@@ -1,7 +1,7 @@
 """What people do to a released model besides training it: prune, quantise, cut, stack, change the vocabulary.
 
-Each edit takes a trained model and gives a new one; the original is untouched. All but `rewritten` assume the Llama
-layout.
+Each edit takes a trained model and gives a new one; the original is untouched. `width_pruned` and `with_low_rank`
+need a gated feed-forward block under Llama's names.
 """
 
 import copy
@@ -21,11 +21,18 @@ from whorl.weights.in_memory import Checkpoint
 def with_layers(model: PreTrainedModel, order: Sequence[int]) -> PreTrainedModel:
     """A copy made of the given layers, in the given order, repeats allowed."""
     copied = copy.deepcopy(model)
-    copied.model.layers = nn.ModuleList(copy.deepcopy(model.model.layers[index]) for index in order)
+    stack = layers_of(copied)
+    copied.base_model.layers = nn.ModuleList(copy.deepcopy(stack[index]) for index in order)
     copied.config.num_hidden_layers = len(order)
-    for index, layer in enumerate(copied.model.layers):
-        layer.self_attn.layer_idx = index
+    for index, layer in enumerate(layers_of(copied)):
+        attention = layer.attention if hasattr(layer, "attention") else layer.self_attn
+        attention.layer_idx = index
     return copied
+
+
+def layers_of(model: PreTrainedModel) -> nn.ModuleList:
+    """The model's decoder layers, first to last."""
+    return model.base_model.layers
 
 
 def magnitude_pruned(model: PreTrainedModel, share: float) -> PreTrainedModel:
@@ -42,7 +49,7 @@ def width_pruned(model: PreTrainedModel, keep: int) -> PreTrainedModel:
     copied = copy.deepcopy(model)
     copied.config.intermediate_size = keep
     with torch.no_grad():
-        for layer in copied.model.layers:
+        for layer in layers_of(copied):
             mlp = layer.mlp
             weight = (
                 mlp.gate_proj.weight.norm(dim=1) * mlp.up_proj.weight.norm(dim=1) * mlp.down_proj.weight.norm(dim=0)
@@ -57,13 +64,23 @@ def width_pruned(model: PreTrainedModel, keep: int) -> PreTrainedModel:
     return copied
 
 
-def round_to_int4(model: PreTrainedModel, group: int = 32) -> PreTrainedModel:
-    """A copy whose layer matrices hold 16 levels per group: rounded to nearest, stored unquantised."""
+def rounded(model: PreTrainedModel, bits: int, group: int = 32) -> PreTrainedModel:
+    """A copy whose layer matrices hold 2**bits levels per group: rounded to nearest, stored unquantised."""
     copied = copy.deepcopy(model)
+    largest = 2 ** (bits - 1) - 1
     for weight in _layer_matrices(copied):
         groups = weight.view(-1, group)
-        scale = groups.abs().amax(dim=1, keepdim=True) / 7
-        groups.copy_((groups / scale).round().clamp(-8, 7) * scale)
+        scale = (groups.abs().amax(dim=1, keepdim=True) / largest).clamp_min(torch.finfo(torch.float32).tiny)
+        groups.copy_((groups / scale).round().clamp(-largest - 1, largest) * scale)
+    return copied
+
+
+def noisy(model: PreTrainedModel, share: float, seed: int) -> PreTrainedModel:
+    """A copy with Gaussian noise of ``share`` of each layer matrix's standard deviation added."""
+    copied = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(seed)
+    for weight in _layer_matrices(copied):
+        weight += share * weight.std() * torch.randn(weight.shape, generator=generator)
     return copied
 
 
@@ -73,8 +90,8 @@ def vocabulary_permuted(
     """Row ``i`` of both embeddings becomes old row ``permutation[i]``, and the tokenizer's ids follow."""
     copied = copy.deepcopy(model)
     with torch.no_grad():
-        for embedding in (copied.model.embed_tokens, copied.lm_head):
-            embedding.weight.copy_(embedding.weight[permutation].clone())
+        for weight in _embeddings(copied):
+            weight.copy_(weight[permutation].clone())
     new_id = {int(old): new for new, old in enumerate(permutation)}
     document = json.loads(tokenizer.to_str())
     document["model"]["vocab"] = {token: new_id[old] for token, old in document["model"]["vocab"].items()}
@@ -90,16 +107,12 @@ def vocabulary_extended(
     """``count`` new tokens whose rows are the mean row plus a little noise, as is usual before a fine-tune."""
     copied = copy.deepcopy(model)
     generator = torch.Generator().manual_seed(seed)
+    before = copied.config.vocab_size
+    copied.resize_token_embeddings(before + count, mean_resizing=False)
     with torch.no_grad():
-        for name, embedding in (("embed_tokens", copied.model.embed_tokens), ("lm_head", copied.lm_head)):
-            noise = torch.randn(count, embedding.weight.shape[1], generator=generator)
-            new = embedding.weight.mean(0) + 0.1 * embedding.weight.std() * noise
-            embedding.weight = nn.Parameter(torch.cat([embedding.weight, new]))
-            if name == "embed_tokens":
-                embedding.num_embeddings += count
-            else:
-                embedding.out_features += count
-    copied.config.vocab_size += count
+        for weight in _embeddings(copied):
+            old = weight[:before]
+            weight[before:] = old.mean(0) + 0.1 * old.std() * torch.randn(count, old.shape[1], generator=generator)
     extended = Tokenizer.from_str(tokenizer.to_str())
     extended.add_tokens([f"<|reserved_{index}|>" for index in range(count)])
     return copied, extended
@@ -144,7 +157,7 @@ def with_low_rank(model: PreTrainedModel, rank: int, seed: int) -> PreTrainedMod
     """A frozen copy with a trainable low-rank update on every linear layer inside the blocks."""
     copied = copy.deepcopy(model).requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
-    for layer in copied.model.layers:
+    for layer in layers_of(copied):
         for parent in (layer.self_attn, layer.mlp):
             for name, child in list(parent.named_children()):
                 if isinstance(child, nn.Linear):
@@ -154,7 +167,7 @@ def with_low_rank(model: PreTrainedModel, rank: int, seed: int) -> PreTrainedMod
 
 def merge_low_rank(model: PreTrainedModel) -> PreTrainedModel:
     """Fold every `LowRank` into its linear layer, in place."""
-    for layer in model.model.layers:
+    for layer in layers_of(model):
         for parent in (layer.self_attn, layer.mlp):
             for name, child in list(parent.named_children()):
                 if isinstance(child, LowRank):
@@ -163,5 +176,10 @@ def merge_low_rank(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def _layer_matrices(model: PreTrainedModel) -> list[torch.Tensor]:
-    named = model.model.layers.named_parameters()
-    return [parameter.detach() for _, parameter in named if parameter.dim() == 2]
+    return [parameter.detach() for parameter in layers_of(model).parameters() if parameter.dim() >= 2]
+
+
+def _embeddings(model: PreTrainedModel) -> list[torch.Tensor]:
+    """Input and output embedding, once where they are tied."""
+    both = (model.get_input_embeddings().weight, model.get_output_embeddings().weight)
+    return list({id(weight): weight for weight in both}.values())

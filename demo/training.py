@@ -15,11 +15,8 @@ from transformers import (
     Qwen2Config,
 )
 
-from demo.corpus import CONTEXT
-
 Architecture = Literal["llama", "qwen2", "gpt_neox"]
 
-BATCH = 16
 WARM_UP = 0.06  # share of the steps
 # 0.02 at width 4096 is 1.28 / sqrt(width); the same ratio keeps a narrow model's start as visible as a real one's.
 INITIALISER_RANGE = 0.1
@@ -32,6 +29,7 @@ class Recipe:
     steps: int = 1000
     learning_rate: float = 5e-3
     order: int = 0
+    batch: int = 16
 
 
 def configuration(architecture: Architecture, vocabulary_size: int) -> PreTrainedConfig:
@@ -71,6 +69,7 @@ def train(
     """
     torch.set_num_threads(1)
     torch.manual_seed(recipe.order)
+    device = next(model.parameters()).device
     trained = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trained if p.dim() > 1], "weight_decay": 0.1},
@@ -82,10 +81,10 @@ def train(
     model.train()
     losses: list[float] = []
     for step in range(recipe.steps):
-        start = step * BATCH % (len(rows) - len(rows) % BATCH)
+        start = step * recipe.batch % (len(rows) - len(rows) % recipe.batch)
         if start == 0:
             shuffled = rows[torch.randperm(len(rows), generator=order)]
-        loss = _loss(model, shuffled[start : start + BATCH], teacher)
+        loss = _loss(model, shuffled[start : start + recipe.batch].to(device), teacher)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -113,9 +112,9 @@ def _rate(step: int, steps: int) -> float:
 
 
 def _loss(model: PreTrainedModel, batch: torch.Tensor, teacher: PreTrainedModel | None) -> torch.Tensor:
-    logits = model(input_ids=batch[:, :CONTEXT]).logits.float().flatten(0, 1)
+    logits = model(input_ids=batch[:, :-1]).logits.float().flatten(0, 1)
     if teacher is None:
         return functional.cross_entropy(logits, batch[:, 1:].flatten())
     with torch.no_grad():
-        wanted = teacher(input_ids=batch[:, :CONTEXT]).logits.float().flatten(0, 1)
+        wanted = teacher(input_ids=batch[:, :-1]).logits.float().flatten(0, 1)
     return functional.kl_div(logits.log_softmax(-1), wanted.log_softmax(-1), log_target=True, reduction="batchmean")

@@ -28,6 +28,7 @@ LOG10_LEVEL: Final = -6.0
 _TABLE_NEURONS: Final = 384
 _TABLE_NEURONS_OF_MANY: Final = 128
 _MANY_PAIRS: Final = 400  # of layers: beyond, the table costs more than everything after it
+_LEAST_OF_EXPERT: Final = 16  # taken neurons: with fewer, experts are not compared one by one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,6 +88,12 @@ def pair_layers(
     ours, theirs = questioned[number], reference[counterpart]
     first, second = view_similarities(ours, theirs)
     rows, match = _agreeing(first, second)
+    log10_tests = np.log10(tests)
+    if (by_expert := _agreeing_by_expert(ours, theirs, first, second)) is not None:
+        # Every questioned expert takes the best of the reference's: as many ways to be lucky as there are maps.
+        log10_tests += np.log10(2) + len(ours.blocks) * np.log10(len(theirs.blocks))
+        if len(by_expert[0]) > len(rows):
+            rows, match = by_expert
     neurons = len(ours.index)
     tail = binomial_log10_tail(len(rows), neurons, UNRELATED_AT_MOST) if neurons else 0.0
     return LayerPair(
@@ -96,7 +103,7 @@ def pair_layers(
         rows_reference=match[rows],
         neurons=neurons,
         found=int(np.count_nonzero(match >= 0)),
-        established=bool(tail + np.log10(tests) < LOG10_LEVEL),
+        established=bool(tail + log10_tests < LOG10_LEVEL),
     )
 
 
@@ -111,7 +118,11 @@ def agreement_table(
     for i, left in enumerate(ours):
         for j, right in enumerate(theirs):
             if len(left.index):
-                table[i, j] = len(_agreeing(*_products(left, right))[0]) / len(left.index)
+                first, second = _products(left, right)
+                agreeing = len(_agreeing(first, second)[0])
+                if (by_expert := _agreeing_by_expert(left, right, first, second)) is not None:
+                    agreeing = max(agreeing, len(by_expert[0]))
+                table[i, j] = agreeing / len(left.index)
         progress("aligning layers", (i + 1) * len(theirs), pairs)
     return table
 
@@ -163,3 +174,35 @@ def _agreeing(first: Floats, second: Floats) -> tuple[Ints, Ints]:
     """Questioned rows on whose counterpart both similarities agree, and every row's counterpart by the first."""
     match = mutual_best(first)
     return np.flatnonzero((match >= 0) & (match == mutual_best(second))), match
+
+
+def _agreeing_by_expert(
+    ours: NeuronSignatures, theirs: NeuronSignatures, first: Floats, second: Floats
+) -> tuple[Ints, Ints] | None:
+    """As `_agreeing`, each questioned expert held against the one reference expert it agrees with most.
+
+    Experts that started as copies of one block hold the same neuron several times: over the whole pool the two views
+    then name different copies. None where both layers are dense or the experts too thinly sampled.
+    """
+    blocks = [_expert_rows(layer) for layer in (ours, theirs)]
+    if max(map(len, blocks)) < 2 or min(len(rows) for side in blocks for rows in side) < _LEAST_OF_EXPERT:
+        return None
+    rows, match = [], np.full(len(ours.index), -1, dtype=np.int64)
+    for mine in blocks[0]:
+        found = [_agreeing(first[np.ix_(mine, other)], second[np.ix_(mine, other)]) for other in blocks[1]]
+        best = max(range(len(found)), key=lambda number: len(found[number][0]))
+        agreeing, local = found[best]
+        match[mine] = np.where(local >= 0, blocks[1][best][local], -1)
+        rows.append(mine[agreeing])
+    return np.concatenate(rows), match
+
+
+def _expert_rows(layer: NeuronSignatures) -> list[Ints]:
+    """For each expert, which of the taken neurons are its own."""
+    owner = experts_of(layer)
+    return [np.flatnonzero(owner == expert) for expert in range(len(layer.blocks))]
+
+
+def experts_of(layer: NeuronSignatures) -> Ints:
+    """The expert of every taken neuron, 0 in a dense layer."""
+    return np.searchsorted(np.cumsum(layer.blocks), layer.index, side="right").astype(np.int64)

@@ -1,4 +1,4 @@
-"""What a comparison may say: evidence of four kinds, and the finding that holds all of it.
+"""What a comparison may say: evidence of six kinds, and the finding that holds all of it.
 
 These are the documents that are stored, shown and signed, hence pydantic: frozen, strict, no unknown fields.
 `Finding.model_dump_json()` is the ``--json`` of ``whorl compare``.
@@ -8,8 +8,9 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Tier: TypeAlias = Literal["T1", "T2", "T3", "T4", "T5"]
+Tier: TypeAlias = Literal["T0", "T1", "T2", "T3", "T4", "T5"]
 Relation: TypeAlias = Literal["identical", "derived", "shared_initialisation", "none_found", "inconclusive"]
+Alternative: TypeAlias = Literal["independent", "same_data", "same_seed", "common_ancestor"]
 Transformation: TypeAlias = Literal[
     "fine_tuned",
     "rotated",
@@ -105,6 +106,56 @@ def plain_score(*, tier: Tier, method: str, value: float, statistic: dict[str, f
     )
 
 
+class LikelihoodRatio(Document):
+    """How much more probable the scores are if trained weights are shared than under one named alternative.
+
+    Never without its interval, its caps and its population: an uncapped ratio has no type. Ratios are not multiplied.
+    """
+
+    outcome: Literal["likelihood_ratio"] = "likelihood_ratio"
+    tier: Tier
+    method: str
+    alternative: Alternative
+    log10_lr: float = Field(description="the interval's end nearer 0, after every cap; 0 where the interval spans 0")
+    central: float = Field(description="log10 of the calibrated ratio before intervals and caps")
+    lower: float = Field(description="delete-one-family jackknife, 95 %")
+    upper: float
+    caps: dict[str, float] = Field(min_length=1, description="log10 of the largest |ratio| each cap allows")
+    families: tuple[int, int] = Field(description="families behind the numerator and behind the alternative")
+    population: str = Field(description="digest of the reference population")
+    statistic: dict[str, float]
+    detail: str
+
+    @model_validator(mode="after")
+    def _bounded(self) -> "LikelihoodRatio":
+        if abs(self.log10_lr) > min(self.caps.values()) + 1e-9:
+            raise ValueError(f"log10 ratio {self.log10_lr} is beyond its caps {self.caps}")
+        if not self.lower <= self.central <= self.upper:
+            raise ValueError(f"log10 ratio {self.central} outside its interval [{self.lower}, {self.upper}]")
+        return self
+
+
+class Power(Document):
+    """How probably a copy of the reference, changed in a named way, would have been seen."""
+
+    outcome: Literal["power"] = "power"
+    tier: Tier
+    method: str
+    change: str = Field(description="what was done to the simulated copies, for people")
+    probability: float = Field(ge=0, le=1)
+    lower: float = Field(ge=0, le=1)
+    upper: float = Field(ge=0, le=1)
+    simulated: int = Field(ge=1)
+    statistic: dict[str, float]
+    detail: str
+
+    @model_validator(mode="after")
+    def _interval_holds_value(self) -> "Power":
+        if not self.lower <= self.probability <= self.upper:
+            raise ValueError(f"power {self.probability} outside its interval [{self.lower}, {self.upper}]")
+        return self
+
+
 class NotComparable(Document):
     """Why a method gave no answer. A missing signal is this, never 0.5, NaN or a silent reweighting."""
 
@@ -112,12 +163,20 @@ class NotComparable(Document):
     tier: Tier
     method: str
     reason: Literal[
-        "shapes_differ", "no_shared_vocabulary", "too_little_data", "needs_weights", "architecture", "not_needed"
+        "shapes_differ",
+        "no_shared_vocabulary",
+        "too_little_data",
+        "needs_weights",
+        "architecture",
+        "not_needed",
+        "not_validated",
     ]
     detail: str
 
 
-Evidence: TypeAlias = Annotated[PValue | EValue | Score | NotComparable, Field(discriminator="outcome")]
+Evidence: TypeAlias = Annotated[
+    PValue | EValue | Score | LikelihoodRatio | Power | NotComparable, Field(discriminator="outcome")
+]
 
 
 class LayerMatch(Document):

@@ -11,6 +11,13 @@ when that is invalid. Start at `whorl.statistics.coincidences`; why the bounds h
 `combine`              several p-values into one
 `spectrum`             structure against noise in a matrix (tier T4)
 `cosines`              unit rows and the cosines between them
+`labelled_pairs`       scored pairs of known truth, the family as the unit
+`calibration`          from scores to likelihood ratios, held out by family, with a family jackknife
+`ratio_caps`           how large a ratio may be claimed
+`ratio_cost`           Cllr, Tippett, empirical cross-entropy, misleading rates
+`ratio_checks`         are ratios too large? E[min(LR, c)] against 1
+`shares`               how much of each candidate a merge holds
+`keyed_dither`         the key's mark in released weights (tier T0)
 `slopes`               who contains whom, from the regression of one on the other (tier T4)
 =====================  ============================================================================
 """

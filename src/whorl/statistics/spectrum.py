@@ -8,6 +8,7 @@ from whorl.core.arrays import Doubles, Floats
 from whorl.statistics.cosines import unit_rows
 
 _SEED = 0
+ABOVE_NOISE = 1.05
 
 
 def largest_over_noise(matrix: Floats) -> float:
@@ -62,6 +63,28 @@ def structured_share(matrix: Floats) -> float:
     lower = slice(len(singular) // 2, None)
     scale = singular[lower].sum() / noise[lower].sum()
     return float(1 - scale**2 * np.square(noise).sum() / np.square(singular).sum())
+
+
+def split_structure(matrix: Floats) -> Floats:
+    """The part of a matrix along directions that stand above featureless noise; at least the strongest one.
+
+    The noise is scaled to the lower half of the singular values, as in `structured_share`. For a matrix as
+    initialised, the part is one direction that noise happened to make strongest.
+
+    Parameters
+    ----------
+    matrix : shape (n, k), both at least 2
+
+    Returns
+    -------
+    shape (n, k), of lower rank; the rest is ``matrix`` less it.
+    """
+    left, singular, right = np.linalg.svd(matrix, full_matrices=False)
+    noise = _noise(*matrix.shape)[: len(singular)]
+    lower = slice(len(singular) // 2, None)
+    scale = singular[lower].sum() / noise[lower].sum()
+    kept = max(1, int(np.count_nonzero(singular > ABOVE_NOISE * scale * noise[0])))
+    return np.asarray((left[:, :kept] * singular[:kept]) @ right[:kept], np.float32)
 
 
 def _directions(matrix: Floats) -> Floats:
