@@ -83,7 +83,11 @@ def main() -> None:
 def rewritten_copies(base: Path, folder: Path) -> dict[str, Path]:
     """Copies of a checkpoint: each rewrite alone, all at once, and all at once then rounded."""
     original = load(base)
-    draws: dict[str, tuple[Part, ...]] = {f"base, {part} only": (part,) for part in ALL_PARTS}
+    draws: dict[str, tuple[Part, ...]] = {
+        f"base, {part} only": (part,)
+        for part in ALL_PARTS
+        if part != "experts"  # the base has none
+    }
     made = {name: rewrite(original, np.random.default_rng(SEED), parts) for name, parts in draws.items()}
     everything = made["base, all parts"] = rewrite(original, np.random.default_rng(SEED), ALL_PARTS)
     made["base, all parts, wide gains"] = widely_dressed(original)

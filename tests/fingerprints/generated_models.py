@@ -16,7 +16,8 @@ from safetensors.numpy import save_file
 from whorl.core.arrays import AnyArray, Floats
 from whorl.weights.in_memory import Checkpoint
 
-Family = Literal["llama", "qwen2", "gpt_neox", "mixtral"]
+Family = Literal["llama", "qwen2", "qwen3", "gemma", "gpt_neox", "mixtral"]
+TIED: tuple[Family, ...] = ("qwen2", "gemma")
 Storage = Literal["F32", "F16", "BF16"]
 
 STRUCTURE_RANK = 4
@@ -148,7 +149,7 @@ def _config(family: Family, sizes: Sizes) -> dict[str, Any]:
         "num_hidden_layers": sizes.layers,
         "num_attention_heads": sizes.heads,
         "intermediate_size": sizes.neurons,
-        "tie_word_embeddings": family == "qwen2",
+        "tie_word_embeddings": family in TIED,
     }
     if family == "gpt_neox":
         return config | {"rotary_pct": 0.5}
@@ -165,7 +166,7 @@ def _shapes(family: Family, sizes: Sizes) -> dict[str, tuple[int, ...]]:
         "model.embed_tokens.weight": (sizes.vocabulary, width),
         "model.norm.weight": (width,),
     }
-    if family != "qwen2":
+    if family not in TIED:
         shapes["lm_head.weight"] = (sizes.vocabulary, width)
     for layer in range(sizes.layers):
         at = f"model.layers.{layer}"
@@ -174,6 +175,9 @@ def _shapes(family: Family, sizes: Sizes) -> dict[str, tuple[int, ...]]:
             shapes[f"{at}.self_attn.{letter}_proj.weight"] = (rows, width)
             if family == "qwen2":
                 shapes[f"{at}.self_attn.{letter}_proj.bias"] = (rows,)
+        if family == "qwen3":
+            for letter in "qk":
+                shapes[f"{at}.self_attn.{letter}_norm.weight"] = (sizes.head_size,)
         shapes[f"{at}.self_attn.o_proj.weight"] = (width, queries)
         if family == "mixtral":
             shapes |= _expert_shapes(f"{at}.block_sparse_moe", sizes)

@@ -132,6 +132,22 @@ def take_neurons(
     )
 
 
+def opening_rows(layer: Layer, index: Ints, *, centred: bool) -> Floats:
+    """What opens the neurons at these positions of the pool, as the residual stream sees it: shape (n, width).
+
+    Gate rows, or the first matrix's rows where the MLP has no gate, norm gain folded, in the order of ``index``.
+    """
+    rows = np.zeros((len(index), layer.mlps[0].up.shape[1]), np.float32)
+    start = 0
+    for mlp in layer.mlps:
+        neurons = mlp.up.shape[0]
+        chosen = np.flatnonzero((index >= start) & (index < start + neurons))
+        if len(chosen):
+            rows[chosen] = (mlp.up if mlp.gate is None else mlp.gate).rows(index[chosen] - start)
+        start += neurons
+    return fold_of(layer.mlp_norm, centred=centred).rows(rows)
+
+
 def _structure(gate: Floats, up: Floats, down: Floats) -> tuple[float, float, float]:
     return structured_share(gate), structured_share(up), structured_share(down)
 

@@ -4,11 +4,13 @@ The symmetry group is that of a pre-norm decoder with rotary positions. Column v
 ``W x + c``; R is orthogonal. Each part of the group can be drawn alone:
 
 ``neurons``       permute each MLP's hidden units.
+``experts``       models with a router: permute experts and router rows; add one vector to every router row, which
+                  adds one number to all of a token's router logits, and the softmax forgets it.
 ``heads``         permute key/value groups, and query heads inside each group.
 ``up_scale``      gated MLPs: up row times s, down column divided by s, any s of either sign.
 ``value_output``  per key/value group: V -> A V, O -> O A^-1 for an invertible A.
 ``query_key``     per key/value group and rotary frequency: q -> z q, k -> k / conj(z), z complex; on the coordinates
-                  that are not rotated: Q -> B Q, K -> B^-T K.
+                  that are not rotated: Q -> B Q, K -> B^-T K. Where heads have norms of their own, see below.
 ``rotation``      residual stream x -> R^T x, every norm's gain folded into its readers and left at 1.
 ``dressing``      every norm's gain g replaced by a random positive g', its readers making up for it.
 
@@ -18,11 +20,16 @@ readers may be changed along 1, W diag(g) -> W diag(g) (1 + t 1^T), since they n
 replaced by any b' when all its readers have biases to make up for it, c -> c + W b - W' b'; otherwise (the
 unembedding) it moves along, b' = g' R^T (b / g), and t = 0.
 
+Head norms (Qwen3). A norm with one gain for all heads of a layer stands between the query or key matrix and the rotary
+positions, so z must commute with it: for each frequency a quarter turn shared by the layer's heads, which swaps the
+two gains, times a sign for each group. In return gains may move between the two norms: for each frequency, query gains
+times s, key gains divided by s, of either sign. Coordinates that are not rotated are left alone.
+
 Tied embeddings. Both ``rotation`` and ``dressing`` fold the final gain into the unembedding only, so that a tied
 model comes out untied: ``lm_head.weight`` is added and ``tie_word_embeddings`` set to false.
 
-One free rewrite is left out: scaling the whole residual stream, which the norms' epsilon makes inexact. All
-arithmetic is in float64; results are float32.
+Left out are scaling the whole residual stream and scaling single heads under head norms, which the norms' epsilon
+makes inexact. All arithmetic is in float64; results are float32.
 """
 
 from collections.abc import Collection
@@ -33,9 +40,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whorl.core.arrays import Doubles, Ints
-from whorl.weights.in_memory import Block, Checkpoint, Linear, Model, Norm, Shape, from_checkpoint, to_checkpoint
+from whorl.weights.in_memory import Block, Checkpoint, Linear, Mlp, Model, Norm, Shape, from_checkpoint, to_checkpoint
 
-Part: TypeAlias = Literal["neurons", "heads", "up_scale", "value_output", "query_key", "rotation", "dressing"]
+Part: TypeAlias = Literal[
+    "neurons", "experts", "heads", "up_scale", "value_output", "query_key", "rotation", "dressing"
+]
 Complexes: TypeAlias = NDArray[np.complex128]
 
 ALL_PARTS: tuple[Part, ...] = get_args(Part)
@@ -54,18 +63,23 @@ class Dressing:
 class BlockGauge:
     """The symmetries of one decoder layer. Query head ``heads[i]``, numbered group by group, becomes query head i.
 
-    Shapes: ``neurons`` and ``up_scale`` (neurons,), ``groups`` (kv_heads,), ``heads`` (heads,), ``value_output``
-    (kv_heads, head_size, head_size), ``query_key`` (kv_heads, rotary_size / 2), ``query_key_rest`` (kv_heads, m, m)
-    with m = head_size - rotary_size. Scales and matrices are numbered as before the permutations.
+    Shapes: ``neurons`` and ``up_scale`` (mlps, neurons), ``experts`` (mlps,), ``router`` (width,), what is added to
+    each router row, ``groups`` (kv_heads,), ``heads`` (heads,), ``value_output`` (kv_heads, head_size, head_size),
+    ``query_key`` (kv_heads, rotary_size / 2), ``query_key_rest`` (kv_heads, m, m) with m = head_size - rotary_size,
+    ``head_gain`` (rotary_size / 2,), what query gains are multiplied by. Scales, matrices and the neurons of experts
+    are numbered as before the permutations.
     """
 
     neurons: Ints
     up_scale: Doubles
+    experts: Ints
+    router: Doubles
     groups: Ints
     heads: Ints
     value_output: Doubles
     query_key: Complexes
     query_key_rest: Doubles
+    head_gain: Doubles
     attention_dressing: Dressing
     mlp_dressing: Dressing
 
@@ -139,20 +153,41 @@ def _draw_block(shape: Shape, rng: np.random.Generator, parts: Collection[Part])
     groups, inside = np.arange(shape.kv_heads), np.tile(np.arange(per_group), (shape.kv_heads, 1))
     if "heads" in parts:
         groups, inside = rng.permutation(groups), rng.permuted(inside, axis=1)
-    frequencies = (shape.kv_heads, shape.rotary_size // 2)
-    query_key = "query_key" in parts
-    turn = np.exp(1j * rng.uniform(0, 2 * np.pi, frequencies)) * _draw_scale(frequencies, rng)
+    up_scale = "up_scale" in parts and shape.gated
+    turn = _draw_query_key(shape, rng)
+    free = "query_key" in parts and not shape.head_norms
+    experts = "experts" in parts and shape.experts > 0
+    places = np.arange(shape.neurons)
     return BlockGauge(
-        neurons=rng.permutation(shape.neurons) if "neurons" in parts else np.arange(shape.neurons),
-        up_scale=_draw_signed(shape.neurons, rng) if "up_scale" in parts and shape.gated else np.ones(shape.neurons),
+        neurons=np.stack([rng.permutation(places) if "neurons" in parts else places for _ in range(shape.mlps)]),
+        up_scale=np.stack(
+            [_draw_signed(shape.neurons, rng) if up_scale else np.ones(shape.neurons) for _ in range(shape.mlps)]
+        ),
+        experts=rng.permutation(shape.mlps) if experts else np.arange(shape.mlps),
+        router=rng.normal(scale=shape.width**-0.5, size=shape.width) if experts else np.zeros(shape.width),
         groups=groups,
         heads=(groups[:, None] * per_group + inside).ravel(),
         value_output=_draw_maps(shape.kv_heads, shape.head_size, rng if "value_output" in parts else None),
-        query_key=turn if query_key else np.ones_like(turn),
-        query_key_rest=_draw_maps(shape.kv_heads, rest, rng if query_key else None),
+        query_key=turn if "query_key" in parts else np.ones_like(turn),
+        query_key_rest=_draw_maps(shape.kv_heads, rest, rng if free else None),
+        head_gain=(
+            _draw_signed(shape.rotary_size // 2, rng)
+            if "query_key" in parts and shape.head_norms
+            else np.ones(shape.rotary_size // 2)
+        ),
         attention_dressing=_draw_dressing(shape, rng, parts),
         mlp_dressing=_draw_dressing(shape, rng, parts),
     )
+
+
+def _draw_query_key(shape: Shape, rng: np.random.Generator) -> Complexes:
+    """The factor z of each key/value group and rotary frequency; under head norms quarter turns and signs."""
+    frequencies = (shape.kv_heads, shape.rotary_size // 2)
+    if not shape.head_norms:
+        turn: Complexes = np.exp(1j * rng.uniform(0, 2 * np.pi, frequencies)) * _draw_scale(frequencies, rng)
+        return turn
+    quarters: Complexes = rng.choice([1, 1j], frequencies[1]) * rng.choice([-1, 1], frequencies)
+    return quarters
 
 
 def _draw_dressing(shape: Shape, rng: np.random.Generator, parts: Collection[Part]) -> Dressing:
@@ -212,7 +247,6 @@ def _apply_inside(block: Block, drawn: BlockGauge, shape: Shape) -> Block:
     """Everything that stays inside one sublayer: head spaces, then head order, then neurons."""
     group_of_head = np.repeat(np.arange(shape.kv_heads), shape.heads // shape.kv_heads)
     query_map, key_map = _query_key_maps(drawn, shape)
-    scaled = drawn.up_scale[drawn.neurons]
     query_rows, key_rows = _head_rows(drawn.heads, shape), _head_rows(drawn.groups, shape)
     undo = np.linalg.inv(drawn.value_output).astype(np.float64)[group_of_head]
     return replace(
@@ -221,10 +255,36 @@ def _apply_inside(block: Block, drawn: BlockGauge, shape: Shape) -> Block:
         key=_map_heads(block.key, key_map).rows(key_rows),
         value=_map_heads(block.value, drawn.value_output).rows(key_rows),
         output=replace(block.output, weight=_map_head_columns(block.output.weight, undo)[:, query_rows]),
-        gate=None if block.gate is None else block.gate.rows(drawn.neurons),
-        up=block.up.rows(drawn.neurons).times(scaled),
-        down=replace(block.down, weight=block.down.weight[:, drawn.neurons] / scaled),
+        query_gain=_map_gain(block.query_gain, drawn, drawn.head_gain),
+        key_gain=_map_gain(block.key_gain, drawn, 1 / drawn.head_gain),
+        router=None if block.router is None else _map_router(block.router, drawn),
+        mlps=tuple(
+            _map_neurons(block.mlps[expert], drawn.neurons[expert], drawn.up_scale[expert]) for expert in drawn.experts
+        ),
     )
+
+
+def _map_neurons(mlp: Mlp, neurons: Ints, up_scale: Doubles) -> Mlp:
+    scaled = up_scale[neurons]
+    return Mlp(
+        gate=None if mlp.gate is None else mlp.gate.rows(neurons),
+        up=mlp.up.rows(neurons).times(scaled),
+        down=replace(mlp.down, weight=mlp.down.weight[:, neurons] / scaled),
+    )
+
+
+def _map_router(router: Linear, drawn: BlockGauge) -> Linear:
+    rows = router.rows(drawn.experts)
+    return replace(rows, weight=rows.weight + drawn.router)
+
+
+def _map_gain(gain: Doubles | None, drawn: BlockGauge, factor: Doubles) -> Doubles | None:
+    """Gains of a norm inside the heads: pairs that a quarter turn swaps are swapped, then multiplied."""
+    if gain is None:
+        return None
+    pairs = gain[: 2 * len(factor)].reshape(2, -1)
+    turned = drawn.query_key[0].imag != 0
+    return np.concatenate([(np.where(turned, pairs[::-1], pairs) * factor).ravel(), gain[2 * len(factor) :]])
 
 
 def _query_key_maps(drawn: BlockGauge, shape: Shape) -> tuple[Doubles, Doubles]:
@@ -267,8 +327,7 @@ def _apply_residual(model: Model, gauge: Gauge) -> Model:
     for block, drawn in zip(model.blocks, gauge.blocks, strict=True):
         readers = (block.query, block.key, block.value)
         attention_norm, (query, key, value) = _dress(block.attention_norm, readers, drawn.attention_dressing, gauge)
-        gated = () if block.gate is None else (block.gate,)
-        mlp_norm, (up, *gate) = _dress(block.mlp_norm, (block.up, *gated), drawn.mlp_dressing, gauge)
+        mlp_norm, router, mlps = _dress_mlps(block, drawn, gauge)
         blocks.append(
             replace(
                 block,
@@ -277,10 +336,9 @@ def _apply_residual(model: Model, gauge: Gauge) -> Model:
                 query=query,
                 key=key,
                 value=value,
-                gate=gate[0] if gate else None,
-                up=up,
                 output=block.output.then(written),
-                down=block.down.then(written),
+                router=router,
+                mlps=tuple(replace(mlp, down=mlp.down.then(written)) for mlp in mlps),
             )
         )
     final, (unembedding,) = _dress(model.final_norm, (model.unembedding,), gauge.final_dressing, gauge)
@@ -288,6 +346,17 @@ def _apply_residual(model: Model, gauge: Gauge) -> Model:
     return replace(
         model, blocks=tuple(blocks), embedding=embedding, final_norm=final, unembedding=unembedding, tied=False
     )
+
+
+def _dress_mlps(block: Block, drawn: BlockGauge, gauge: Gauge) -> tuple[Norm, Linear | None, list[Mlp]]:
+    """The norm before the feed-forward blocks and all its readers: router, gates and ups."""
+    readers = [linear for mlp in block.mlps for linear in (mlp.gate, mlp.up) if linear is not None]
+    routers = [] if block.router is None else [block.router]
+    norm, dressed = _dress(block.mlp_norm, (*routers, *readers), drawn.mlp_dressing, gauge)
+    remaining = iter(dressed)
+    router = None if block.router is None else next(remaining)
+    mlps = [replace(mlp, gate=None if mlp.gate is None else next(remaining), up=next(remaining)) for mlp in block.mlps]
+    return norm, router, mlps
 
 
 def _dress(norm: Norm, readers: tuple[Linear, ...], drawn: Dressing, gauge: Gauge) -> tuple[Norm, list[Linear]]:
