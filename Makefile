@@ -3,7 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: venv demo test lint bench clean
+# Where `make zoo` trains the reference models: about 1 GB, an hour or so on two cores.
+ZOO ?= zoo-out
+
+.PHONY: venv demo test lint bench zoo study clean
 
 $(VENV)/.whorl: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -30,6 +33,13 @@ test: lint
 
 bench: $(VENV)/.whorl-dev
 	$(BIN)/python bench/run.py
+
+zoo: $(VENV)/.whorl-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.zoo $(ZOO)
+
+# docs/validation.md from the committed measurements; `make study ZOO=FOLDER MEASURE=1` measures a zoo anew.
+study: $(VENV)/.whorl-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.zoo.study $(if $(MEASURE),$(ZOO))
 
 clean:
 	rm -rf $(VENV) demo-out

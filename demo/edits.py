@@ -24,6 +24,8 @@ def with_layers(model: PreTrainedModel, order: Sequence[int]) -> PreTrainedModel
     stack = layers_of(copied)
     copied.base_model.layers = nn.ModuleList(copy.deepcopy(stack[index]) for index in order)
     copied.config.num_hidden_layers = len(order)
+    if getattr(model.config, "layer_types", None):
+        copied.config.layer_types = [model.config.layer_types[index] for index in order]
     for index, layer in enumerate(layers_of(copied)):
         attention = layer.attention if hasattr(layer, "attention") else layer.self_attn
         attention.layer_idx = index

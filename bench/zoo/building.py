@@ -7,7 +7,7 @@ folders themselves are the ledger. ``record.json`` beside a member's weights say
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, as_completed
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -32,13 +32,21 @@ def build(folder: Path, executor: Executor, report: Callable[[str], None], wante
     """Make every member that is not there yet; strangers and repeats before descendants, which may need them."""
     folder.mkdir(parents=True, exist_ok=True)
     chosen = [base for base in bases() if not wanted or base.name in wanted]
+    failures: list[str] = []
     for stage in (make_base, make_descendants):
         # Every shape once before any twice: a zoo that is interrupted is still a mixed one.
         jobs = [executor.submit(stage, folder, base) for base in sorted(chosen, key=lambda base: base.seed)]
         for done, job in enumerate(as_completed(jobs), 1):
+            # A family that fails is told and the others go on; the next run tries it again.
+            if (error := job.exception()) is not None:
+                failures.append(str(error))
+                report(f"[{stage.__name__} {done}/{len(jobs)}] FAILED: {error}")
+                continue
             for line in job.result():
                 report(f"[{stage.__name__} {done}/{len(jobs)}] {line}")
     write_truth(folder)
+    if failures:
+        raise SystemExit(f"{len(failures)} families are not whole: {'; '.join(failures)}")
 
 
 def make_base(folder: Path, base: Base) -> list[str]:
@@ -52,7 +60,7 @@ def make_base(folder: Path, base: Base) -> list[str]:
     rows = rows_of(tokenizer, base.text)
     model = fresh_model(configuration(base.shape, tokenizer.get_vocab_size()), base.seed).to(_device())
     train(model, rows, replace(base.recipe, order=base.order))
-    record = {"family": base.name, "member": "base", "parent": None, "start": base.kin or base.name, **asdict(base)}
+    record = {"family": base.name, "member": "base", "parent": None, **asdict(base)}
     return [_store(target, Made(model=model, tokenizer=tokenizer), record, rows, started)]
 
 
@@ -111,15 +119,54 @@ def _store(target: Path, made: Made, record: Record, rows: torch.Tensor, started
 
 
 def write_truth(folder: Path) -> None:
-    """Collect the members' records: one ``truth.json`` for all and one per family."""
-    everything: dict[str, Record] = {}
-    for family in sorted(path for path in folder.iterdir() if path.is_dir()):
-        records = {
-            path.parent.name: json.loads(path.read_text()) for path in sorted(family.glob("[!.]*/record.json"))
-        }
-        (family / "truth.json").write_text(json.dumps(records, indent=1) + "\n")
-        everything.update({f"{family.name}/{name}": record for name, record in records.items()})
-    (folder / "truth.json").write_text(json.dumps(everything, indent=1) + "\n")
+    """Collect the members' records: ``records.json``, and ``zoo.json`` as `whorl calibrate` reads it."""
+    records: dict[str, Record] = {}
+    for path in sorted(folder.glob("*/[!.]*/record.json")):
+        records[f"{path.parent.parent.name}/{path.parent.name}"] = json.loads(path.read_text())
+    models = {name: _truth(name, record) for name, record in records.items()}
+    (folder / "records.json").write_text(json.dumps(records, indent=1) + "\n")
+    (folder / "zoo.json").write_text(json.dumps({"schema": "whorl.zoo/1", "models": models}, indent=1) + "\n")
+
+
+def _truth(name: str, record: Record) -> Record:
+    family = record["family"]
+    if record["parent"] is None:
+        # Equal seed and width: the embeddings, at least, start from the same numbers, whatever the architecture.
+        start = f"seed {record['seed']}, width {record['shape']['width']}"
+        settings = (record["shape"], record["text"], record["order"], record["recipe"], record["own_tokenizer"])
+        recipe = json.dumps(settings, sort_keys=True)
+        return _member(family, start=start, recipe=recipe, parents={}, changes=())
+    parent = f"{family}/{record['parent']}"
+    if record["carries"] == "nothing":
+        # A student, or a rewritten one: no weights of its teacher, but counted with the teacher's family.
+        if record["parent"] == "base":
+            return _member(family, start=name, recipe=name, parents={}, changes=(), teacher=parent)
+        return _member(family, start=parent, recipe=parent, parents={parent: 1.0}, changes=record["changes"])
+    others = {(key if "/" in key else f"{family}/{key}"): share for key, share in record["parents"].items()}
+    parents = {parent: round(1 - sum(others.values()), 4), **others}
+    whole = record["carries"] == "weights"
+    return _member(family, start=name, recipe=name, parents=parents, changes=record["changes"], whole=whole)
+
+
+def _member(
+    family: str,
+    *,
+    start: str,
+    recipe: str,
+    parents: dict[str, float],
+    changes: Sequence[str],
+    teacher: str | None = None,
+    whole: bool = True,
+) -> Record:
+    return {
+        "family": family,
+        "start": start,
+        "recipe": recipe,
+        "parents": parents,
+        "teacher": teacher,
+        "whole": whole,
+        "changes": list(changes),
+    }
 
 
 def _load(path: Path) -> PreTrainedModel:

@@ -125,9 +125,7 @@ def extended_vocabulary(made: Made, _: Bench) -> Made:
 def replaced_vocabulary(made: Made, bench: Bench) -> Made:
     """Another tokenizer, learned from other text."""
     tokenizer = own_tokenizer(bench.other_text)
-    return replace(
-        made, model=surgery.revocabularied(made.model, made.tokenizer, tokenizer), tokenizer=tokenizer
-    )
+    return replace(made, model=surgery.revocabularied(made.model, made.tokenizer, tokenizer), tokenizer=tokenizer)
 
 
 def blend(kind: str, others: dict[str, float], own: float, base: str | None = None) -> Step:
@@ -222,12 +220,8 @@ def _edited(base: Base) -> Iterator[Child]:
     yield Child(name="layers_shuffled", steps=(edited(lambda model: edits.with_layers(model, swapped)),))
     changed = ("vocabulary_changed",)
     yield Child(name="vocabulary_permuted", steps=(permuted_vocabulary,), changes=changed)
-    yield Child(
-        name="vocabulary_extended", steps=(extended_vocabulary, tuned(HEALING)), changes=(*changed, *healed)
-    )
-    yield Child(
-        name="vocabulary_replaced", steps=(replaced_vocabulary, tuned(HEALING)), changes=(*changed, *healed)
-    )
+    yield Child(name="vocabulary_extended", steps=(extended_vocabulary, tuned(HEALING)), changes=(*changed, *healed))
+    yield Child(name="vocabulary_replaced", steps=(replaced_vocabulary, tuned(HEALING)), changes=(*changed, *healed))
     for part in ("mlp", "attention"):
         yield Child(
             name=f"{part}_fresh",
@@ -291,8 +285,8 @@ def _gated(base: Base) -> Iterator[Child]:
 
 
 def _llamas(base: Base) -> Iterator[Child]:
-    del base
-    yield Child(name="gguf_q8", steps=(lambda made, _: replace(made, gguf=True),), changes=("quantised",))
+    if base.shape.width % 32 == 0:  # blocks of 8-bit GGUF are 32 wide
+        yield Child(name="gguf_q8", steps=(lambda made, _: replace(made, gguf=True),), changes=("quantised",))
     yield Child(
         name="upcycled",
         steps=(edited(lambda model: surgery.upcycled(model, 4, 33)), tuned(HEALING)),
@@ -350,5 +344,3 @@ def _third(base: Base) -> Text:
 def other_text(base: Base) -> Text:
     """The text that a founder's descendants are trained on further."""
     return "B" if base.text == "A" else "A"
-
-

@@ -149,8 +149,13 @@ def sampled(teacher: PreTrainedModel, count: int, length: int, seed: int) -> tor
     torch.manual_seed(seed)
     start = torch.zeros((count, 1), dtype=torch.long, device=next(teacher.parameters()).device)
     return teacher.generate(
-        start, attention_mask=torch.ones_like(start), do_sample=True, top_k=0, min_new_tokens=length - 1,
-        max_new_tokens=length - 1, pad_token_id=0,
+        start,
+        attention_mask=torch.ones_like(start),
+        do_sample=True,
+        top_k=0,
+        min_new_tokens=length - 1,
+        max_new_tokens=length - 1,
+        pad_token_id=0,
     ).cpu()
 
 
