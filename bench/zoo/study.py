@@ -1,0 +1,448 @@
+"""The validation study: ``python -m bench.zoo.study [ZOO]`` writes docs/validation.md.
+
+With the folder of a zoo its pairs are compared first (what is in the ledger ZOO/pairs.jsonl is not compared again), and
+the packed measurements, the truth and the calibrated population are renewed. Without it the committed ones are used.
+"""
+
+import json
+import lzma
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from whorl.comparison.figures import Access, MeasuredPair
+from whorl.comparison.measuring import measure_pairs
+from whorl.comparison.population import (
+    ALTERNATIVES,
+    Population,
+    calibrate,
+    cell_data,
+    population_bytes,
+    shipped_population,
+)
+from whorl.comparison.zoo import Pair, Zoo, planned_pairs, read_zoo
+from whorl.statistics.calibration import fit_family_jackknife, held_out_log10_lr
+from whorl.statistics.intervals import clopper_pearson
+from whorl.statistics.ratio_caps import effective_comparisons, headline_log10_lr, rate_upper_limit
+from whorl.statistics.ratio_checks import turing_checks
+from whorl.statistics.ratio_cost import ratio_performance
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "bench" / "results" / "zoo"
+PAIRS = RESULTS / "pairs.jsonl.xz"
+POPULATION = ROOT / "src" / "whorl" / "comparison" / "population.json"
+PAGE = ROOT / "docs" / "validation.md"
+SEED = 20261124
+NAME = "Whorl zoo 1"
+LEAST_SHARE = 0.25  # of a merge: less than this of a model's weights is not counted as carrying them
+CHANGES_OF_TRAINING = {"fine_tuned", "lora"}
+
+
+def plan(folder: Path) -> dict[Access, list[Pair]]:
+    """Every planned pair from weights; of stored fingerprints every third about kinship, and every eighth other."""
+    pairs = planned_pairs(read_zoo(folder), seed=SEED)
+    kin = [pair for pair in pairs if pair.truth != "independent"]
+    strangers = [pair for pair in pairs if pair.truth == "independent"]
+    return {"weights": pairs, "fingerprint": kin[::3] + strangers[::8]}
+
+
+def measure(folder: Path) -> list[MeasuredPair]:
+    """Compare the planned pairs that the ledger does not hold."""
+    rows: list[MeasuredPair] = []
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as executor:
+        for access, chosen in plan(folder).items():
+            rows += measure_pairs(
+                folder, chosen, folder / "pairs.jsonl", access=access, executor=executor, progress=_told(access)
+            )
+    return rows
+
+
+def _told(access: str) -> Callable[[str, int, int], None]:
+    def told(what: str, done: int, total: int, /) -> None:
+        if done % 512 < 16 or done == total:
+            print(f"{access}: {what} {done} of {total}", file=sys.stderr, flush=True)
+
+    return told
+
+
+def packed(rows: Sequence[MeasuredPair]) -> bytes:
+    """Rows as compressed lines."""
+    return lzma.compress("".join(row.model_dump_json() + "\n" for row in rows).encode(), preset=9)
+
+
+def unpacked() -> list[MeasuredPair]:
+    """The committed rows."""
+    return [MeasuredPair.model_validate_json(line) for line in lzma.decompress(PAIRS.read_bytes()).splitlines()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One pair, and what is said of it by a calibration that never saw its families."""
+
+    row: MeasuredPair
+    relation: str
+
+
+def held_out_verdicts(population: Population, rows: Sequence[MeasuredPair], access: Access) -> list[Verdict]:
+    """Relations as `compare` gives them, the ratio that decides recomputed without the pair's families."""
+    swapped = _held_out_changes(population, rows, access)
+    found = []
+    for row in rows:
+        if row.access != access:
+            continue
+        before, after = swapped.get((row.questioned, row.reference), (row.relation, row.relation))
+        found.append(Verdict(row=row, relation=after if row.relation == before else row.relation))
+    return found
+
+
+def _held_out_changes(
+    population: Population, rows: Sequence[MeasuredPair], access: Access
+) -> dict[tuple[str, str], tuple[str, str]]:
+    """For every pair with a ratio against a common start: the verdict with and without its own families."""
+    data = cell_data(population, rows, access, "same_seed")
+    if data is None:
+        return {}
+    held_out = held_out_log10_lr(data.pairs)
+    whole = fit_family_jackknife(data.pairs).log10_ratios(data.pairs.scores)
+    reach = (whole.upper - whole.lower) / 2
+    return {
+        (row.questioned, row.reference): (
+            _verdict(whole.central[place], reach[place]),
+            _verdict(held_out[place], reach[place]),
+        )
+        for place, row in enumerate(data.rows)
+    }
+
+
+def _short(verdict: Verdict) -> bool:
+    return any("-short" in family for family in verdict.row.families)
+
+
+def _verdict(central: float, reach: float) -> str:
+    if central - reach > 0:
+        return "derived"
+    return "shared_initialisation" if central + reach < 0 else "inconclusive"
+
+
+def rate(hits: int, total: int) -> str:
+    """A share with its counts and Clopper-Pearson interval."""
+    if not total:
+        return "none"
+    lower, upper = clopper_pearson(hits, total)
+    return f"{hits} of {total} ({100 * hits / total:.1f} %, 95 % interval {100 * lower:.1f} to {100 * upper:.1f})"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """A Markdown table."""
+    return [
+        "| " + " | ".join(header) + " |",
+        "|" + " --- |" * len(header),
+        *("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows),
+    ]
+
+
+def share_carried(zoo: Zoo, child: str, ancestor: str) -> float:
+    """Share of an ancestor's weights in a descendant, by the recipe of its merges."""
+    if child == ancestor:
+        return 1.0
+    return sum(share * share_carried(zoo, parent, ancestor) for parent, share in zoo.models[child].parents.items())
+
+
+def carried(zoo: Zoo, row: MeasuredPair) -> float:
+    """Share of the older model's weights in the younger one."""
+    child, ancestor = (row.questioned, row.reference) if row.older == "reference" else (row.reference, row.questioned)
+    return share_carried(zoo, child, ancestor)
+
+
+def relations(zoo: Zoo, verdicts: Sequence[Verdict]) -> list[str]:
+    """What was said of every kind of pair."""
+    kinds: dict[str, list[Verdict]] = defaultdict(list)
+    for verdict in verdicts:
+        row = verdict.row
+        kind = row.truth.replace("_", " ")
+        if row.truth == "derived":
+            share = carried(zoo, row)
+            kind = "derived" if share >= LEAST_SHARE else f"derived, less than {100 * LEAST_SHARE:.0f} % of the weights"
+            kind += "" if row.whole else ", parts started anew"
+        kinds[kind].append(verdict)
+    answers = ("identical", "derived", "shared_initialisation", "inconclusive", "none_found")
+    lines = []
+    for kind in sorted(kinds):
+        counts = Counter(verdict.relation for verdict in kinds[kind])
+        families = {family for verdict in kinds[kind] for family in verdict.row.families}
+        lines.append((kind, len(kinds[kind]), len(families), *(counts[answer] for answer in answers)))
+    return table(("Truth", "Pairs", "Families", *(answer.replace("_", " ") for answer in answers)), lines)
+
+
+def by_child(zoo: Zoo, verdicts: Sequence[Verdict]) -> list[str]:
+    """What was said of each kind of child against its founder."""
+    kinds: dict[str, Counter[str]] = defaultdict(Counter)
+    for verdict in verdicts:
+        row = verdict.row
+        if row.truth != "derived":
+            continue
+        child, ancestor = (
+            (row.questioned, row.reference) if row.older == "reference" else (row.reference, row.questioned)
+        )
+        family, name = child.split("/")
+        if ancestor == f"{family}/base" and zoo.models[ancestor].family == family:
+            kinds[name][verdict.relation] += 1
+    return table(
+        ("Child", "Families", "derived or identical", "inconclusive", "other"),
+        (
+            (
+                name,
+                sum(counts.values()),
+                counts["derived"] + counts["identical"],
+                counts["inconclusive"],
+                counts["none_found"] + counts["shared_initialisation"],
+            )
+            for name, counts in sorted(kinds.items())
+        ),
+    )
+
+
+def headline(zoo: Zoo, verdicts: Sequence[Verdict]) -> list[str]:
+    """The figures that the design asks for."""
+    true = [v for v in verdicts if v.row.truth == "derived" and v.row.whole]
+    false = [v for v in verdicts if v.row.truth in ("independent", "same_data", "same_seed")]
+    accused = [v for v in false if v.relation in ("derived", "identical")]
+    groups = {
+        "that hold at least half of the ancestor's weights": [
+            v for v in true if not _short(v) and carried(zoo, v.row) >= 0.5
+        ],
+        "that hold 25 % to half of them (averages, stacks)": [
+            v for v in true if not _short(v) and LEAST_SHARE <= carried(zoo, v.row) < 0.5
+        ],
+        "of short and slow runs, which learned next to nothing": [v for v in true if _short(v)],
+    }
+    lines = []
+    for name, group in groups.items():
+        seen = sum(v.relation in ("derived", "identical") for v in group)
+        dismissed = sum(v.relation == "none_found" for v in group)
+        lines.append(
+            f"- Descendants {name}, called derived: {rate(seen, len(group))}; {dismissed} were dismissed (none found), "
+            "the others inconclusive or taken for runs of one start."
+        )
+    for truth in ("independent", "same_data", "same_seed"):
+        chosen = [v for v in false if v.row.truth == truth]
+        wrong = [v for v in accused if v.row.truth == truth]
+        names = sorted({family for v in chosen for family in v.row.families})
+        families = np.array([[names.index(family) for family in v.row.families] for v in chosen])
+        worth = effective_comparisons(families, rho=None)
+        limit = rate_upper_limit(len(wrong) / len(chosen), worth)
+        lines.append(
+            f"- False 'derived' among {truth.replace('_', ' ')} pairs: {len(wrong)} of {len(chosen)}; these pairs are "
+            f"worth {worth:.0f} independent comparisons of families, so the rate is below {100 * limit:.1f} % (95 %)."
+        )
+    apart = [v for v in verdicts if v.row.truth == "same_seed" and v.relation not in ("none_found",)]
+    told = [v for v in apart if v.relation == "shared_initialisation"]
+    lines.append(
+        f"- Same-seed pairs in which common weights were established, told apart from children: "
+        f"{rate(len(told), len(apart))}; the others were inconclusive."
+    )
+    return lines
+
+
+def direction(rows: Sequence[MeasuredPair], access: Access) -> list[str]:
+    """Order of descent: claims on families that the fit did not see."""
+    from whorl.comparison.conclusion import claimed_order
+
+    families = sorted({family for row in rows if row.older for family in row.families})
+    parts = [set(families[start::5]) for start in range(5)]
+    pairs = claimed = right = cousins = claimed_cousins = 0
+    for held_out in parts:
+        seen = [row for row in rows if row.access == access and not held_out & set(row.families)]
+        population = calibrate(seen, name="without some families")
+        for row in rows:
+            if row.access != access or not row.whole or not held_out & set(row.families):
+                continue
+            posterior = population.direction(access, row.figures)
+            order = None if posterior is None else claimed_order(posterior)
+            if row.truth == "derived":
+                pairs += 1
+                claimed += order is not None
+                right += order == _true_order(row)
+            elif row.truth == "common_ancestor":
+                cousins += 1
+                claimed_cousins += order is not None
+    return [
+        f"- Order of descent claimed: {rate(claimed, pairs)} of pairs of ancestor and descendant.",
+        f"- Right where claimed: {rate(right, claimed)}.",
+        f'- Pairs with a common ancestor for which the comparison would also name an order ("if one descends from the '
+        f'other"): {rate(claimed_cousins, cousins)}. Two models alone do not exclude a common ancestor; the posterior '
+        "gives it its share, and `whorl lineage` uses the other models of a set.",
+    ]
+
+
+def _true_order(row: MeasuredPair) -> str:
+    return "questioned_from_reference" if row.older == "reference" else "reference_from_questioned"
+
+
+def typing(zoo: Zoo, rows: Sequence[MeasuredPair]) -> list[str]:
+    """Precision of every change that was named, and how often a true one was."""
+    named: Counter[str] = Counter()
+    right: Counter[str] = Counter()
+    true: Counter[str] = Counter()
+    for row in rows:
+        if row.access != "weights" or row.truth != "derived" or row.older != "reference":
+            continue
+        if row.relation not in ("derived", "identical"):
+            continue
+        changes = true_changes(zoo, row.questioned, row.reference)
+        for change in row.transformations:
+            named[change] += 1
+            right[change] += change in changes or (change == "fine_tuned" and bool(changes & CHANGES_OF_TRAINING))
+        for change in changes:
+            true[change] += 1
+    total, good = sum(named.values()), sum(right.values())
+    return [
+        f"Precision over all changes named: {rate(good, total)}.",
+        "",
+        *table(
+            ("Change", "Named", "of these true", "True in", "of these named"),
+            ((c, named[c], right[c], true[c], right[c]) for c in sorted(set(named) | set(true))),
+        ),
+    ]
+
+
+def true_changes(zoo: Zoo, child: str, ancestor: str) -> set[str]:
+    """Changes made on the way from an ancestor to a descendant, along first parents where that leads there."""
+    changes: set[str] = set()
+    waiting = [child]
+    while waiting:
+        name = waiting.pop()
+        if name == ancestor:
+            continue
+        changes |= set(zoo.models[name].changes)
+        waiting += zoo.models[name].parents
+    return changes
+
+
+def calibration(population: Population, rows: Sequence[MeasuredPair]) -> list[str]:
+    """Held-out ratios, cell by cell: cost, misleading ratios, and whether they are too large."""
+    lines = []
+    for access in ("weights", "fingerprint"):
+        for alternative in ALTERNATIVES:
+            cell, data = population.cell(access, alternative), cell_data(population, rows, access, alternative)
+            if cell is None or data is None:
+                continue
+            held_out = held_out_log10_lr(data.pairs)
+            whole = fit_family_jackknife(data.pairs).log10_ratios(data.pairs.scores)
+            reach = (whole.upper - whole.lower) / 2
+            supporting, opposing = cell.supporting.ratio_caps(), cell.opposing.ratio_caps()
+            # What a finding reports: the interval's end nearer 0, after every cap.
+            bounded = np.array(
+                [
+                    headline_log10_lr(ratio - half, ratio + half, supporting=supporting, opposing=opposing)
+                    for ratio, half in zip(held_out, reach, strict=True)
+                ]
+            )
+            found = ratio_performance(data.pairs, bounded)
+            against = ~data.pairs.is_h1
+            check = turing_checks(bounded[against], data.pairs.families[against], data.pairs.weights[against])[0]
+            lines.append(
+                (
+                    access,
+                    alternative.replace("_", " "),
+                    f"{cell.families[0]} / {cell.families[1]}",
+                    f"{cell.pairs[0]} / {cell.pairs[1]}",
+                    f"{found.cllr:.3f} ({found.cllr_lower:.3f} to {found.cllr_upper:.3f})",
+                    f"{found.cllr_cal:.3f}",
+                    f"{found.misleading_h1.misleading} / {found.misleading_h2.misleading}",
+                    f"{check.mean:.2f} ({check.lower:.2f} to {check.upper:.2f})",
+                    f"{headline_log10_lr(9, 9, supporting=supporting, opposing=opposing):.2f}",
+                )
+            )
+    header = (
+        "Access", "Alternative", "Families", "Pairs", "Cllr", "Cllr_cal", "Misleading", "E[min(LR, 10)]", "Cap, log10",
+    )  # fmt: skip
+    return table(header, lines)
+
+
+def page(zoo: Zoo, population: Population, rows: Sequence[MeasuredPair]) -> str:
+    """The whole page."""
+    verdicts = held_out_verdicts(population, rows, "weights")
+    stored = held_out_verdicts(population, rows, "fingerprint")
+    roots = [name for name, member in zoo.models.items() if not member.parents and member.teacher is None]
+    founders = {zoo.models[name].family for name in zoo.models if zoo.models[name].parents}
+    sections = [
+        "# Validation",
+        "",
+        "Made by `make study` (`python -m bench.zoo.study`) from `bench/results/zoo/pairs.jsonl.xz`; do not edit. "
+        "`python -m bench.zoo FOLDER` trains the models and `python -m bench.zoo.study FOLDER` measures them again.",
+        "",
+        f"Population `{population.name}`, digest `{population.digest}`. {len(zoo.models)} models: {len(roots)} "
+        f"pre-training runs, {_own_starts()} of them of a shape and seed of their own, "
+        f"{len(founders)} families with descendants. Every verdict and ratio below comes from a calibration that saw "
+        "neither of the pair's two families. Thresholds and scores were chosen while looking at these models, so the "
+        "figures are optimistic for models made in other ways.",
+        "",
+        "## What was said, from weights",
+        "",
+        *headline(zoo, verdicts),
+        "",
+        *relations(zoo, verdicts),
+        "",
+        "Pairs of one family are not independent: intervals over pairs are too narrow, and those by family are given "
+        "where a false accusation is counted.",
+        "",
+        "### By kind of child, against its founder",
+        "",
+        *by_child(zoo, verdicts),
+        "",
+        "## What was said, from stored fingerprints",
+        "",
+        *headline(zoo, stored),
+        "",
+        *relations(zoo, stored),
+        "",
+        "## Direction",
+        "",
+        *direction(rows, "weights"),
+        "",
+        "## Changes named",
+        "",
+        *typing(zoo, rows),
+        "",
+        "## Calibration of the ratios",
+        "",
+        "Numbers before the slash are of pairs of ancestor and descendant, those after it of the alternative. Figures "
+        "are of held-out ratios as reported: the interval's end nearer 1, after caps. Misleading: ratios below 1 "
+        "although the first holds, and ratios above 1 although the alternative does. E[min(LR, 10)] is of pairs of the "
+        "alternative and should not exceed 1; the last column is the largest ratio that a finding can report.",
+        "",
+        *calibration(population, rows),
+        "",
+    ]
+    return "\n".join(sections)
+
+
+def _own_starts() -> int:
+    records = json.loads((RESULTS / "records.json").read_text())
+    return sum(record["parent"] is None and record["kin"] is None for record in records.values())
+
+
+def main(arguments: list[str]) -> None:
+    """Measure if asked to, calibrate, and write the page."""
+    if arguments:
+        folder = Path(arguments[0])
+        rows = measure(folder)
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        PAIRS.write_bytes(packed(rows))
+        (RESULTS / "zoo.json").write_bytes((folder / "zoo.json").read_bytes())
+        (RESULTS / "records.json").write_bytes((folder / "records.json").read_bytes())
+        POPULATION.write_bytes(population_bytes(calibrate(rows, name=NAME)))
+    rows = unpacked()
+    PAGE.write_text(page(read_zoo(RESULTS), shipped_population(), rows), encoding="utf-8")
+    print(f"{PAGE}: {len(rows)} measured pairs")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
