@@ -81,7 +81,7 @@ def tested_leads(suspect: Path, registry: Path, *, top: int, progress: Progress)
             finding: Finding | str
             try:
                 reference = parse_fingerprint(entries.fingerprint(hit.entry.id), origin=origin)
-                finding = compare_fingerprints(questioned, reference)
+                finding = compare_fingerprints(questioned, reference, with_power=False)
             except InputError as error:  # one damaged entry must not hide the others
                 finding = str(error)
             tested.append(TestedLead(entry=hit.entry.id, name=hit.entry.name, score=hit.score, finding=finding))

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from whorl.core.arrays import Doubles, Floats, Ints
+from whorl.core.arrays import AnyArray, Doubles, Floats, Ints
 from whorl.core.progress import Progress
 from whorl.fingerprints.heads import HeadFeatures
 from whorl.fingerprints.neurons import NeuronSignatures, largest
@@ -29,6 +29,10 @@ _TABLE_NEURONS: Final = 384
 _TABLE_NEURONS_OF_MANY: Final = 128
 _MANY_PAIRS: Final = 400  # of layers: beyond, the table costs more than everything after it
 _LEAST_OF_EXPERT: Final = 16  # taken neurons: with fewer, experts are not compared one by one
+_ALIKE: Final = 0.9  # cosine of gate and of up; no two neurons of one trained layer came nearer than 0.76
+_CANCELLED: Final = 0.005  # of the lengths summed: what bfloat16 leaves of two that cancel is 0.001
+_SKETCH: Final = 32  # coordinates; sketches of rows that are alike are nearer than `_SKETCHES_ALIKE`, by six sigma
+_SKETCHES_ALIKE: Final = 0.7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,7 +43,7 @@ class LayerPair:
     ----------
     questioned, reference : layer numbers
     rows_questioned, rows_reference : shape (m,), taken neurons on whose counterpart both views agree
-    neurons : how many questioned neurons were looked up
+    neurons : how many questioned neurons were looked up, copies within the layer counted as one
     found : how many of them had a best counterpart by what opens them, whether or not the other view agrees; next to
         none
         where neurons are all alike or zero, and the test then has no power
@@ -85,7 +89,8 @@ def pair_layers(
     tests: int,
 ) -> LayerPair:
     """Two-view agreement of one layer pair on all taken neurons."""
-    ours, theirs = questioned[number], reference[counterpart]
+    ours, rows_ours = without_copies(questioned[number])
+    theirs, rows_theirs = without_copies(reference[counterpart])
     first, second = view_similarities(ours, theirs)
     rows, match = _agreeing(first, second)
     log10_tests = np.log10(tests)
@@ -99,8 +104,8 @@ def pair_layers(
     return LayerPair(
         questioned=number,
         reference=counterpart,
-        rows_questioned=rows,
-        rows_reference=match[rows],
+        rows_questioned=rows_ours[rows],
+        rows_reference=rows_theirs[match[rows]],
         neurons=neurons,
         found=int(np.count_nonzero(match >= 0)),
         established=bool(tail + log10_tests < LOG10_LEVEL),
@@ -113,7 +118,10 @@ def agreement_table(
     """Agreement of every layer pair, shape (questioned layers, reference layers), on each layer's strongest neurons."""
     pairs = len(questioned) * len(reference)
     count = _TABLE_NEURONS if pairs <= _MANY_PAIRS else _TABLE_NEURONS_OF_MANY
-    ours, theirs = ([_of_unit_length(strongest(layer, count)) for layer in side] for side in (questioned, reference))
+    ours, theirs = (
+        [_of_unit_length(strongest(without_copies(layer)[0], count)) for layer in side]
+        for side in (questioned, reference)
+    )
     table = np.zeros((len(ours), len(theirs)))
     for i, left in enumerate(ours):
         for j, right in enumerate(theirs):
@@ -142,6 +150,77 @@ def _products(ours: NeuronSignatures, theirs: NeuronSignatures) -> tuple[Floats,
 
 def _of_unit_length(layer: NeuronSignatures) -> NeuronSignatures:
     return replace(layer, gate=unit_rows(layer.gate), up=unit_rows(layer.up), down=unit_rows(layer.down))
+
+
+def without_copies(layer: NeuronSignatures) -> tuple[NeuronSignatures, Ints]:
+    """The layer with neurons that are copies of each other taken together, and the row that each result stands for.
+
+    A neuron split in two computes the same and would have no unique counterpart; a pair that opens alike and writes
+    opposites computes nothing and is left out. Copies are found within one expert, by gate and up (up to sign), and
+    what they write is added up. A layer without copies comes back as it is.
+    """
+    labels = _labels_of_copies(layer)
+    if labels is None:
+        return layer, np.arange(len(layer.index))
+    first, group = np.unique(labels, return_inverse=True)
+    importance = layer.norms.prod(axis=1, dtype=np.float64)
+    # The strongest of each group stands for it: a choice by content, which only equal copies leave to their order.
+    order = np.lexsort((-importance, group))
+    leaders = order[np.searchsorted(group[order], np.arange(len(first)))]
+    gate, up, down = unit_rows(layer.gate), unit_rows(layer.up), unit_rows(layer.down)
+    turned = np.where(np.einsum("ij,ij->i", up, up[leaders[group]]) < 0, -1.0, 1.0)
+    written = layer.norms[:, 1].astype(np.float64)
+    merged = _sums(down * (turned * written)[:, None], group)
+    lengths = np.linalg.norm(merged, axis=1)
+    kept = np.flatnonzero((np.bincount(group) == 1) | (lengths > _CANCELLED * np.bincount(group, weights=written)))
+    # In the order of the rows that stand for them, as the positions of a layer must ascend.
+    kept = kept[np.argsort(leaders[kept])]
+    rows = leaders[kept]
+    together = replace(
+        layer,
+        index=layer.index[rows],
+        gate=_sums(gate * importance[:, None], group)[kept].astype(np.float32),
+        up=_sums(up * (turned * importance)[:, None], group)[kept].astype(np.float32),
+        down=merged[kept].astype(np.float32),
+        norms=np.stack([layer.norms[rows, 0], lengths[kept]], axis=1).astype(np.float32),
+    )
+    return together, rows
+
+
+def _sums(rows: AnyArray, group: Ints) -> Doubles:
+    """Sum of the rows of each group, shape (groups, k)."""
+    order = np.argsort(group, kind="stable")
+    starts = np.searchsorted(group[order], np.arange(group.max() + 1))
+    return np.add.reduceat(rows[order].astype(np.float64), starts, axis=0)
+
+
+def _labels_of_copies(layer: NeuronSignatures) -> Ints | None:
+    """For every taken neuron the lowest row among its copies, its own where it has none; None where no neuron has."""
+    gate = unit_rows(layer.gate)
+    sketch = gate
+    if gate.shape[1] > _SKETCH:
+        # A look at few coordinates first: nearly every layer ends here, for a small part of a layer pair's cost.
+        axes = np.random.Generator(np.random.Philox(gate.shape[1])).standard_normal((gate.shape[1], _SKETCH))
+        sketch = unit_rows(gate @ axes.astype(np.float32))
+    near = sketch @ sketch.T > _SKETCHES_ALIKE
+    np.fill_diagonal(near, val=False)
+    rows = np.flatnonzero(near.any(axis=1))
+    if not len(rows):
+        return None
+    alike = cosines(gate[rows], gate[rows]) > _ALIKE
+    if layer.up.any():
+        alike &= np.abs(cosines(layer.up[rows], layer.up[rows])) > _ALIKE
+    owner = experts_of(layer)[rows]
+    alike &= owner[:, None] == owner
+    np.fill_diagonal(alike, val=True)
+    if np.count_nonzero(alike) == len(rows):
+        return None
+    own = np.arange(len(rows))
+    while (lowest := np.where(alike, own, len(rows)).min(axis=1)).tolist() != own.tolist():
+        own = lowest
+    labels = np.arange(len(gate))
+    labels[rows] = rows[own]
+    return labels
 
 
 def strongest(layer: NeuronSignatures, count: int) -> NeuronSignatures:
@@ -206,3 +285,18 @@ def _expert_rows(layer: NeuronSignatures) -> list[Ints]:
 def experts_of(layer: NeuronSignatures) -> Ints:
     """The expert of every taken neuron, 0 in a dense layer."""
     return np.searchsorted(np.cumsum(layer.blocks), layer.index, side="right").astype(np.int64)
+
+
+def expert_map(ours: NeuronSignatures, theirs: NeuronSignatures, pair: LayerPair) -> tuple[int | None, ...]:
+    """For each questioned expert the reference expert that holds most of its matched neurons.
+
+    None where fewer than half of an expert's taken neurons found a counterpart in one reference expert.
+    """
+    taken, sources = experts_of(ours), experts_of(theirs)[pair.rows_reference]
+    owners = taken[pair.rows_questioned]
+    found: list[int | None] = []
+    for expert in range(len(ours.blocks)):
+        counts = np.bincount(sources[owners == expert], minlength=len(theirs.blocks))
+        enough = 2 * counts.max() >= max(1, np.count_nonzero(taken == expert))
+        found.append(int(counts.argmax()) if enough else None)
+    return tuple(found)

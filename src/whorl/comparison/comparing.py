@@ -13,11 +13,25 @@ import numpy as np
 
 from whorl import __version__
 from whorl.comparison.alignment import UNRELATED_AT_MOST, LayerPair, agreeing_heads, agreement_table, align_layers
-from whorl.comparison.changes import Comparison, established_changes
+from whorl.comparison.changes import Comparison, destroyed_by, established_changes
 from whorl.comparison.conclusion import Known, conclude
+from whorl.comparison.direction import ascent, ascent_evidence
+from whorl.comparison.drift import read_drifts
+from whorl.comparison.figures import Access, figures_of
 from whorl.comparison.identity import Identity, compare_digests, compare_values, equal_parts, without_values
-from whorl.comparison.kinship import gain_slopes, judge, kinship_evidence, matched_weights, pair_cosines
+from whorl.comparison.inheritance import inheritance
+from whorl.comparison.keyed import KeyedQuestion, keyed_evidence
+from whorl.comparison.kinship import (
+    gain_slopes,
+    inheritance_evidence,
+    judge,
+    kinship_evidence,
+    matched_weights,
+    pair_cosines,
+)
+from whorl.comparison.population import Population, population_ratios, ratio_evidence, shipped_population
 from whorl.comparison.positions import Positions, positional_tests
+from whorl.comparison.power import simulated_power
 from whorl.comparison.subjects import (
     CheckpointSubject,
     as_fingerprint,
@@ -32,6 +46,7 @@ from whorl.core.evidence import (
     Finding,
     LayerMatch,
     NotComparable,
+    PValue,
     Score,
     Subject,
 )
@@ -44,6 +59,7 @@ from whorl.fingerprints.model_view import ModelView
 from whorl.fingerprints.weight_fingerprint import JOBS, NEURONS, WeightFingerprint
 from whorl.statistics.intervals import ratio_interval
 from whorl.weights.anatomy import Anatomy
+from whorl.weights.release_key import ReleaseKey
 
 TWO_VIEW: Final = "two_view_agreement/1"
 HEADS: Final = "head_agreement/1"
@@ -70,32 +86,58 @@ class Sides:
     parameters: dict[str, int | float | str]
 
 
-def compare(questioned: Path, reference: Path, *, progress: Progress, jobs: int = JOBS) -> Finding:
+def compare(
+    questioned: Path,
+    reference: Path,
+    *,
+    progress: Progress,
+    jobs: int = JOBS,
+    key: ReleaseKey | None = None,
+    population: Population | None = None,
+    with_power: bool = True,
+) -> Finding:
     """Compare two models, each a checkpoint (folder or file) or a stored fingerprint.
+
+    Parameters
+    ----------
+    key : also test the questioned model for this key's dither; the reference is then the undithered original
+    population : what ratios are calibrated on; left out, the one that comes with this release
+    with_power : where nothing is found, simulate what would have been; takes longer than the comparison of small models
 
     Raises
     ------
     InputError
-        If either cannot be read; nothing is concluded then.
+        If either cannot be read, or the key was made for another reference; nothing is concluded then.
     """
     ours, theirs = open_subject(questioned), open_subject(reference)
     if isinstance(ours, CheckpointSubject) and isinstance(theirs, CheckpointSubject):
         with single_threaded_blas():
-            return _find(_sides_of_checkpoints(ours, theirs, progress, jobs), progress)
+            asked = None if key is None else KeyedQuestion(key=key, anatomies=(ours.anatomy, theirs.anatomy), seed=SEED)
+            sides = sides_of_checkpoints(ours, theirs, progress, jobs)
+            return _find(sides, progress, asked, population or shipped_population(), with_power=with_power)
     left = as_fingerprint(ours, progress=_named("questioned", progress))
     right = as_fingerprint(theirs, progress=_named("reference", progress))
-    return compare_fingerprints(left, right, progress=progress)
+    return compare_fingerprints(left, right, progress=progress, key=key, population=population, with_power=with_power)
 
 
 def compare_fingerprints(
-    questioned: WeightFingerprint, reference: WeightFingerprint, *, progress: Progress = silent
+    questioned: WeightFingerprint,
+    reference: WeightFingerprint,
+    *,
+    progress: Progress = silent,
+    key: ReleaseKey | None = None,
+    population: Population | None = None,
+    with_power: bool = True,
 ) -> Finding:
-    """Compare two models by their stored fingerprints alone."""
+    """Compare two models by their stored fingerprints alone; a key is then not tested, and the finding says so."""
+    asked = None if key is None else KeyedQuestion(key=key, anatomies=None, seed=SEED)
     with single_threaded_blas():
-        return _find(_sides_of_fingerprints(questioned, reference), progress)
+        sides = sides_of_fingerprints(questioned, reference)
+        return _find(sides, progress, asked, population or shipped_population(), with_power=with_power)
 
 
-def _sides_of_checkpoints(ours: CheckpointSubject, theirs: CheckpointSubject, progress: Progress, jobs: int) -> Sides:
+def sides_of_checkpoints(ours: CheckpointSubject, theirs: CheckpointSubject, progress: Progress, jobs: int) -> Sides:
+    """Two models with weights at hand, laid over each other."""
     bases = joint_bases(ours.anatomy, theirs.anatomy, size=BASIS, seed=SEED)
     ways = [way for way in (bases.by_tokens, bases.as_stored) if way is not None]
     if not ways:
@@ -126,7 +168,8 @@ def _sides_of_checkpoints(ours: CheckpointSubject, theirs: CheckpointSubject, pr
     )
 
 
-def _sides_of_fingerprints(ours: WeightFingerprint, theirs: WeightFingerprint) -> Sides:
+def sides_of_fingerprints(ours: WeightFingerprint, theirs: WeightFingerprint) -> Sides:
+    """Two stored fingerprints, each in its own frame of tokens."""
     left, right = ours.view(), theirs.view()
     shared = shared_anchor_count(ours.anchors, theirs.anchors)
     return Sides(
@@ -195,18 +238,24 @@ def _misfit(bases: JointBases) -> NotComparable | None:
     )
 
 
-def _find(sides: Sides, progress: Progress) -> Finding:
+def _find(
+    sides: Sides, progress: Progress, asked: KeyedQuestion | None, population: Population, *, with_power: bool
+) -> Finding:
     questioned, reference, pairs, table, rotation_solved = _aligned(sides, progress)
+    keyed = keyed_evidence(
+        asked, sides.subjects[1], (questioned, reference), pairs, by_tokens=rotation_solved, progress=progress
+    )
     established = [pair for pair in pairs if pair.established]
     positions = positional_tests(questioned, reference, table)
     weights = matched_weights(questioned, reference, established)
     gains = gain_slopes(questioned, reference, {pair.questioned: pair.reference for pair in established})
-    kinship = (
-        None
-        if weights is None
-        else judge(weights, gains, exact=questioned.exact, equal_parts=equal_parts(sides.identity))
-    )
+    heritage = inheritance(questioned, reference, established)
     agreement = _agreement_evidence(sides.not_aligned, questioned, reference, pairs)
+    equal = equal_parts(sides.identity)
+    kin = (*kinship_evidence(weights, gains, equal_parts=equal), *inheritance_evidence(heritage))
+    access: Access = "weights" if questioned.exact and reference.exact else "fingerprint"
+    ratios = population_ratios(population, access, figures_of((*agreement, *kin)))
+    kinship = None if weights is None else judge(weights, ratios.get("same_seed"), equal_parts=equal)
     heads = next((item for item in agreement if isinstance(item, Score) and item.method == HEADS), None)
     known = Known(
         identity=sides.identity,
@@ -219,22 +268,40 @@ def _find(sides: Sides, progress: Progress) -> Finding:
         access=sides.subjects[0].access,
         without_role=_without_role(questioned, reference),
         contradicted=not questioned.exact and sides.identity.same and _features_differ(questioned, reference),
+        keyed=next((item for item in keyed if isinstance(item, PValue)), None),
     )
     changes: tuple[EstablishedTransformation, ...] = ()
+    lineal: tuple[Evidence, ...] = ()
     if weights is not None and not sides.identity.same:
-        changes = established_changes(
-            Comparison(
-                questioned=questioned,
-                reference=reference,
-                rotation_solved=rotation_solved,
-                rounded=sides.identity.rounded_to is not None,
-                pairs=established,
-                weights=weights,
-                gains=gains,
-                derived=kinship is not None and kinship.verdict == "derived",
-            )
+        compared = Comparison(
+            questioned=questioned,
+            reference=reference,
+            rotation_solved=rotation_solved,
+            rounded=sides.identity.rounded_to is not None,
+            pairs=established,
+            weights=weights,
+            heads=heads,
+            gains=gains,
+            derived=kinship is not None and kinship.verdict == "derived",
         )
-    conclusion, limits = conclude(known, changes)
+        changes = established_changes(compared)
+        if heritage is not None:
+            lost = destroyed_by(compared)
+            lineal = (ascent_evidence(ascent(questioned, reference, established, heritage, gains, destroyed=lost)),)
+    figures = figures_of((*agreement, *kin, *lineal))
+    conclusion, limits = conclude(
+        known,
+        changes,
+        ratios=population_ratios(population, access, figures),
+        direction=population.direction(access, figures),
+        population=population,
+    )
+    power: tuple[Evidence, ...] = ()
+    if conclusion.relation == "none_found" and with_power:
+        progress("simulating copies", 0, 1)
+        rng = np.random.Generator(np.random.Philox(SEED))
+        power = simulated_power(reference, read_drifts(), not_aligned=None, tries=len(sides.views), rng=rng)
+        progress("simulating copies", 1, 1)
     return Finding(
         schema="whorl.finding/1",
         whorl_version=__version__,
@@ -242,16 +309,25 @@ def _find(sides: Sides, progress: Progress) -> Finding:
         reference=sides.subjects[1],
         conclusion=conclusion,
         evidence=(
+            *keyed,
             *sides.identity.evidence,
             *positions.evidence,
             *agreement,
-            *kinship_evidence(weights, gains),
+            *kin,
+            *lineal,
+            *ratio_evidence(population, access, figures),
+            *power,
         ),
         layers=tuple(_layer_match(questioned, reference, pair, positions) for pair in pairs),
         unmatched_reference_layers=_unmatched(reference, established),
         transformations=changes,
         limits=limits,
-        parameters={**sides.parameters, "unrelated_at_most": UNRELATED_AT_MOST},
+        parameters={
+            **sides.parameters,
+            "unrelated_at_most": UNRELATED_AT_MOST,
+            "population": population.digest,
+            "population_name": population.name,
+        },
     )
 
 

@@ -1,16 +1,37 @@
 """From evidence to one sentence: which relation, said no stronger than the evidence carries it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from whorl.comparison.alignment import LOG10_LEVEL, UNRELATED_AT_MOST, LayerPair
 from whorl.comparison.identity import Identity
 from whorl.comparison.kinship import Judgement
-from whorl.core.evidence import Conclusion, EstablishedTransformation, NotComparable, Relation, Score
+from whorl.comparison.population import Population, Ratio, shipped_population
+from whorl.core.evidence import (
+    Alternative,
+    Conclusion,
+    Direction,
+    EstablishedTransformation,
+    NotComparable,
+    PValue,
+    Relation,
+    Score,
+)
+from whorl.statistics.combine import bonferroni_log10_p
 
 LOG10_SUSPICIOUS: Final = -3.0
 HEADS_SUSPICIOUS: Final = 0.3
+FROM_RELEASE: Final = Direction(questioned_from_reference=1.0, reference_from_questioned=0.0, common_ancestor=0.0)
+BY_KEY: Final = (
+    "the key's dither is in the released copy alone, so the questioned model was made from that copy; this holds where "
+    "the key was secret, and its commitment is older than the questioned model"
+)
+POSTERIOR: Final = (
+    "the shares are a posterior on the reference population and depend on the prior: all three equally probable before"
+)
+CLAIMED_FROM: Final = 3.0  # odds from which an order of descent is claimed; how often it is right: docs/validation.md
+Order: TypeAlias = Literal["questioned_from_reference", "reference_from_questioned"]
 BLIND: Final = 0.05  # share of neurons with any best counterpart; unrelated models here had 0.45 and more (39 pairs)
 
 
@@ -19,7 +40,8 @@ class Known:
     """What decides the relation.
 
     ``kinship`` is None where no layer pair is established; ``without_role`` counts tensors that play no role in either
-    model; ``contradicted`` says that features differ where digests claim equality.
+    model; ``contradicted`` says that features differ where digests claim equality; ``keyed`` is the outcome of the
+    test for a key, where one was given and it ran.
     """
 
     identity: Identity
@@ -32,21 +54,42 @@ class Known:
     access: Literal["weights", "fingerprint"]
     without_role: int
     contradicted: bool
+    keyed: PValue | None = None
+
+    @property
+    def marked(self) -> bool:
+        """Whether the questioned model carries the dither of the key that was asked for."""
+        return self.keyed is not None and self.keyed.log10_p < LOG10_LEVEL
 
 
-def conclude(known: Known, changes: Sequence[EstablishedTransformation]) -> tuple[Conclusion, tuple[str, ...]]:
-    """The conclusion, and what it does not show."""
+def conclude(
+    known: Known,
+    changes: Sequence[EstablishedTransformation],
+    *,
+    ratios: Mapping[Alternative, Ratio],
+    direction: Direction | None,
+    population: Population,
+) -> tuple[Conclusion, tuple[str, ...]]:
+    """The conclusion, and what it does not show.
+
+    Parameters
+    ----------
+    ratios : calibrated ratios by alternative; the least favourable one is the headline
+    direction : posterior over who descends from whom, None where there is none
+    population : what both were calibrated on
+    """
     relation, statement = _relation(known)
+    posterior = FROM_RELEASE if known.marked else direction if relation == "derived" else None
     conclusion = Conclusion(
         relation=relation,
         statement=statement,
-        log10_p=known.log10_p,
-        log10_lr=None,
-        direction=None,
-        direction_reason=_direction_reason(relation),
+        log10_p=_exact_log10_p(known),
+        log10_lr=min((ratio.bounded for ratio in ratios.values()), default=None),
+        direction=posterior,
+        direction_reason=BY_KEY if known.marked else _direction_reason(relation, posterior),
         transformations=tuple(change.name for change in changes),
     )
-    return conclusion, _limits(relation, known)
+    return conclusion, _limits(relation, known, population if ratios else None)
 
 
 def _relation(known: Known) -> tuple[Relation, str]:
@@ -58,6 +101,12 @@ def _relation(known: Known) -> tuple[Relation, str]:
         )
     if known.identity.same:
         return "identical", "Every weight, gain and bias of the two models is equal, and so is the vocabulary."
+    if known.marked:
+        return (
+            "derived",
+            "The questioned model carries the mark of this key: weights of the copy of the reference that was released "
+            "with the key are in it.",
+        )
     established = sum(pair.established for pair in known.pairs)
     if known.kinship is not None:
         layers = (
@@ -124,6 +173,13 @@ def _related(known: Known, kinship: Judgement, layers: str) -> tuple[Relation, s
             )
 
 
+def _exact_log10_p(known: Known) -> float | None:
+    tests = [] if known.log10_p is None else [known.log10_p]
+    if known.keyed is not None:
+        tests.append(known.keyed.log10_p)
+    return bonferroni_log10_p(tests) if tests else None
+
+
 def _few(roles: Sequence[str]) -> str:
     return ", ".join(roles[:3]) + (f" and {len(roles) - 3} more" if len(roles) > 3 else "")
 
@@ -138,15 +194,34 @@ def _suspicious(known: Known) -> bool:
     return layers or (known.log10_p is not None and known.log10_p < LOG10_SUSPICIOUS)
 
 
-def _direction_reason(relation: Relation) -> str:
+def _direction_reason(relation: Relation, direction: Direction | None) -> str:
     if relation in ("none_found", "inconclusive", "shared_initialisation"):
         return "no descent was established, so there is no direction to give"
     if relation == "identical":
         return "equal weights have no direction"
-    return "no calibrated probability is given; nothing found here tells parent, child and common ancestor apart"
+    if direction is None:
+        return "the population has no cell for this case, so no probability is given"
+    order = claimed_order(direction)
+    if order is None:
+        return f"undetermined: neither order of descent is probable enough to be claimed; {POSTERIOR}"
+    younger, older = "questioned model", "reference"
+    if order == "reference_from_questioned":
+        younger, older = older, younger
+    return (
+        f"if one of them descends from the other, the {younger} descends from the {older}; two models alone do not "
+        f"exclude a common ancestor; {POSTERIOR}"
+    )
 
 
-def _limits(relation: Relation, known: Known) -> tuple[str, ...]:
+def claimed_order(direction: Direction) -> Order | None:
+    """Which of the two descends from the other, if one does; None: undetermined."""
+    forth, back = direction.questioned_from_reference, direction.reference_from_questioned
+    if max(forth, back) < CLAIMED_FROM * min(forth, back):
+        return None
+    return "questioned_from_reference" if forth > back else "reference_from_questioned"
+
+
+def _limits(relation: Relation, known: Known, weighed_on: Population | None) -> tuple[str, ...]:
     limits = ["Speaks of weights only: training on another model's answers leaves no trace in weights."]
     if known.without_role:
         limits.append(f"{known.without_role} tensors play no known role and were compared by their stored bytes only.")
@@ -159,16 +234,20 @@ def _limits(relation: Relation, known: Known) -> tuple[str, ...]:
     match relation:
         case "derived":
             limits.append("Does not say who did what, when, or with whose leave; licences often allow reuse.")
-            limits.append("Both models may continue a third one that neither side named.")
-            limits.append("Merging with a third model is not told apart from further training.")
+            if known.marked:
+                limits.append(
+                    "Whoever holds the key can make a reference to fit a model: the commitment must be older."
+                )
+            else:
+                limits.append("Both models may continue a third one that neither side named.")
+            limits.append("A merge is named only where it shortened the weights or stacked layers.")
         case "shared_initialisation":
             limits.append("A common start alone is no reuse of training: public seeds and shared code produce it too.")
             limits.append("A merge of one model with a third one can look the same.")
         case "none_found":
             limits.append(
-                "Not a proof of independence: weights retrained until hardly a neuron is recognisable would not "
-                "be seen, and the "
-                "power against that was not simulated for this reference."
+                "Not a proof of independence: weights retrained until hardly a neuron is recognisable would not be "
+                "seen. Power, where it was simulated, is for the changes named there and no others."
             )
             limits.append("A copy with another embedding and a rotated residual stream as well would not be seen.")
         case "inconclusive":
@@ -176,9 +255,19 @@ def _limits(relation: Relation, known: Known) -> tuple[str, ...]:
         case "identical":
             limits.append("Does not say which of the two was first.")
             limits.append("Settings beside the weights (positions, norm epsilon, activation) are not compared.")
-    if relation in ("derived", "shared_initialisation", "inconclusive") and known.kinship is not None:
-        limits.append(
-            "The line between derived and shared initialisation rests on small models trained for this project and "
-            "has no calibrated error rate yet."
-        )
+    if weighed_on is not None and relation != "identical":
+        line = relation in ("derived", "shared_initialisation", "inconclusive") and known.kinship is not None
+        limits.append(_resting_on(weighed_on, line=line))
     return tuple(limits)
+
+
+def _resting_on(population: Population, *, line: bool) -> str:
+    shipped = population.digest == shipped_population().digest
+    models = "small models trained for this project" if shipped else "models, calibrated by somebody else"
+    subject = (
+        "The line between derived and shared initialisation, and every ratio, rest" if line else "Every ratio rests"
+    )
+    return (
+        f"{subject} on the population {population.name}, {population.families} "
+        f"families of {models}; no ratio is larger than so few families can show, and other kinds of models may differ."
+    )

@@ -13,28 +13,21 @@ from typing import Final, Literal
 import numpy as np
 
 from whorl.comparison.alignment import LayerPair
+from whorl.comparison.inheritance import Inheritance
+from whorl.comparison.population import Ratio
 from whorl.core.arrays import Doubles, Floats
 from whorl.core.evidence import Evidence, NotComparable, plain_score
 from whorl.fingerprints.model_view import ModelView
 from whorl.statistics.slopes import regression_slopes
 
 MATCHED: Final = "matched_weights/1"
+INHERITANCE: Final = "inherited_structure/1"
 GAINS: Final = "gain_slopes/1"
 
-# Difference over structured share, from weights (True) and from stored fingerprints, whose cosines are lower. Where
-# training wrote much, fine-tunes made here reach 0.25 and 0.51 and siblings begin at 1.2 and 1.6. Where it wrote little
-# (a short or slow run), siblings begin at 0.09: there only a difference next to nothing counts.
-NEAR: Final = {True: 0.3, False: 0.5}
-NEAR_WHERE_LITTLE: Final = {True: 0.05, False: 0.1}
-MUCH_STRUCTURE: Final = 0.1
-LEAST_STRUCTURE: Final = 0.03  # of models trained here: 0.03 to 0.2; of random weights: below 0.02
+LEAST_STRUCTURE: Final = 0.03  # of models trained here: 0.03 to 0.5; of random weights: below 0.02
+NEXT_TO_NOTHING: Final = 0.02  # difference over structure; slow siblings begin at 0.05
 BF16_ROUNDING: Final = 2.0**-7  # twice the step of bf16
-FAR: Final = 0.80
-GAINS_FAR: Final = 0.72
 GAINS_USABLE: Final = 0.30
-GAINS_SAME: Final = 0.90
-GAINS_EQUAL: Final = 0.95
-CONTAINED: Final = 0.87
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +59,9 @@ class GainSlopes:
 class MatchedWeights:
     """Matched gate rows after alignment: cosine, both regression slopes, and what training visibly wrote.
 
-    ``difference`` is 1 - mean cosine; ``structure`` the structured share of the weights (the smaller of the two
-    models'): a lower estimate of how much of them is training rather than initialisation.
+    ``difference`` is 1 - mean cosine; ``structure`` the structured share of the weights (the larger of the two
+    models', since averaging and noise hide it): a lower estimate of how much of them is training rather than
+    initialisation.
     """
 
     cosine: float
@@ -107,7 +101,7 @@ def matched_weights(questioned: ModelView, reference: ModelView, pairs: Sequence
     return MatchedWeights(
         cosine=float(np.median(joined)),
         difference=float(1 - joined.mean()),
-        structure=min(_structure(questioned), _structure(reference)),
+        structure=max(_structure(questioned), _structure(reference)),
         questioned_on_reference=slopes[0],
         reference_on_questioned=slopes[1],
         neurons=len(joined),
@@ -156,57 +150,68 @@ def _centred(gain: Floats) -> Doubles:
     return np.asarray(gain - gain.mean(), np.float64)
 
 
-def judge(weights: MatchedWeights, gains: GainSlopes | None, *, exact: bool, equal_parts: str | None) -> Judgement:
+def judge(weights: MatchedWeights, ratio: Ratio | None, *, equal_parts: str | None) -> Judgement:
     """Derived, siblings of one initialisation, or undecided, with the reason.
 
-    Three things count. Values that are equal bit for bit in mapped layers (``equal_parts`` says which): runs that share
-    only a start do not keep them. Norm gains, where they can be compared: they start at a constant, so whatever two
-    models' gains share was learned; gains that share too little rule out descent, but gains alone prove nothing, since
-    anybody may copy them and let the weights make up for it. And the difference between matched weights, held against
-    what training had visibly written into them: siblings differ by most of it, a child by little. Where little was
-    written, siblings differ by little of it too, and only a difference next to nothing counts.
+    Values that are equal bit for bit in mapped layers (``equal_parts`` says which) decide: runs that share only a start
+    do not keep them. Otherwise the calibrated ratio against a common start decides, where its interval excludes 1.
+    Where there is none, because training wrote too little to be told from the start, only a difference next to nothing,
+    as against what little was written, counts as descent.
 
     Runs with the same seed *and* the same data order are one run as far as this can see, and may come out as derived.
     """
     trained = weights.structure >= LEAST_STRUCTURE
     if equal_parts is not None and trained:
         return Judgement(verdict="derived", reason=f"{equal_parts} are equal bit for bit")
-    ratio = weights.difference / weights.structure if trained else math.inf
-    close = ratio < NEAR_WHERE_LITTLE[exact]
-    near = close or (weights.structure >= MUCH_STRUCTURE and ratio < NEAR[exact])
     figures = (
         f"matched weights differ by {weights.difference:.3f} (1 - mean cosine) where training visibly wrote "
         f"{weights.structure:.3f} of them"
     )
-    if gains is not None and gains.correlation >= GAINS_USABLE:
-        return _judge_with_gains(
-            gains, figures, near=near or (ratio < NEAR[exact] and gains.correlation >= GAINS_EQUAL), close=close
-        )
-    if near:
-        return Judgement(verdict="derived", reason=f"{figures}, closer than runs come that share only a start")
-    if exact and max(weights.questioned_on_reference, weights.reference_on_questioned) < FAR:
+    if ratio is None:
+        if trained and weights.difference < NEXT_TO_NOTHING * weights.structure:
+            return Judgement(verdict="derived", reason=f"{figures}, far less than runs differ that share only a start")
         return Judgement(
-            verdict="shared_initialisation", reason=f"{figures}: neither model contains the other's weights"
+            verdict="undecided", reason=f"{figures}: too little to tell what was learned from what both started with"
         )
-    return Judgement(
-        verdict="undecided", reason=f"{figures}, and norm gains cannot be compared (dressed, folded or rotated)"
+    # The ratio itself stands in the evidence, with its interval, caps and population: never in a sentence without them.
+    weighed = f"{figures}; weighed on the reference population, that favours"
+    if ratio.lower > 0:
+        return Judgement(verdict="derived", reason=f"{weighed} shared training over only a common start")
+    if ratio.upper < 0:
+        return Judgement(verdict="shared_initialisation", reason=f"{weighed} only a common start over shared training")
+    return Judgement(verdict="undecided", reason=f"{weighed} neither shared training nor only a common start")
+
+
+def inheritance_evidence(heritage: Inheritance | None) -> tuple[Evidence, ...]:
+    """The figures that tell a descendant from a sibling, where enough neurons matched."""
+    if heritage is None:
+        return ()
+    return (
+        plain_score(
+            tier="T4",
+            method=INHERITANCE,
+            value=heritage.contained,
+            statistic={
+                "structure_of_reference": heritage.structure_of_reference,
+                "bulk_of_reference": heritage.bulk_of_reference,
+                "structure_of_questioned": heritage.structure_of_questioned,
+                "bulk_of_questioned": heritage.bulk_of_questioned,
+                "preference": heritage.preference,
+                "norms": heritage.norms,
+                "structured": heritage.structured,
+                "cosine": heritage.cosine,
+                "rows": float(heritage.rows),
+            },
+            detail=f"{heritage.contained:.2f} of the structure that training wrote is contained, "
+            f"{math.exp(heritage.preference):.2f} times as much as of the featureless rest, in the direction in which "
+            f"it is more (over {heritage.rows} neurons)",
+        ),
     )
 
 
-def _judge_with_gains(gains: GainSlopes, weights: str, *, near: bool, close: bool) -> Judgement:
-    figures = (
-        f"norm gains correlate {gains.correlation:.2f} (slopes {gains.questioned_on_reference:.2f} and "
-        f"{gains.reference_on_questioned:.2f}), {weights}"
-    )
-    contained = max(gains.questioned_on_reference, gains.reference_on_questioned)
-    if not close and (gains.correlation <= GAINS_FAR or contained < CONTAINED):
-        return Judgement(verdict="shared_initialisation", reason=f"{figures}: each learned apart from the other")
-    if gains.correlation >= GAINS_SAME and near:
-        return Judgement(verdict="derived", reason=f"{figures}: both say that one contains what the other had learned")
-    return Judgement(verdict="undecided", reason=f"{figures}: between what children and same-seed siblings show")
-
-
-def kinship_evidence(weights: MatchedWeights | None, gains: GainSlopes | None) -> tuple[Evidence, ...]:
+def kinship_evidence(
+    weights: MatchedWeights | None, gains: GainSlopes | None, *, equal_parts: str | None
+) -> tuple[Evidence, ...]:
     """The figures behind a judgement, or why there are none."""
     if weights is None:
         return (
@@ -227,6 +232,7 @@ def kinship_evidence(weights: MatchedWeights | None, gains: GainSlopes | None) -
             "difference": weights.difference,
             "structure": weights.structure,
             "neurons": float(weights.neurons),
+            "equal_parts": float(equal_parts is not None),
         },
         detail=f"median cosine of {weights.neurons} matched neurons after alignment",
     )

@@ -1,11 +1,11 @@
 """Where things go in the pictures of a finding's page: coordinates only, no markup and no colours."""
 
 from dataclasses import dataclass
-from math import isclose
+from math import ceil, floor, isclose
 from typing import Final
 
-from whorl.comparison.wording import LayerStrength, layer_strength
-from whorl.core.evidence import Finding, Score
+from whorl.comparison.wording import LayerStrength, caps_of, layer_strength, least_favourable, ratios_of
+from whorl.core.evidence import Finding, LikelihoodRatio, Score
 
 GUTTER: Final = 96
 PICTURE_WIDTH: Final = 880
@@ -21,6 +21,15 @@ LABEL_ROOM: Final = 22.0
 
 STRIP_LEFT: Final = 6.0
 STRIP_WIDTH: Final = 288.0
+
+FOREST_GUTTER: Final = 264.0
+FOREST_WIDTH: Final = 880.0
+FOREST_MARGIN: Final = 16.0
+FOREST_TOP: Final = 34.0
+FOREST_ROW: Final = 44.0
+FOREST_FOOT: Final = 40.0
+LEAST_REACH: Final = 1.5  # powers of ten shown on either side of 1 at least
+MOST_TICKS: Final = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +74,32 @@ class ScoreStrip:
     lower: float
     upper: float
     unrelated: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatioRow:
+    """One calibrated ratio: its interval, its central value, and the claim from 1 up to a wall."""
+
+    ratio: LikelihoodRatio
+    y: float
+    lower: float
+    central: float
+    upper: float
+    claimed: float
+    walls: tuple[float, ...]
+    barred: tuple[float, float]
+    headline: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatioForest:
+    """All ratios of a finding on one axis of powers of ten; ``zero`` is where a ratio says nothing."""
+
+    height: float
+    bottom: float
+    zero: float
+    ticks: tuple[tuple[float, int], ...]
+    rows: tuple[RatioRow, ...]
 
 
 def layer_picture(finding: Finding) -> LayerPicture | None:
@@ -143,3 +178,48 @@ def _axis(smallest: float, largest: float) -> tuple[float, float]:
         return -1.0, 1.0
     low, high = min(0.0, smallest), max(0.0, largest)
     return (low, high) if not isclose(low, high) else (low, low + 1.0)
+
+
+def ratio_forest(finding: Finding) -> RatioForest | None:
+    """Lay out the ratios; None where there is none.
+
+    A wall stands where a cap ends what may be claimed, on the side that the central value is on; what lies between the
+    nearer wall and the end of the axis is barred.
+    """
+    ratios, headline = ratios_of(finding), least_favourable(finding)
+    if not ratios:
+        return None
+    limits = [cap for ratio in ratios for cap in caps_of(ratio).values()]
+    numbers = [*limits, *(end for ratio in ratios for end in (ratio.lower, ratio.upper))]
+    low, high = floor(min(-LEAST_REACH, *numbers)), ceil(max(LEAST_REACH, *numbers))
+    left, right = FOREST_GUTTER, FOREST_WIDTH - FOREST_MARGIN
+
+    def x(log10: float) -> float:
+        return round(left + (right - left) * (log10 - low) / (high - low), 2)
+
+    rows = []
+    for place, ratio in enumerate(ratios):
+        walls = tuple(sorted({x(cap) for cap in caps_of(ratio).values()}))
+        supports = ratio.central >= 0
+        rows.append(
+            RatioRow(
+                ratio=ratio,
+                y=FOREST_TOP + (place + 0.5) * FOREST_ROW,
+                lower=x(ratio.lower),
+                central=x(ratio.central),
+                upper=x(ratio.upper),
+                claimed=x(ratio.log10_lr),
+                walls=walls,
+                barred=(walls[0], right) if supports else (left, walls[-1]),
+                headline=ratio is headline,
+            )
+        )
+    step = ceil((high - low) / MOST_TICKS)
+    bottom = FOREST_TOP + len(ratios) * FOREST_ROW
+    return RatioForest(
+        height=bottom + FOREST_FOOT,
+        bottom=bottom,
+        zero=x(0.0),
+        ticks=tuple((x(power), power) for power in range(low, high + 1) if power % step == 0),
+        rows=tuple(rows),
+    )

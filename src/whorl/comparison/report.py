@@ -14,22 +14,35 @@ from whorl.comparison import pictures
 from whorl.comparison.wording import (
     HEADLINES,
     MEANINGS,
+    NOT_A_RATIO_OF_DESCENT,
     TIER_QUESTIONS,
     TRANSFORMATIONS,
     at_most,
+    bounded,
+    caps_of,
     decimal,
+    evidence_title,
     exact_meaning,
+    is_posterior,
     layer_strength,
+    least_favourable,
     method_title,
     no_answer,
+    percent,
+    population_name,
+    powers,
     ranges,
     result,
+    seen,
     sentence,
+    three_shares,
     unrelated_level,
     visible,
+    weighed_against,
+    without_ratio,
 )
 from whorl.core.errors import InputError
-from whorl.core.evidence import Finding, NotComparable, Score
+from whorl.core.evidence import Finding, NotComparable, Power, Score
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -43,7 +56,7 @@ _RELATION_SIGNS: Final = {
     " &lt;= ": "\N{NO-BREAK SPACE}\N{LESS-THAN OR EQUAL TO}\N{NO-BREAK SPACE}",
     " &gt;= ": "\N{NO-BREAK SPACE}\N{GREATER-THAN OR EQUAL TO}\N{NO-BREAK SPACE}",
 }
-_POWER: Final = re.compile(r"10\^(-?\d+)")
+_POWER: Final = re.compile(r"10\^(-?\d+(?:\.\d+)?)")
 
 
 def render_html(finding: Finding) -> str:
@@ -64,7 +77,11 @@ def render_html(finding: Finding) -> str:
         picture=pictures.layer_picture(finding),
         strips=[(score, pictures.score_strip(score)) for score in scores if score.lower < score.upper],
         agreement=next((score for score in scores if score.tier == "T3"), None),
-        unanswered=[e for e in finding.evidence if isinstance(e, NotComparable)],
+        unanswered=[e for e in finding.evidence if isinstance(e, NotComparable) and e not in without_ratio(finding)],
+        forest=pictures.ratio_forest(finding),
+        headline=least_favourable(finding),
+        without_ratio=without_ratio(finding),
+        powers=[e for e in finding.evidence if isinstance(e, Power)],
         strengths=[layer_strength(layer) for layer in finding.layers],
     )
 
@@ -101,22 +118,33 @@ def _environment() -> "Environment":
     environment.filters |= {
         "formula": _formula,
         "at_most": at_most,
+        "bounded": bounded,
         "decimal": decimal,
+        "evidence_title": evidence_title,
         "exact_meaning": exact_meaning,
         "method_title": method_title,
         "no_answer": no_answer,
+        "percent": percent,
+        "power_of_ten": powers,
         "ranges": ranges,
         "result": result,
+        "seen": seen,
         "sentence": sentence,
         "unrelated_level": unrelated_level,
         "cut": _cut,
+        "weighed_against": weighed_against,
     }
     environment.globals |= {
         "HEADLINES": HEADLINES,
         "MEANINGS": MEANINGS,
+        "NOT_A_RATIO_OF_DESCENT": NOT_A_RATIO_OF_DESCENT,
         "TIER_QUESTIONS": TIER_QUESTIONS,
         "TRANSFORMATIONS": TRANSFORMATIONS,
+        "caps_of": caps_of,
+        "is_posterior": is_posterior,
         "layout": pictures,
+        "population_name": population_name,
+        "three_shares": three_shares,
     }
     return environment
 

@@ -5,14 +5,19 @@ No sentence here names an offence, gives a share of copying or turns a search hi
 
 import math
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal, TypeAlias, assert_never
 
 from whorl.core.evidence import (
+    Alternative,
+    Direction,
     EValue,
     Evidence,
+    Finding,
     LayerMatch,
+    LikelihoodRatio,
     NotComparable,
+    Power,
     PValue,
     Relation,
     Score,
@@ -42,6 +47,7 @@ MEANINGS: Final[dict[Relation, str]] = {
 }
 
 TIER_QUESTIONS: Final[dict[Tier, str]] = {
+    "T0": "Does the questioned model carry the mark of a key that was drawn before the release?",
     "T1": "Are weights the same, bit for bit or up to rounding?",
     "T2": "Do parts sit at the same positions more often than chance allows?",
     "T3": "With every rewrite undone, do the parts of one model have counterparts in the other?",
@@ -73,7 +79,21 @@ _NO_ANSWER: Final = {
     "needs_weights": "needs the weights themselves",
     "architecture": "not defined for this architecture",
     "not_needed": "not needed after a stronger result",
+    "not_validated": "not validated for this case",
 }
+
+ALTERNATIVES: Final[Mapping[Alternative, str]] = {
+    "independent": "independent training",
+    "same_data": "independent training on the same data",
+    "same_seed": "a common start alone",
+    "common_ancestor": "a common ancestor",
+}
+
+RATIOS: Final = "population_ratio"  # the method whose outcomes are weighed, whether there is a ratio or not
+NOT_A_RATIO_OF_DESCENT: Final = (
+    "A common ancestor passes on trained weights too: the ratio against it is about descent of one from the other, the "
+    "others are about any shared training."
+)
 
 _HIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
@@ -137,10 +157,120 @@ def result(evidence: Evidence) -> str:
             return decimal(evidence.value)
         case Score():
             return f"{decimal(evidence.value)} [{decimal(evidence.lower)}, {decimal(evidence.upper)}]"
+        case LikelihoodRatio():
+            return (
+                f"ratio {bounded(evidence)} against {ALTERNATIVES[evidence.alternative]} "
+                f"(central {powers(evidence.central)}, 95 % interval {powers(evidence.lower)} to "
+                f"{powers(evidence.upper)}; cap {powers(nearest_cap(evidence))}; "
+                f"population {short_digest(evidence.population)})"
+            )
+        case Power():
+            reach = f"{decimal(evidence.lower)}, {decimal(evidence.upper)}"
+            return f"would have been seen with probability {decimal(evidence.probability)} [{reach}]"
         case NotComparable():
             return f"no answer: {no_answer(evidence)}"
         case _:
             assert_never(evidence)
+
+
+def powers(log10: float) -> str:
+    """A ratio as a power of ten, one decimal: 10^1.3."""
+    return f"10^{tenths(log10)}"
+
+
+def tenths(value: float) -> str:
+    """One decimal, without a negative zero."""
+    return f"{round(value, 1) + 0.0:.1f}"
+
+
+def bounded(ratio: LikelihoodRatio) -> str:
+    """What may be claimed of a ratio, rounded towards 1: ``at least 10^0.8``, ``at most 10^-0.5``, ``about 1``."""
+    if ratio.lower <= 0 <= ratio.upper:
+        return "1 not excluded"
+    claimed = math.trunc(10 * ratio.log10_lr + math.copysign(1e-9, ratio.log10_lr)) / 10
+    if claimed == 0:
+        return "about 1"
+    return f"at {'least' if claimed > 0 else 'most'} {powers(claimed)}"
+
+
+def caps_of(ratio: LikelihoodRatio) -> dict[str, float]:
+    """log10 of each cap, on the side of 1 that the central value is on."""
+    return {name: math.copysign(cap, ratio.central) for name, cap in ratio.caps.items()}
+
+
+def nearest_cap(ratio: LikelihoodRatio) -> float:
+    """log10 of the cap that allows least."""
+    return min(caps_of(ratio).values(), key=abs)
+
+
+def weighed_against(ratio: LikelihoodRatio) -> str:
+    """The alternative of a ratio, and what stands against it where that is more than shared training."""
+    spoken = ALTERNATIVES[ratio.alternative]
+    return f"{spoken}, for descent" if ratio.alternative == "common_ancestor" else spoken
+
+
+def ratios_of(finding: Finding) -> tuple[LikelihoodRatio, ...]:
+    """The calibrated ratios of a finding, in its order."""
+    return tuple(item for item in finding.evidence if isinstance(item, LikelihoodRatio))
+
+
+def least_favourable(finding: Finding) -> LikelihoodRatio | None:
+    """The ratio that is the headline: the lowest, over all alternatives; None where there is no ratio."""
+    return min(ratios_of(finding), key=lambda ratio: ratio.log10_lr, default=None)
+
+
+def without_ratio(finding: Finding) -> tuple[NotComparable, ...]:
+    """Why there is no ratio, for each alternative that has none."""
+    return tuple(
+        item for item in finding.evidence if isinstance(item, NotComparable) and item.method.partition("/")[0] == RATIOS
+    )
+
+
+def population_name(finding: Finding, ratio: LikelihoodRatio) -> str:
+    """The population that a ratio was calibrated on, by name where the finding has it, and by digest."""
+    name = finding.parameters.get("population_name")
+    digest = short_digest(ratio.population)
+    return digest if name is None else f"{name}, {digest}"
+
+
+def short_digest(digest: str) -> str:
+    """A digest as far as people compare it: algorithm and twelve digits."""
+    algorithm, colon, digits = digest.rpartition(":")
+    return f"{algorithm}{colon}{digits[:12]}"
+
+
+def percent(share: float, rounding: Literal["nearest", "down", "up"] = "nearest") -> str:
+    """A probability in whole percents; what is neither impossible nor certain is not shown as if it were."""
+    if 0 < share < 0.01 and rounding != "up":
+        return "under 1 %"
+    if 0.99 < share < 1 and rounding != "down":
+        return "over 99 %"
+    exact = round(100 * share, 9)
+    whole = round(exact) if rounding == "nearest" else math.floor(exact) if rounding == "down" else math.ceil(exact)
+    return f"{whole} %"
+
+
+def seen(power: Power) -> str:
+    """How probably a changed copy would have been seen, with its interval: ``100 % [78 %, 100 %]``."""
+    return f"{percent(power.probability, 'down')} [{percent(power.lower, 'down')}, {percent(power.upper, 'up')}]"
+
+
+def three_shares(direction: Direction) -> tuple[tuple[str, str, float], ...]:
+    """The three readings of a direction: in few words, as a sentence's subject, and its share."""
+    return (
+        (
+            "questioned from reference",
+            "The questioned model descends from the reference",
+            direction.questioned_from_reference,
+        ),
+        ("reverse", "The reference descends from the questioned model", direction.reference_from_questioned),
+        ("common ancestor", "Both descend from a third model", direction.common_ancestor),
+    )
+
+
+def is_posterior(direction: Direction) -> bool:
+    """Whether a direction is a probability; a key settles it without one."""
+    return max(share for *_, share in three_shares(direction)) < 1
 
 
 def unrelated_level(score: Score) -> str:
@@ -165,6 +295,18 @@ def method_title(method: str) -> str:
     """``index_coincidences/1`` as ``Index coincidences``."""
     name = method.partition("/")[0].replace("_", " ").strip()
     return name[:1].upper() + name[1:]
+
+
+def evidence_title(evidence: Evidence) -> str:
+    """A method's title, with what it was asked where one method is asked several things."""
+    title = method_title(evidence.method)
+    match evidence:
+        case LikelihoodRatio():
+            return f"{title} against {ALTERNATIVES[evidence.alternative]}"
+        case Power():
+            return f"{title}, {evidence.change}"
+        case _:
+            return title
 
 
 def layer_strength(layer: LayerMatch) -> LayerStrength:

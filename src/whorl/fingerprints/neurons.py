@@ -117,7 +117,8 @@ def take_neurons(
     gate, up, down = _chosen_rows(layer.mlps, index, reading, writing)
     strongest = largest(importance[index], STRUCTURE_NEURONS)
     norms = np.stack([open_norm[index], pair_norm[index]], axis=1).astype(np.float32)
-    shares = _structure(gate[strongest], up[strongest], down[strongest]) if structure else None
+    strong = gate[strongest], up[strongest], down[strongest]
+    shares = _structure(*(_without_mean(part) for part in strong) if centred else strong) if structure else None
     return tuple(
         NeuronSignatures(
             index=index,
@@ -150,6 +151,19 @@ def opening_rows(layer: Layer, index: Ints, *, centred: bool) -> Floats:
 
 def _structure(gate: Floats, up: Floats, down: Floats) -> tuple[float, float, float]:
     return structured_share(gate), structured_share(up), structured_share(down)
+
+
+def _without_mean(rows: Floats) -> Floats:
+    """Rows of mean zero, as LayerNorm leaves them, in one coordinate less: else the missing one counts as structure.
+
+    A Householder reflection takes the all-ones direction to the first axis, which is then dropped.
+    """
+    width = rows.shape[1]
+    mirror = np.full(width, 1 / np.sqrt(width), np.float32)
+    mirror[0] -= 1
+    mirror /= np.linalg.norm(mirror)
+    reflected: Floats = rows - 2 * np.outer(rows @ mirror, mirror)
+    return reflected[:, 1:]
 
 
 def largest(values: AnyArray, count: int) -> Ints:

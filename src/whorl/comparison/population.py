@@ -1,0 +1,533 @@
+"""The reference population: calibrated ratios from the measured pairs of a zoo, one cell per access and alternative.
+
+A ratio says how much more probable the figures are if trained weights are shared (for `common_ancestor`: if one model
+descends from the other) than under one named alternative. A cell that the zoo does not fill gives no ratio.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+from pydantic import Field, ValidationError, model_validator
+
+from whorl import __version__
+from whorl.comparison.figures import Access, MeasuredPair
+from whorl.comparison.inheritance import LEAST_SLOPE
+from whorl.comparison.wording import ALTERNATIVES as SPOKEN
+from whorl.comparison.zoo import Side
+from whorl.core.arrays import Doubles
+from whorl.core.digest import canonical_json, digest_document
+from whorl.core.errors import CheckpointError, InputError
+from whorl.core.evidence import Alternative, Direction, Document, LikelihoodRatio, NotComparable
+from whorl.statistics.calibration import (
+    Calibration,
+    FamilyJackknife,
+    fit_calibration,
+    fit_family_jackknife,
+    held_out_log10_lr,
+)
+from whorl.statistics.labelled_pairs import MIN_FAMILIES, LabelledPairs, labelled_pairs
+from whorl.statistics.ratio_caps import (
+    RatioCaps,
+    effective_comparisons,
+    headline_log10_lr,
+    process_cap,
+    reached_share,
+    sampling_caps,
+)
+from whorl.weights.files import read_bounded
+
+SCHEMA: Final = "whorl.population/1"
+METHOD: Final = "population_ratio/1"
+MAX_BYTES: Final = 16 << 20
+LEAST_MOVED: Final = 1e-4
+SMALL_MOVE: Final = 2e-3
+LIKE_NOISE: Final = 1.15  # largest direction of the change over noise; rounding and noise here 1.0 to 1.1
+LIKE_ADAPTER: Final = 20.0
+LEAST_STRUCTURE: Final = 0.06  # of matched weights; below, no ratio against a common start is given
+MOST_ORDER: Final = 4.0  # natural log of the odds for one order of descent: no more was shown by this many families
+LEAST_CLAIM: Final = 0.3  # log10 of a ratio of 2
+MOST_SHORTNESS: Final = 0.5
+SMALL_LOSS: Final = 0.03
+MOST_ONE_SIDED: Final = 0.5
+ALTERNATIVES: Final[tuple[Alternative, ...]] = ("independent", "same_data", "same_seed", "common_ancestor")
+
+DIRECTION_SCORES: Final = 6  # of `direction_scores`
+
+Figures = Mapping[str, float]
+
+
+def _agreement(figures: Figures) -> float:
+    matched, neurons = figures["two_view_agreement/1.matched"], figures["two_view_agreement/1.neurons"]
+    return math.log((matched + 0.5) / (neurons - matched + 0.5))
+
+
+def _slope(figures: Figures, part: Literal["structure", "bulk"], side: Side) -> float:
+    return max(LEAST_SLOPE, figures[f"inherited_structure/1.{part}_of_{side}"])
+
+
+def _contained(figures: Figures) -> float:
+    """Correlation in the structured parts: what one model has of the other's, in both directions."""
+    return min(1.0, math.sqrt(_slope(figures, "structure", "reference") * _slope(figures, "structure", "questioned")))
+
+
+def _kept_structure(figures: Figures) -> float:
+    """How much worse structure was kept than bulk, in both directions together, as against how much was lost at all.
+
+    0 or below, and well below for runs from one start. Above 0 it would say nothing: where the start was small, the
+    bulk is what training wrote last.
+    """
+    sides: tuple[Side, Side] = ("reference", "questioned")
+    kept = sum(math.log(_slope(figures, "structure", side) / _slope(figures, "bulk", side)) for side in sides) / 2
+    return max(-1.0, min(0.0, kept) / (1 - _contained(figures) + SMALL_LOSS))
+
+
+def _one_sidedness(figures: Figures) -> float:
+    """How differently the two models contain each other's structure: runs from one start do so alike."""
+    sides: tuple[Side, Side] = ("reference", "questioned")
+    kept = [math.log(_slope(figures, "structure", side) / _slope(figures, "bulk", side)) for side in sides]
+    return min(MOST_ONE_SIDED, abs(kept[0] - kept[1]))
+
+
+def _shortness(figures: Figures) -> float:
+    return min(MOST_SHORTNESS, abs(math.log(figures["inherited_structure/1.norms"])))
+
+
+def _regime(figures: Figures) -> Literal["equal", "noise", "adapter", "training"]:
+    """What a change looks like: nothing, featureless noise, few directions only, or training."""
+    if figures["ascent/1.moved"] < LEAST_MOVED:
+        return "equal"
+    spike = figures["ascent/1.spike"]
+    return "noise" if spike < LIKE_NOISE else "adapter" if spike > LIKE_ADAPTER else "training"
+
+
+def direction_scores(figures: Figures) -> tuple[float, ...] | None:
+    """Scores for "questioned from reference" that change sign when the models change places; None where none ran.
+
+    A fact (something that nobody puts back) speaks alone. Otherwise each kind of change has its own signs: noise makes
+    the younger model longer, an adapter too, training makes it contain the older one's structure and gains.
+    """
+    if "ascent/1.value" not in figures:
+        return None
+    fact = float(np.clip(figures["ascent/1.destroyed"], -1, 1))
+    if fact:
+        return (fact, 0.0, 0.0, 0.0, 0.0, 0.0)
+    moved = max(figures["ascent/1.moved"], SMALL_MOVE)
+    growth, regime = figures["ascent/1.growth"], _regime(figures)
+    trained, noise, adapter = (regime == kind for kind in ("training", "noise", "adapter"))
+    return (
+        0.0,
+        trained * float(np.clip(figures["ascent/1.value"] / moved, -1.5, 1.5)),
+        trained * float(np.clip(figures["ascent/1.gains"] / moved, -5, 5)),
+        noise * float(np.clip(growth, -1.2, 1.2)),
+        adapter * float(np.clip(growth, -1.5, 1.5)),
+        # Weight decay: a change by training that is smaller than the loss of length.
+        trained * (abs(growth) > 0.8) * -float(np.clip(growth, -2, 2)),
+    )
+
+
+SCORES: Final[Mapping[Alternative, Mapping[str, Callable[[Figures], float]]]] = {
+    "independent": {"agreement": _agreement},
+    "same_data": {"agreement": _agreement},
+    "same_seed": {
+        "contained_structure": _contained,
+        "structure_kept_over_bulk": _kept_structure,
+        "shortness": _shortness,
+        "one_sidedness": _one_sidedness,
+    },
+}
+"""Which scores speak against which alternative; each rises with support for shared training."""
+
+
+class Fit(Document):
+    """A calibration: natural logarithms of the ratio."""
+
+    intercept: float
+    slopes: tuple[float, ...]
+
+    def calibration(self) -> Calibration:
+        """The value that computes."""
+        return Calibration(intercept=self.intercept, slopes=self.slopes)
+
+
+class Caps(Document):
+    """log10 of the largest ratio in one direction."""
+
+    sampling: float = Field(ge=0)
+    process: float = Field(ge=0)
+
+    def ratio_caps(self) -> RatioCaps:
+        """The value that computes."""
+        return RatioCaps(sampling=self.sampling, process=self.process)
+
+
+class Cell(Document):
+    """One calibration: for one kind of access, against one alternative."""
+
+    access: Access
+    alternative: Alternative
+    scores: tuple[str, ...]
+    whole: Fit
+    without: tuple[Fit, ...] = Field(description="the same fit without each family in turn")
+    degrees_of_freedom: int
+    families: tuple[int, int] = Field(description="families under the first proposition and under the alternative")
+    pairs: tuple[int, int]
+    ranges: tuple[tuple[float, float], ...] = Field(description="least and largest value of each score in the zoo")
+    supporting: Caps
+    opposing: Caps
+
+    @model_validator(mode="after")
+    def _scores_fit(self) -> "Cell":
+        expected = ("descent",) if self.alternative == "common_ancestor" else tuple(SCORES[self.alternative])
+        if self.scores != expected:
+            raise ValueError(f"expected the scores {expected} against {self.alternative}, found {self.scores}")
+        counts = {len(self.ranges), *(len(fit.slopes) for fit in (self.whole, *self.without))}
+        if counts != {len(expected)} or not all(low <= high for low, high in self.ranges):
+            raise ValueError(f"expected one slope and one range for each of {len(expected)} scores")
+        self.jackknife()  # refuses too few families
+        return self
+
+    def jackknife(self) -> FamilyJackknife:
+        """The value that computes."""
+        return FamilyJackknife(
+            whole=self.whole.calibration(),
+            without=tuple(fit.calibration() for fit in self.without),
+            degrees_of_freedom=self.degrees_of_freedom,
+        )
+
+
+class DirectionFit(Document):
+    """Weights of `direction_scores` in one score of descent, which changes sign when the models change places."""
+
+    access: Access
+    slopes: tuple[float, ...] = Field(min_length=DIRECTION_SCORES, max_length=DIRECTION_SCORES)
+
+    def score(self, scores: Sequence[float]) -> float:
+        """The one score: positive where the questioned model looks like the descendant."""
+        return float(np.dot(self.slopes, scores))
+
+
+class Population(Document):
+    """A calibrated population, as stored; its digest goes into every finding that used it."""
+
+    schema_: Literal["whorl.population/1"] = Field(default=SCHEMA, alias="schema")
+    whorl_version: str
+    name: str
+    families: int
+    cells: tuple[Cell, ...]
+    directions: tuple[DirectionFit, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical document."""
+        return digest_document(SCHEMA, self.model_dump(mode="json"))
+
+    def cell(self, access: Access, alternative: Alternative) -> Cell | None:
+        """The cell for one access and alternative, or None where the zoo had no data for it."""
+        return next((c for c in self.cells if (c.access, c.alternative) == (access, alternative)), None)
+
+    def scores(self, access: Access, alternative: Alternative, figures: Figures) -> tuple[float, ...] | None:
+        """The scores of one comparison against an alternative, or None where it did not give them."""
+        if alternative != "common_ancestor":
+            return scores_of(alternative, figures)
+        fit = next((fit for fit in self.directions if fit.access == access), None)
+        scores = direction_scores(figures)
+        return None if fit is None or scores is None else (fit.score(scores),)
+
+    def direction(self, access: Access, figures: Figures) -> Direction | None:
+        """Posterior over who descends from whom, the three possibilities equally probable before; None without a cell.
+
+        The order of descent comes from pairs of ancestor and descendant seen from both sides; the share of a common
+        ancestor from the capped ratio against it of the likelier order.
+        """
+        cell, scores = self.cell(access, "common_ancestor"), self.scores(access, "common_ancestor", figures)
+        if cell is None or scores is None:
+            return None
+        likelier = 10.0 ** _capped(ratio_of(cell, (abs(scores[0]),)), cell)
+        other = likelier * math.exp(-min(abs(scores[0]), MOST_ORDER))
+        total = likelier + other + 1
+        forth, back = (likelier, other) if scores[0] >= 0 else (other, likelier)
+        return Direction(
+            questioned_from_reference=forth / total,
+            reference_from_questioned=back / total,
+            common_ancestor=1 - forth / total - back / total,
+        )
+
+
+def _capped(ratio: "Ratio", cell: Cell) -> float:
+    caps = cell.supporting if ratio.central >= 0 else cell.opposing
+    most = min(caps.sampling, caps.process)
+    return min(most, max(-most, ratio.central))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratio:
+    """One calibrated ratio, log10: central, interval and the bounded value to report."""
+
+    central: float
+    lower: float
+    upper: float
+    bounded: float
+
+
+def scores_of(alternative: Alternative, figures: Figures) -> tuple[float, ...] | None:
+    """The scores that speak against an alternative, or None where a comparison did not give them."""
+    if alternative == "same_seed" and figures.get("matched_weights/1.structure", 1.0) < LEAST_STRUCTURE:
+        return None  # hardly trained, or too slowly: what came of the start and what was learned look alike
+    try:
+        return tuple(score(figures) for score in SCORES[alternative].values())
+    except KeyError:
+        return None
+
+
+def ratio_of(cell: Cell, scores: Sequence[float]) -> Ratio:
+    """The ratio of one case; scores outside what the zoo showed count as the nearest that it did show."""
+    held = [min(max(score, low), high) for score, (low, high) in zip(scores, cell.ranges, strict=True)]
+    found = cell.jackknife().log10_ratios(np.array([held]))
+    central, lower, upper = (float(part[0]) for part in (found.central, found.lower, found.upper))
+    bounded = headline_log10_lr(
+        lower, upper, supporting=cell.supporting.ratio_caps(), opposing=cell.opposing.ratio_caps()
+    )
+    return Ratio(central=central, lower=lower, upper=upper, bounded=bounded)
+
+
+def population_ratios(population: Population, access: Access, figures: Figures) -> dict[Alternative, Ratio]:
+    """The ratio against every alternative for which the population has a cell and the comparison gave scores."""
+    ratios: dict[Alternative, Ratio] = {}
+    for alternative in ALTERNATIVES:
+        cell, scores = population.cell(access, alternative), population.scores(access, alternative, figures)
+        if cell is not None and scores is not None:
+            ratios[alternative] = ratio_of(cell, scores)
+    return ratios
+
+
+def ratio_evidence(
+    population: Population, access: Access, figures: Figures
+) -> tuple[LikelihoodRatio | NotComparable, ...]:
+    """The ratio against every alternative as evidence, or why there is none."""
+    digest = population.digest
+    return tuple(_ratio_item(population, digest, access, alternative, figures) for alternative in ALTERNATIVES)
+
+
+def _ratio_item(
+    population: Population, digest: str, access: Access, alternative: Alternative, figures: Figures
+) -> LikelihoodRatio | NotComparable:
+    cell, scores = population.cell(access, alternative), population.scores(access, alternative, figures)
+    if cell is None or scores is None:
+        return _none(alternative, access, figures, covered=cell is not None)
+    ratio = ratio_of(cell, scores)
+    caps = cell.supporting if ratio.central >= 0 else cell.opposing
+    return LikelihoodRatio(
+        tier="T3" if alternative in ("independent", "same_data") else "T4",
+        method=METHOD,
+        alternative=alternative,
+        log10_lr=ratio.bounded,
+        central=ratio.central,
+        lower=ratio.lower,
+        upper=ratio.upper,
+        caps={"sampling": caps.sampling, "process": caps.process},
+        families=cell.families,
+        population=digest,
+        statistic=dict(zip(cell.scores, scores, strict=True)),
+        detail=f"{cell.families[0]} families with descendants against {cell.families[1]} families of this "
+        f"alternative ({cell.pairs[0]} and {cell.pairs[1]} pairs)",
+    )
+
+
+def _none(alternative: Alternative, access: Access, figures: Figures, *, covered: bool) -> NotComparable:
+    spoken = SPOKEN[alternative]
+    if covered:
+        why = "no layers correspond"
+        if "matched_weights/1.structure" in figures:
+            why = "training wrote too little, or too few neurons matched"
+        return NotComparable(
+            tier="T4",
+            method=METHOD,
+            reason="too_little_data",
+            detail=f"no ratio against {spoken}: {why}",
+        )
+    return NotComparable(
+        tier="T4",
+        method=METHOD,
+        reason="not_validated",
+        detail=f"no ratio against {spoken}: the population has no cell for it with access by {access}",
+    )
+
+
+def calibrate(rows: Sequence[MeasuredPair], *, name: str) -> Population:
+    """Fit every cell that measured pairs fill.
+
+    Raises
+    ------
+    InputError
+        If no cell can be filled.
+    """
+    accesses: tuple[Access, ...] = ("weights", "fingerprint")
+    directions = [fit for access in accesses if (fit := _direction_fit(rows, access))]
+    draft = Population(whorl_version=__version__, name=name, families=0, cells=(), directions=tuple(directions))
+    cells = [
+        cell for access in accesses for alternative in ALTERNATIVES if (cell := _cell(draft, rows, access, alternative))
+    ]
+    if not cells:
+        raise InputError(
+            "expected measured pairs of at least 3 families with descendants and of one alternative, found too few to "
+            "calibrate anything; add families to the zoo"
+        )
+    families = {family for row in rows for family in row.families}
+    return draft.model_copy(update={"families": len(families), "cells": tuple(cells)})
+
+
+def _direction_fit(rows: Sequence[MeasuredPair], access: Access) -> DirectionFit | None:
+    """Descent told from its reversal: every pair of ancestor and descendant, seen from both sides."""
+    kept = [row for row in rows if row.access == access and row.whole and row.older is not None]
+    found = [(row, scores) for row in kept if (scores := direction_scores(row.figures)) is not None]
+    names = sorted({family for row, _ in found for family in row.families})
+    if len(names) < MIN_FAMILIES:
+        return None
+    places = {family: place for place, family in enumerate(names)}
+    forth = np.array([np.multiply(1 if row.older == "reference" else -1, scores) for row, scores in found])
+    families = np.array([[places[family] for family in row.families] for row, _ in found], dtype=np.int64)
+    both = labelled_pairs(
+        np.concatenate([forth, -forth]), np.repeat([True, False], len(forth)), np.concatenate([families, families])
+    )
+    return DirectionFit(access=access, slopes=fit_calibration(both).slopes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CellData:
+    """The scored pairs of one cell, with the measured pairs they come from."""
+
+    pairs: LabelledPairs
+    rows: tuple[MeasuredPair, ...]
+
+
+def cell_data(
+    population: Population, rows: Sequence[MeasuredPair], access: Access, alternative: Alternative
+) -> CellData | None:
+    """Scored pairs under the first proposition and under one alternative; None where either is missing."""
+    kept: list[MeasuredPair] = []
+    scores: list[tuple[float, ...]] = []
+    for row in rows:
+        found = None
+        if row.access == access and row.whole and row.truth in ("derived", alternative):
+            found = population.scores(access, alternative, row.figures)
+        if found is None:
+            continue
+        if alternative == "common_ancestor" and row.older != "reference":
+            # Descent is scored from the descendant's side; a common ancestor from both, since neither is first.
+            kept.append(row)
+            scores.append(tuple(-score for score in found))
+        if alternative != "common_ancestor" or row.older != "questioned":
+            kept.append(row)
+            scores.append(found)
+    names = sorted({family for row in kept for family in row.families})
+    places = {family: place for place, family in enumerate(names)}
+    truth = np.array([row.truth == "derived" for row in kept], dtype=bool)
+    families = np.array([[places[family] for family in row.families] for row in kept], dtype=np.int64)
+    if len(names) < 3 or not truth.any() or truth.all():
+        return None
+    return CellData(pairs=labelled_pairs(np.array(scores), truth, families), rows=tuple(kept))
+
+
+def _cell(
+    population: Population, rows: Sequence[MeasuredPair], access: Access, alternative: Alternative
+) -> Cell | None:
+    data = cell_data(population, rows, access, alternative)
+    if data is None:
+        return None
+    pairs = data.pairs
+    if any(len(np.unique(pairs.families[side])) < 3 for side in (pairs.is_h1, ~pairs.is_h1)):
+        return None
+    if not _can_be_held_out(pairs):
+        return None
+    fit = fit_family_jackknife(pairs)
+    held_out = held_out_log10_lr(pairs)
+    supporting, opposing = _caps(pairs, held_out)
+    counts = [
+        (len(np.unique(pairs.families[side])), int(np.count_nonzero(side))) for side in (pairs.is_h1, ~pairs.is_h1)
+    ]
+    return Cell(
+        access=access,
+        alternative=alternative,
+        scores=("descent",) if alternative == "common_ancestor" else tuple(SCORES[alternative]),
+        whole=_fit(fit.whole),
+        without=tuple(_fit(one) for one in fit.without),
+        degrees_of_freedom=fit.degrees_of_freedom,
+        families=(counts[0][0], counts[1][0]),
+        pairs=(counts[0][1], counts[1][1]),
+        ranges=tuple(
+            (float(low), float(high)) for low, high in zip(pairs.scores.min(0), pairs.scores.max(0), strict=True)
+        ),
+        supporting=supporting,
+        opposing=opposing,
+    )
+
+
+def _can_be_held_out(pairs: LabelledPairs) -> bool:
+    """Whether pairs of both kinds are left when both families of any pair are taken out."""
+    for left, right in np.unique(pairs.families, axis=0):
+        kept = ~np.isin(pairs.families, (left, right)).any(axis=1)
+        if not (kept & pairs.is_h1).any() or not (kept & ~pairs.is_h1).any():
+            return False
+    return True
+
+
+def _caps(pairs: LabelledPairs, held_out: Doubles) -> tuple[Caps, Caps]:
+    sides = (pairs.is_h1, ~pairs.is_h1)
+    # Correlations between comparisons that share a family are taken as large as they can be: to measure them takes more
+    # families than there are.
+    worth = [effective_comparisons(pairs.families[side], rho=None) for side in sides]
+    sampling = sampling_caps(worth[0], worth[1])
+    found = []
+    for sign, (true, false), cap in ((1, (0, 1), sampling[0]), (-1, (1, 0), sampling[1])):
+        # A trial fails if it gives the wrong side all that the sampling cap would let anybody claim.
+        trials = max(1, int(worth[false]))
+        wrong = sign * held_out[sides[false]] >= max(cap, LEAST_CLAIM)
+        failures = min(trials, math.ceil(trials * float(np.average(wrong, weights=pairs.weights[sides[false]]))))
+        strong = np.minimum(sign * held_out[sides[true]], cap)
+        reached = reached_share(
+            strong, float(np.median(strong)), weights=pairs.weights[sides[true]], comparisons=worth[true]
+        )
+        found.append(Caps(sampling=cap, process=process_cap(trials, failures=failures, reached=max(reached, 0.5))))
+    return found[0], found[1]
+
+
+def _fit(calibration: Calibration) -> Fit:
+    return Fit(intercept=calibration.intercept, slopes=calibration.slopes)
+
+
+@cache
+def shipped_population() -> Population:
+    """The population that comes with this release."""
+    text = files("whorl.comparison").joinpath("population.json").read_text(encoding="utf-8")
+    return Population.model_validate_json(text)
+
+
+def read_population(path: Path) -> Population:
+    """A population that somebody calibrated.
+
+    Raises
+    ------
+    InputError
+        If the file is not one.
+    """
+    try:
+        return Population.model_validate_json(read_bounded(path, MAX_BYTES))
+    except CheckpointError as error:
+        raise InputError(f"{path}: expected a population that can be read; {error.problem}") from error
+    except ValidationError as error:
+        first = str(error).splitlines()
+        raise InputError(
+            f"{path}: expected a population of schema {SCHEMA}, found something that does not fit it "
+            f"({' '.join(first[1:3]).strip()}); make one with `whorl calibrate ZOO -o FILE`"
+        ) from error
+
+
+def population_bytes(population: Population) -> bytes:
+    """The stored form: canonical JSON."""
+    return canonical_json(population.model_dump(mode="json", by_alias=True)) + b"\n"
