@@ -9,9 +9,11 @@ from whorl.cli.exits import Exit
 from whorl.cli.files import is_whorl_page, print_json, require_input, require_output, write_whole
 from whorl.cli.options import AsJson, Quiet
 from whorl.cli.progress import shown_progress
+from whorl.core.errors import InputError
 
 if TYPE_CHECKING:
     from whorl.core.evidence import Finding
+    from whorl.weights.release_key import ReleaseKey
 
 
 def compare(
@@ -21,6 +23,22 @@ def compare(
     html: Annotated[
         Path | None,
         typer.Option("--html", metavar="FILE", help="Also write the full report as one self-contained page."),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            "--key", metavar="FILE", help="Also test for this release key; REFERENCE is what it was made for."
+        ),
+    ] = None,
+    commitment: Annotated[
+        Path | None,
+        typer.Option("--commitment", metavar="FILE", help="First check that the key opens this commitment."),
+    ] = None,
+    population: Annotated[
+        Path | None,
+        typer.Option(
+            "--population", metavar="FILE", help="Weigh with this population, made by `whorl calibrate`, instead."
+        ),
     ] = None,
     quiet: Quiet = False,
 ) -> Exit:
@@ -32,11 +50,17 @@ def compare(
     require_input(reference)
     if html is not None:
         require_page(html, inputs=(questioned, reference))
+    secret = None if key is None and commitment is None else read_opened_key(key, commitment)
+
+    if population is not None:
+        require_input(population, expected="the population that `whorl calibrate` wrote")
 
     from whorl.comparison.comparing import compare as compare_models
+    from whorl.comparison.population import read_population
 
+    weighing = None if population is None else read_population(population)
     with shown_progress(quiet=quiet) as progress:
-        finding = compare_models(questioned, reference, progress=progress)
+        finding = compare_models(questioned, reference, progress=progress, key=secret, population=weighing)
     if html is not None:
         write_page(finding, html)
     if as_json:
@@ -46,6 +70,29 @@ def compare(
 
         print_finding(finding, page=html)
     return Exit(finding.exit_code)
+
+
+def read_opened_key(key: Path | None, commitment: Path | None) -> "ReleaseKey":
+    """The key, once it was seen to open the commitment, where one is given.
+
+    Raises
+    ------
+    InputError
+        If either file is broken, or there is a commitment and no key.
+    VerificationError
+        If the key does not open the commitment.
+    """
+    if key is None:
+        raise InputError("--commitment: expected the key that opens it as well; give --key FILE")
+    require_input(key, expected="the key file that `whorl commit` wrote")
+
+    from whorl.weights.release_key import read_commitment, read_key, verify_opening
+
+    secret = read_key(key)
+    if commitment is not None:
+        require_input(commitment, expected="the commitment file that `whorl commit` wrote")
+        verify_opening(secret, read_commitment(commitment))
+    return secret
 
 
 def require_page(path: Path, *, inputs: tuple[Path, ...]) -> None:
