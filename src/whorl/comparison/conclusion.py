@@ -24,8 +24,8 @@ LOG10_SUSPICIOUS: Final = -3.0
 HEADS_SUSPICIOUS: Final = 0.3
 FROM_RELEASE: Final = Direction(questioned_from_reference=1.0, reference_from_questioned=0.0, common_ancestor=0.0)
 BY_KEY: Final = (
-    "the key's dither is in the released copy alone, so the questioned model was made from that copy; this holds where "
-    "the key was secret, and its commitment is older than the questioned model"
+    "the questioned model was made from the released copy, which alone has the key's dither, provided that the key was "
+    "secret and its commitment is older than the questioned model"
 )
 POSTERIOR: Final = (
     "the shares are a posterior on the reference population and depend on the prior: all three equally probable before"

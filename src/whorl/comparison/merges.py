@@ -7,13 +7,13 @@ other parents are named.
 """
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
 from whorl.comparison.alignment import LayerPair
 from whorl.comparison.kinship import GAINS_USABLE, GainSlopes, pair_cosines
-from whorl.core.arrays import AnyArray, Doubles
+from whorl.core.arrays import Doubles
 from whorl.fingerprints.model_view import ModelView
 
 LEAST_LAYERS: Final = 3
@@ -22,12 +22,6 @@ SLOPES_WITHIN: Final = 0.06  # merges made here: up to 0.03; runs from one start
 STRANGER_LENGTH: Final = (0.75, 1.25)  # merges made here: 0.81 to 1.16; runs from one start from 1.16 on
 GAINS_WITHIN: Final = 0.15  # merges made here: up to 0.11
 
-UNCHANGED: Final = (0.05, 0.98)
-VISIBLE_STEPS: Final = 8.0  # changes this many bf16 steps large are not left out by rounding
-EVEN: Final = 1.25
-GAP: Final = 0.3
-IN_GAP: Final = 0.01
-_SIZE_CLASSES: Final = 4
 
 
 def blended_with_stranger(
@@ -64,50 +58,6 @@ def blended_with_stranger(
         f"every layer holds {slopes.min():.2f} to {slopes.max():.2f} of the reference's weights, and what is left is "
         f"{lengths.min():.2f} to {lengths.max():.2f} times as long as an unrelated model's part of such a sum"
     )
-
-
-def foreign_layers(questioned: ModelView, reference: ModelView, pairs: Sequence[LayerPair]) -> tuple[int, ...]:
-    """Questioned layers that match nothing beside others that are the reference's, nearly unchanged.
-
-    From another model, or trained anew: the pair does not say which. Empty where there are none.
-    """
-    kept = [pair for pair in pairs if float(np.median(pair_cosines(questioned, reference, pair))) > 0.9]
-    if not kept or len(kept) < len(pairs):
-        return ()
-    matched = {pair.questioned for pair in kept}
-    return tuple(layer for layer in range(len(questioned.neurons)) if layer not in matched)
-
-
-def sparse_change(questioned: AnyArray, reference: AnyArray) -> Literal["dropped_at_random", "trimmed"] | None:
-    """How a change between two matrices at the same positions was thinned out, as merging tools do, or None.
-
-    "dropped_at_random" (DARE): a share of the values is exactly the reference's, whatever their size, beside changes
-    far too large to have been rounded away. "trimmed" (TIES): there are no small changes at all, only none and large
-    ones. Training in bfloat16 also leaves values unchanged, but the large ones rather than the small.
-
-    The reference must be the very base of the merge, and the questioned model as the merge stored it. One thinned-out
-    fine-tune without any second parent looks the same.
-
-    Parameters
-    ----------
-    questioned, reference : equal shapes, values as stored, at least some thousands of them
-    """
-    ours, theirs = (np.asarray(values, np.float64).ravel() for values in (questioned, reference))
-    change, size = np.abs(ours - theirs), np.abs(theirs)
-    changed = change > 0
-    unchanged = 1 - float(changed.mean())
-    if not UNCHANGED[0] <= unchanged <= UNCHANGED[1] or not size.any():
-        return None
-    usual = float(np.median(change[changed]))
-    step = 2.0 ** (np.floor(np.log2(np.where(size > 0, size, np.inf), where=size > 0, out=np.zeros_like(size))) - 7)
-    visible = usual >= VISIBLE_STEPS * step  # where a usual change could not have been rounded away
-    if np.count_nonzero(visible) < len(size) / 2:
-        return None
-    if float((change[changed & visible] < GAP * usual).mean()) < IN_GAP:
-        return "trimmed"
-    classes = np.array_split(np.argsort(size[visible]), _SIZE_CLASSES)
-    rates = [1 - float(changed[visible][part].mean()) for part in classes]
-    return "dropped_at_random" if min(rates) > UNCHANGED[0] and max(rates) < EVEN * min(rates) else None
 
 
 def _by_layer(questioned: ModelView, reference: ModelView, pairs: Sequence[LayerPair]) -> tuple[Doubles, Doubles]:

@@ -122,7 +122,8 @@ class Shares(Document):
 class _Candidate:
     """A model held against the questioned one: what is known before anything is added up.
 
-    ``features`` and ``link`` are None where its width differs, ``blind`` says that tokens cannot lay it over.
+    ``model`` is None where its width differs, ``link`` where none was found. ``blind`` says that tokens cannot lay it
+    over.
     """
 
     record: Subject
@@ -328,7 +329,10 @@ def _not_laid_over(one: _Candidate) -> CandidateShare:
             "it shares too few tokens with the questioned model to be laid over it, and nothing fits as stored",
         )
     return _without_share(
-        one, "none_found", "no layer of it was found in the questioned model, as stored or after any rewrite"
+        one,
+        "none_found",
+        "no layer of it was found in the questioned model, as stored or rewritten; a part below about one half of a "
+        "rewritten model is not seen this way",
     )
 
 

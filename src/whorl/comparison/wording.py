@@ -242,9 +242,9 @@ def short_digest(digest: str) -> str:
 def percent(share: float, rounding: Literal["nearest", "down", "up"] = "nearest") -> str:
     """A probability in whole percents; what is neither impossible nor certain is not shown as if it were."""
     if 0 < share < 0.01 and rounding != "up":
-        return "under 1 %"
+        return "<1 %"
     if 0.99 < share < 1 and rounding != "down":
-        return "over 99 %"
+        return ">99 %"
     exact = round(100 * share, 9)
     whole = round(exact) if rounding == "nearest" else math.floor(exact) if rounding == "down" else math.ceil(exact)
     return f"{whole} %"

@@ -91,9 +91,10 @@ def fit_shares(layers: Sequence[LayerProducts], *, level: float = 0.95) -> Share
 
     The interval is the widest of three: Student's t on the delete-one-layer jackknife of the constrained and of the
     free fit (at a share of 0 the constrained one hardly varies), and the same on blocks of rows within layers. Where
-    layers are taken over whole (`ShareFit.whole_layers`), they are no sample of anything: then rows, and how far each
-    layer's share is from 0 or 1, give the interval. It does not cover what is wrong in all layers alike: rows laid over
-    each other badly, or an unnamed parent that resembles a named one. With 2 layers it is very wide.
+    layers are taken over whole (`ShareFit.whole_layers`), the share is the mean over layers, and they are no sample of
+    anything: then rows, and how far each layer's share is from 0 or 1, give the interval. It does not cover what is
+    wrong in all layers alike: rows laid over each other badly, or an unnamed parent that resembles a named one. With 2
+    layers it is very wide.
 
     Raises
     ------
@@ -113,6 +114,8 @@ def fit_shares(layers: Sequence[LayerProducts], *, level: float = 0.95) -> Share
     shares, free = nonnegative_solution(*whole), free_solution(*whole)
     by_layer = np.array([_layer_shares(layer) for layer in layers])
     whole_layers = _whole_layers(by_layer)
+    if whole_layers:  # no common share to fit: what there is to tell is how many layers
+        shares = free = by_layer.mean(axis=0)
     rows_reach = float(stdtrit(count * (BLOCKS - 1), (1 + level) / 2)) * np.sqrt(
         sum(_jackknife(free_solution, whole, gram[number], cross[number]) for number in range(count))
     )
