@@ -48,11 +48,15 @@ def modules(answer: Finding | BaseException | dict[bytes, Finding]) -> dict[str,
             raise answer
         return FakeFingerprint(name=path.stem, data=path.read_bytes())
 
-    def compare(questioned: Path, reference: Path, *, progress: Progress) -> Finding:
+    def compare(
+        questioned: Path, reference: Path, *, progress: Progress, key: object = None, population: object = None
+    ) -> Finding:
         progress("comparing", len(questioned.read_bytes()), 100)
         return say(reference.read_bytes())
 
-    def compare_fingerprints(questioned: FakeFingerprint, reference: FakeFingerprint) -> Finding:
+    def compare_fingerprints(
+        questioned: FakeFingerprint, reference: FakeFingerprint, *, with_power: bool = True
+    ) -> Finding:
         return say(reference.data if questioned.data else b"")
 
     comparing = ModuleType("whorl.comparison.comparing")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,77 @@ def test_the_summary_says_relation_exact_figure_and_layers(
     assert "Grid containment (T1): needs the weights themselves" in result.stdout
 
 
+def test_the_weight_of_evidence_has_one_bounded_line_for_each_alternative(
+    run: Run, answers: Answers, model: Path, other: Path
+) -> None:
+    answers(samples.derived())
+    text = run("compare", model, other).stdout
+    assert "  vs independent training at least 10^0.8  central 6.0 [5.6, 6.4], cap 1.1\n" in text
+    assert "  vs a common start alone 1 not excluded   central 0.2 [-0.2, 0.6], cap 1.1\n" in text
+    assert "  Least favourable: 1 not excluded, against a common start alone.\n" in text
+    assert "population Meridian population 3, sha256:5a175a175a17." in " ".join(text.split())
+    assert "A common ancestor passes on trained weights too" in text
+
+
+def test_opposing_ratios_and_missing_ones_are_told_once(run: Run, answers: Answers, model: Path, other: Path) -> None:
+    answers(samples.none_found())
+    text = run("compare", model, other).stdout
+    assert "  vs independent training at most 10^-0.5  central -1.0 [-1.2, -0.9], cap -0.8\n" in text
+    assert "  vs same training data   about 1          central -1.2 [-1.4, -1.0], cap -0.1\n" in text
+    assert "  vs a common start alone no ratio: no layers correspond\n" in text
+    assert text.count("no layers correspond") == 2
+    assert "What could not run" not in text
+    assert "A common ancestor passes" not in text
+    assert "no part of them" not in text
+
+
+def test_a_low_ratio_beside_a_strong_exact_test_is_explained(
+    run: Run, answers: Answers, model: Path, other: Path
+) -> None:
+    answers(samples.shared_initialisation())
+    text = run("compare", model, other).stdout
+    assert "p <= 10^-74 by position" in text
+    assert "Ratios weigh how neurons agree; the exact test is no part of them.\n" in text
+
+
+def test_ratios_that_are_missing_do_not_fill_what_could_not_run(
+    run: Run, answers: Answers, model: Path, other: Path
+) -> None:
+    answers(samples.inconclusive())
+    text = run("compare", model, other).stdout
+    unanswered = text.partition("What could not run")[2]
+    assert "Index coincidences" in unanswered
+    assert "ratio" not in unanswered
+    assert "Least favourable" not in text
+    assert "not known: no drift of real children was measured" in text
+
+
+def test_what_would_have_been_seen_is_said_where_nothing_was(
+    run: Run, answers: Answers, model: Path, other: Path
+) -> None:
+    answers(samples.none_found())
+    text = run("compare", model, other).stdout
+    assert "  100 % [78 %, 100 %] fine-tuned for half as long as pre-training\n" in text
+    assert "  6 % [<1 %, 42 %]    with 60 % of the weights set to zero\n" in text
+    answers(samples.derived())
+    assert "Would have seen" not in run("compare", model, other).stdout
+
+
+def test_direction_is_a_posterior_in_whole_percents_or_what_the_key_says(
+    run: Run, answers: Answers, model: Path, other: Path
+) -> None:
+    answers(samples.derived())
+    text = run("compare", model, other).stdout
+    assert "Direction     66 % questioned from reference, <1 % reverse, 33 % common ancestor\n" in text
+    assert "(all three taken as equally probable before)" in " ".join(text.split())
+    answers(samples.deep())
+    text = run("compare", model, other).stdout
+    assert "Direction     the key's dither is in the released copy alone; this holds where\n" in text
+    assert "%" not in text
+    answers(samples.shared_initialisation())
+    assert "Direction     not told: Both sides moved" in run("compare", model, other).stdout
+
+
 def test_limits_that_are_not_shown_are_counted(run: Run, answers: Answers, model: Path, other: Path) -> None:
     answers(samples.finding("none_found", "Nothing.", limits=("one.", "two.", "three.", "four.", "five.")))
     text = run("compare", model, other).stdout
@@ -43,6 +115,7 @@ def test_every_summary_fits_80_columns_and_sends_no_control_codes(
     answers(samples.ALL[name]())
     text = run("compare", model, other).stdout
     assert max(len(line) for line in text.splitlines()) <= 80
+    assert not re.search(r"-0\.0(?!\d)", text)
     assert all(character.isprintable() or character == "\n" for character in text)
 
 

@@ -28,13 +28,13 @@ sys.modules.update(modules)
 main()
 """
 SLOW = """
-def compare(questioned, reference, *, progress):
+def compare(questioned, reference, *, progress, key=None, population=None):
     print("ready", file=sys.stderr, flush=True)
     time.sleep(60)
 modules["whorl.comparison.comparing"].compare = compare
 """
 TELL_THREADS = """
-def compare(questioned, reference, *, progress):
+def compare(questioned, reference, *, progress, key=None, population=None):
     print(os.environ["OPENBLAS_NUM_THREADS"], os.environ["OMP_NUM_THREADS"], file=sys.stderr)
     return sample_findings.deep()
 modules["whorl.comparison.comparing"].compare = compare

@@ -1,11 +1,14 @@
 """``whorl shares``: what is printed, and with which status it ends."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Run
+from typer.testing import Result
 
 from whorl.comparison.shares import Shares
+
+Run = Callable[..., Result]
 
 DEMO = Path(__file__).parents[2] / "demo" / "models"
 

@@ -86,3 +86,70 @@ def vocabulary_extended(checkpoint: Checkpoint, seed: int, count: int = 12) -> t
     size = checkpoint.config["vocab_size"]
     extended = edited(checkpoint, changes, vocab_size=size + count)
     return extended, (*tokens(size), *(f"<reserved {number}>" for number in range(count)))
+
+
+def low_rank_changed(checkpoint: Checkpoint, rank: int, seed: int, size: float = 0.3) -> Checkpoint:
+    """A copy whose matrices inside the layers moved along a few directions only, as a merged adapter moves them."""
+    rng = np.random.default_rng(seed)
+
+    def moved(array: AnyArray) -> AnyArray:
+        change = rng.standard_normal((array.shape[0], rank)) @ rng.standard_normal((rank, array.shape[1]))
+        return np.asarray(array + size * array.std() * change / change.std())
+
+    return changed(checkpoint, moved)
+
+
+def blended(checkpoint: Checkpoint, other: Checkpoint, share: float) -> Checkpoint:
+    """The weighted mean of two models of one shape, ``share`` of the first."""
+    mixed = {name: share * array + (1 - share) * other.weights[name] for name, array in checkpoint.weights.items()}
+    return edited(checkpoint, {name: np.asarray(array, np.float32) for name, array in mixed.items()})
+
+
+def stacked(checkpoint: Checkpoint, other: Checkpoint, keep: int) -> Checkpoint:
+    """The first layers of one model under the last ones of another of the same shape."""
+    taken = [name for name in checkpoint.weights if ".layers." in name and int(name.split(".")[2]) >= keep]
+    return edited(checkpoint, {name: other.weights[name] for name in taken})
+
+
+def with_attention_of(checkpoint: Checkpoint, other: Checkpoint) -> Checkpoint:
+    """A copy whose attention was replaced in every layer."""
+    return edited(checkpoint, {name: array for name, array in other.weights.items() if ".self_attn." in name})
+
+
+def widened(checkpoint: Checkpoint, neurons: int, seed: int, *, balanced: bool = False) -> Checkpoint:
+    """A copy with more neurons: some appear twice, slightly apart, and share what they write.
+
+    ``balanced`` divides what they read and what they write alike, so that no scale gives the split away.
+    """
+    rng = np.random.default_rng(seed)
+    old = checkpoint.config["intermediate_size"]
+    source = np.concatenate([np.arange(old), rng.integers(0, old, neurons - old)])
+    copies = np.bincount(source)[source]
+    changes: dict[str, AnyArray] = {}
+    for name, array in checkpoint.weights.items():
+        if "gate_proj" in name or "up_proj" in name:
+            apart = 0.05 * array.std() * rng.standard_normal((neurons, array.shape[1])) * (copies > 1)[:, None]
+            shares = np.sqrt(copies) if balanced and "up_proj" in name else np.ones(neurons)
+            changes[name] = np.asarray((array[source] + apart) / shares[:, None], np.float32)
+        elif "down_proj" in name:
+            shares = np.sqrt(copies) if balanced else copies
+            changes[name] = np.asarray(array[:, source] / shares, np.float32)
+    return edited(checkpoint, changes, intermediate_size=neurons)
+
+
+def upcycled(checkpoint: Checkpoint, experts: int, seed: int) -> Checkpoint:
+    """A mixture whose experts are copies of the dense blocks, under a router of its own."""
+    rng = np.random.default_rng(seed)
+    roles = {"gate_proj": "w1", "up_proj": "w3", "down_proj": "w2"}
+    weights: dict[str, AnyArray] = {}
+    for name, array in checkpoint.weights.items():
+        if ".mlp." not in name:
+            weights[name] = array
+            continue
+        layer, role = name.split(".mlp.")[0], roles[name.split(".")[-2]]
+        block = f"{layer}.block_sparse_moe"
+        weights |= {f"{block}.experts.{expert}.{role}.weight": array for expert in range(experts)}
+        if role == "w1":
+            weights[f"{block}.gate.weight"] = 0.1 * rng.standard_normal((experts, array.shape[1])).astype(np.float32)
+    settings = {"model_type": "mixtral", "num_local_experts": experts, "num_experts_per_tok": 2}
+    return Checkpoint(weights=weights, config={**checkpoint.config, **settings})

@@ -1,6 +1,7 @@
 """Hand-built findings, one of each kind, for the tests of what readers see. All names and figures are invented."""
 
 from whorl.core.evidence import (
+    Alternative,
     Conclusion,
     Direction,
     EstablishedTransformation,
@@ -8,7 +9,9 @@ from whorl.core.evidence import (
     Evidence,
     Finding,
     LayerMatch,
+    LikelihoodRatio,
     NotComparable,
+    Power,
     PValue,
     Relation,
     Score,
@@ -92,16 +95,62 @@ def head_invariants(value: float) -> Score:
     )
 
 
-def power(detail: str) -> Score:
-    return Score(
+POPULATION = "sha256:" + "5a17" * 16
+
+
+def ratio(
+    alternative: Alternative,
+    central: float,
+    *,
+    claimed: float,
+    caps: tuple[float, float] = (1.21, 1.14),
+    spread: float = 0.4,
+) -> LikelihoodRatio:
+    return LikelihoodRatio(
+        tier="T4",
+        method="population_ratio/1",
+        alternative=alternative,
+        log10_lr=claimed,
+        central=central,
+        lower=central - spread,
+        upper=central + spread,
+        caps={"sampling": caps[0], "process": caps[1]},
+        families=(61, 47),
+        population=POPULATION,
+        statistic={"agreement": 7.63},
+        detail="61 families with descendants against 47 families of this alternative (903 and 431 pairs)",
+    )
+
+
+def no_ratio(spoken: str) -> NotComparable:
+    return NotComparable(
+        tier="T4",
+        method="population_ratio/1",
+        reason="too_little_data",
+        detail=f"no ratio against {spoken}: no layers correspond",
+    )
+
+
+def power(change: str, probability: float, lower: float, upper: float) -> Power:
+    return Power(
         tier="T5",
-        method="simulated_power/1",
-        value=0.98,
-        lower=0.95,
-        upper=1.0,
-        unrelated_at_most=None,
-        statistic={"trials": 200.0},
-        detail=detail,
+        method="simulated_copies/1",
+        change=change,
+        probability=probability,
+        lower=lower,
+        upper=upper,
+        simulated=80,
+        statistic={"seen": round(80 * probability)},
+        detail=f"{round(80 * probability)} of 80 simulated copies of this reference had a layer recognised.",
+    )
+
+
+def no_power() -> NotComparable:
+    return NotComparable(
+        tier="T5",
+        method="simulated_copies/1",
+        reason="not_validated",
+        detail="no drift of real children was measured on fingerprint in this release",
     )
 
 
@@ -142,6 +191,7 @@ def finding(
     questioned: Subject | None = None,
     reference: Subject | None = None,
     log10_p: float | None = None,
+    log10_lr: float | None = None,
     direction: Direction | None = None,
     direction_reason: str = "No relation was established, so there is no direction to tell.",
     evidence: tuple[Evidence, ...] = (),
@@ -159,7 +209,7 @@ def finding(
             relation=relation,
             statement=statement,
             log10_p=log10_p,
-            log10_lr=None,
+            log10_lr=log10_lr,
             direction=direction,
             direction_reason=direction_reason,
             transformations=tuple(changes or ()),
@@ -169,7 +219,13 @@ def finding(
         unmatched_reference_layers=unmatched,
         transformations=tuple(EstablishedTransformation(name=n, detail=d) for n, d in (changes or {}).items()),
         limits=limits,
-        parameters={"seed": 20260101, "rows_per_view": 4096, "threshold": 0.013, "alignment": "procrustes"},
+        parameters={
+            "seed": 20260101,
+            "rows_per_view": 4096,
+            "threshold": 0.013,
+            "alignment": "procrustes",
+            "population_name": "Meridian population 3",
+        },
     )
 
 
@@ -182,14 +238,20 @@ def derived() -> Finding:
         "the reference's order. Independent models would do this with p <= 10^-312.",
         questioned=subject("Northwind Labs Chat 2B", 22),
         log10_p=-312.4,
-        direction=Direction(questioned_from_reference=0.97, reference_from_questioned=0.01, common_ancestor=0.02),
-        direction_reason="Two layers of the reference are missing, and what remains is rounded more coarsely.",
+        log10_lr=0.0,
+        direction=Direction(questioned_from_reference=0.664, reference_from_questioned=0.004, common_ancestor=0.332),
+        direction_reason="if one of them descends from the other, the questioned model descends from the reference; "
+        "two models alone do not exclude a common ancestor; the shares depend on the prior",
         evidence=(
             exact_bit_equality(0, 201),
             coincidences(-312.4),
             product_over_layers(288.7),
             two_view_agreement(0.93),
             head_invariants(0.88),
+            ratio("independent", 5.97, claimed=0.87),
+            ratio("same_data", 4.3, claimed=0.56, caps=(0.91, 0.82)),
+            ratio("same_seed", 0.2, claimed=0.0),
+            ratio("common_ancestor", 0.32, claimed=0.24, spread=0.01),
             unanswered(),
             needs_weights(),
         ),
@@ -213,15 +275,21 @@ def derived() -> Finding:
 def none_found() -> Finding:
     return finding(
         "none_found",
-        "No test saw anything in common. A relation by fine-tuning or rewriting would have been seen with power 0.98.",
+        "No test saw anything in common.",
         log10_p=-0.31,
         evidence=(
             exact_bit_equality(0, 201),
             coincidences(-0.31),
             two_view_agreement(0.006),
             head_invariants(0.05),
-            power("Copies of this reference, rewritten and trained on, were recognised in 196 of 200 trials."),
+            ratio("independent", -1.04, claimed=-0.54, caps=(1.28, 0.81), spread=0.17),
+            ratio("same_data", -1.19, claimed=-0.04, caps=(1.25, 0.05), spread=0.2),
+            no_ratio("a common start alone"),
+            no_ratio("a common ancestor"),
+            power("fine-tuned for half as long as pre-training", 1.0, 0.782, 1.0),
+            power("with 60 % of the weights set to zero", 0.0636, 0.004, 0.4128),
         ),
+        log10_lr=-0.54,
         layers=tuple(layer(n, None, 0.004) for n in range(24)),
         unmatched=tuple(range(24)),
     )
@@ -233,7 +301,14 @@ def shared_initialisation() -> Finding:
         "Both models started from the same random weights and were then trained apart.",
         log10_p=-74.9,
         direction_reason="Both sides moved away from a common start by similar amounts.",
-        evidence=(coincidences(-74.9), two_view_agreement(0.22), head_invariants(0.12)),
+        log10_lr=-0.56,
+        evidence=(
+            coincidences(-74.9),
+            two_view_agreement(0.22),
+            head_invariants(0.12),
+            ratio("same_seed", -3.92, claimed=-0.56, caps=(1.17, 0.68), spread=1.97),
+            no_ratio("independent training"),
+        ),
         layers=tuple(layer(n, n, 0.19 + 0.01 * (n % 5)) for n in range(12)),
     )
 
@@ -255,6 +330,8 @@ def inconclusive() -> Finding:
                 reason="no_shared_vocabulary",
                 detail="3 tokens in common; at least 64 are needed to align the two.",
             ),
+            *(no_ratio(spoken) for spoken in ("independent training", "a common start alone")),
+            no_power(),
         ),
     )
 
@@ -282,7 +359,8 @@ def deep() -> Finding:
         questioned=subject("Northwind Labs Tower 120B", 80),
         reference=subject("Meridian AI Base 90B", 60),
         log10_p=-2048.2,
-        direction_reason="Neither side is closer to a common start.",
+        direction=Direction(questioned_from_reference=1.0, reference_from_questioned=0.0, common_ancestor=0.0),
+        direction_reason="the key's dither is in the released copy alone; this holds where the key was secret",
         evidence=(coincidences(-2048.2), two_view_agreement(0.81, unrelated=None)),
         layers=layers,
         changes={"layers_repeated": "Reference layers 20-39 appear twice."},
@@ -309,12 +387,28 @@ def hostile() -> Finding:
         questioned=evil,
         reference=long,
         direction_reason=HOSTILE_NAME,
-        evidence=(attack, sneaky, two_view_agreement(0.5).model_copy(update={"method": HOSTILE_NAME})),
+        evidence=(
+            attack,
+            sneaky,
+            ratio("independent", 2.0, claimed=0.5).model_copy(
+                update={"population": HOSTILE_NAME, "detail": HOSTILE_NAME, "caps": {HOSTILE_NAME: 0.5}}
+            ),
+            no_ratio(HOSTILE_NAME),
+            power(HOSTILE_NAME, 0.5, 0.1, 0.9),
+            two_view_agreement(0.5).model_copy(update={"method": HOSTILE_NAME}),
+        ),
+        log10_lr=0.5,
+        direction=Direction(questioned_from_reference=0.3, reference_from_questioned=0.3, common_ancestor=0.4),
         layers=(layer(0, 0, 0.6),),
         changes={"merged": HOSTILE_NAME},
         limits=(HOSTILE_NAME,),
     )
-    return whole.model_copy(update={"whorl_version": HOSTILE_NAME, "parameters": {HOSTILE_NAME: HOSTILE_NAME}})
+    return whole.model_copy(
+        update={
+            "whorl_version": HOSTILE_NAME,
+            "parameters": {HOSTILE_NAME: HOSTILE_NAME, "population_name": HOSTILE_NAME},
+        }
+    )
 
 
 ALL = {

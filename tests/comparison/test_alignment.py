@@ -110,12 +110,13 @@ def test_layers_without_distinct_neurons_say_nothing(layer: NeuronSignatures) ->
     assert (pair.agreement, pair.found, pair.established) == (0.0, 0, False)
 
 
-def test_duplicated_neurons_have_no_unique_counterpart_and_the_others_keep_theirs() -> None:
+def test_duplicated_neurons_are_looked_up_as_one_and_the_others_keep_their_counterparts() -> None:
     [layer] = model(9, 1)
     doubled = reordered(layer, np.concatenate([np.arange(64), np.arange(8)]))
     [pair] = aligned([doubled], [layer])
-    assert pair.rows_questioned.tolist() == list(range(8, 64))
-    assert pair.established
+    assert pair.rows_questioned.tolist() == list(range(64))
+    assert pair.rows_reference.tolist() == list(range(64))
+    assert pair.neurons == 64
 
 
 def test_a_neuron_must_be_alike_in_both_views() -> None:

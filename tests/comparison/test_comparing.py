@@ -15,9 +15,11 @@ from generated_models import Family, Sizes, Storage, drawn, edited, fine_tuned, 
 from gguf_files import write_gguf
 
 from whorl.comparison.comparing import compare
+from whorl.comparison.population import ALTERNATIVES, shipped_population
+from whorl.comparison.population import METHOD as RATIO
 from whorl.core.arrays import AnyArray
 from whorl.core.errors import CheckpointError, InputError
-from whorl.core.evidence import Finding, NotComparable, Relation, Score
+from whorl.core.evidence import Finding, LikelihoodRatio, NotComparable, Relation, Score
 from whorl.core.progress import silent
 from whorl.fingerprints.weight_fingerprint import SUFFIX, fingerprint_checkpoint
 from whorl.weights.gauges import rewrite
@@ -30,7 +32,7 @@ SIZES = Sizes(layers=2, width=64, neurons=128, vocabulary=200)
 
 
 def found(questioned: Path, reference: Path) -> Finding:
-    return compare(questioned, reference, progress=silent, jobs=1)
+    return compare(questioned, reference, progress=silent, jobs=1, with_power=False)
 
 
 def stored(checkpoint: Path, path: Path) -> Path:
@@ -69,7 +71,7 @@ def test_every_finding_is_a_valid_document_in_careful_words(demo: Demo, one: str
 
 @pytest.mark.parametrize("pair", [("suspect", "base"), ("sibling", "base"), ("twin", "base")])
 def test_a_repeated_comparison_says_the_same_to_the_last_digit(demo: Demo, pair: tuple[str, str]) -> None:
-    again = compare(DEMO / pair[0], DEMO / pair[1], progress=silent, jobs=3)
+    again = compare(DEMO / pair[0], DEMO / pair[1], progress=silent, jobs=3, with_power=False)
     assert again.model_dump_json() == demo(pair[0], pair[1], "weights").model_dump_json()
 
 
@@ -347,6 +349,31 @@ def test_residual_streams_of_other_widths_are_compared_through_their_tokens(put:
 def test_different_architectures_are_compared(put: Put) -> None:
     finding = found(put(drawn("gpt_neox", 21, SIZES)), put(drawn("llama", 22, SIZES)))
     assert finding.conclusion.relation == "none_found"
+
+
+@pytest.mark.parametrize(("one", "other"), [("suspect", "base"), ("sibling", "base"), ("student", "base")])
+@pytest.mark.parametrize("access", ACCESS)
+def test_a_finding_says_what_every_ratio_was_weighed_with(demo: Demo, one: str, other: str, access: Access) -> None:
+    finding = demo(one, other, access)
+    ratios = [item for item in finding.evidence if isinstance(item, LikelihoodRatio)]
+    none = [item for item in finding.evidence if isinstance(item, NotComparable) and item.method == RATIO]
+    assert len(ratios) + len(none) == len(ALTERNATIVES)
+    assert {item.population for item in ratios} == {shipped_population().digest}
+    assert finding.parameters["population"] == shipped_population().digest
+    assert finding.conclusion.log10_lr == min(item.log10_lr for item in ratios)
+
+
+def test_another_population_weighs_the_same_figures(demo: Demo) -> None:
+    shipped = shipped_population()
+    fewer = shipped.model_copy(update={"name": "fewer", "cells": shipped.cells[:1]})
+    sides = DEMO / "suspect", DEMO / "base"
+    finding = compare(*sides, progress=silent, jobs=1, population=fewer, with_power=False)
+    ratios = [item for item in finding.evidence if isinstance(item, LikelihoodRatio)]
+    assert [(item.alternative, item.population) for item in ratios] == [("independent", fewer.digest)]
+    assert finding.parameters["population_name"] == "fewer"
+    plain = [item for item in finding.evidence if item.method != RATIO]
+    assert plain == [item for item in demo("suspect", "base", "weights").evidence if item.method != RATIO]
+    assert finding.conclusion.direction is None
 
 
 def test_progress_is_told_and_ends_at_the_whole(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from typing import get_args
 import pytest
 import sample_findings as samples
 
+from whorl.comparison.pictures import FOREST_GUTTER, FOREST_WIDTH, ratio_forest
 from whorl.comparison.report import GENERATOR, render_html
-from whorl.core.evidence import Evidence, Relation, Transformation
+from whorl.comparison.wording import ALTERNATIVES
+from whorl.core.evidence import Evidence, LikelihoodRatio, Power, Relation, Transformation
 
 VOID = frozenset({"meta", "br", "link", "img", "input", "hr", "path", "rect", "circle"})
 ACCUSATIONS = re.compile(r"theft|thief|stole|steal|guilt|fraud|clone|copied|plagiar|pirat|infring|confirmed match")
@@ -24,6 +26,8 @@ class Page(HTMLParser):
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.open: list[str] = []
         self.words: list[str] = []
+        self.sections: dict[str, str] = {}
+        self._section = ""
         self.feed(html)
         self.close()
 
@@ -39,12 +43,16 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        if tag == "section":
+            self._section = dict(attrs)["aria-labelledby"] or ""
         if tag not in VOID:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
         if tag not in VOID:
             assert self.open.pop() == tag
+        if tag in ("td", "th"):
+            self.sections[self._section] += " "
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
@@ -52,6 +60,7 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if "style" not in self.open:
             self.words.append(data)
+            self.sections[self._section] = self.sections.get(self._section, "") + data
 
 
 def page(name: str) -> Page:
@@ -132,13 +141,18 @@ def test_names_cannot_turn_the_text_around_them() -> None:
 
 @pytest.mark.parametrize("name", [name for name in samples.ALL if name != "hostile"])
 def test_the_words_accuse_nobody_and_give_no_share_of_copying(name: str) -> None:
-    text = page(name).text.lower()
-    assert not re.search(
-        r"theft|thief|stole|steal|guilt|fraud|clone|copied|plagiar|pirat|infring|confirmed match", text
-    )
-    assert "%" not in text
-    assert "what this does not show" in text
-    assert "it does not say how anyone obtained a model" in text
+    shown = page(name)
+    assert not ACCUSATIONS.search(shown.text.lower())
+    assert "what this does not show" in shown.text.lower()
+    assert "it does not say how anyone obtained a model" in shown.text.lower()
+    # Percents are probabilities under a named prior, power, or the level of an interval: nowhere else.
+    changes = [item.change for item in samples.ALL[name]().evidence if isinstance(item, Power)]
+    for section, text in shown.sections.items():
+        if section in ("direction", "power"):
+            continue
+        for expected in ("95\xa0% interval", "95 % interval", *changes):
+            text = text.replace(expected, "")
+        assert "%" not in text, section
 
 
 def test_the_headline_figures_are_there_with_real_superscripts() -> None:
@@ -193,3 +207,94 @@ def test_changes_are_named_with_what_established_them() -> None:
 
 def test_the_page_is_the_same_on_every_run() -> None:
     assert render_html(samples.deep()) == render_html(samples.deep())
+
+
+def section(name: str, which: str) -> str:
+    return " ".join(page(name).sections.get(which, "").replace("\xa0", " ").split())
+
+
+def test_a_ratio_stands_beside_its_alternative_interval_caps_families_and_population() -> None:
+    text = section("derived", "weight")
+    row = "independent training at least 100.8 106.0 105.6 to 106.4 sampling 101.2, process 101.1 61 / 47"
+    assert row in text
+    assert "Calibrated on the population Meridian population 3, sha256:5a175a175a17." in text
+    assert "Least favourable ratio: 1 not excluded, against a common start alone." in text
+
+
+@pytest.mark.parametrize("name", ["derived", "none_found", "shared_initialisation", "hostile"])
+def test_no_ratio_is_shown_anywhere_without_what_bounds_it(name: str) -> None:
+    finding = samples.ALL[name]()
+    evidence = section(name, "evidence")
+    ratios = [item for item in finding.evidence if isinstance(item, LikelihoodRatio)]
+    assert ratios
+    assert len(re.findall(r"ratio (?:at \w+ 10.?[\d.]+|1 not excluded|about 1) against", evidence)) == len(ratios)
+    pattern = r"against [a-z ]+ \(central 10\S+, 95 % interval 10\S+ to 10[^;]+; cap 10[^;]+; population \S"
+    assert len(re.findall(pattern, evidence)) == len(ratios)
+    assert not re.search(r"log(10)? ?LR", page(name).text)
+
+
+def test_opposing_and_vanishing_ratios_say_so_and_there_is_no_negative_zero() -> None:
+    text = section("none_found", "weight")
+    assert "Least favourable ratio: at most 10−0.5, against independent training." in text
+    assert "independent training on the same data about 1 10−1.2" in text
+    assert "process 10−0.8" in text
+    assert "No ratio against a common start alone: no layers correspond." in text
+    for name in samples.ALL:
+        assert not re.search("[-−]0\\.0(?![0-9])", page(name).text), name
+
+
+def test_alternatives_without_a_ratio_are_told_where_none_has_one() -> None:
+    text = section("inconclusive", "weight")
+    assert "No ratio against independent training: no layers correspond." in text
+    assert "Least favourable" not in text
+    assert not [a for a in page("inconclusive").of("svg") if a.get("class") == "forest"]
+    assert "population_ratio" not in section("inconclusive", "unanswered")
+
+
+@pytest.mark.parametrize("name", ["derived", "none_found", "shared_initialisation", "hostile"])
+def test_the_forest_draws_every_ratio_inside_its_frame(name: str) -> None:
+    finding = samples.ALL[name]()
+    picture = ratio_forest(finding)
+    assert picture is not None
+    for row in picture.rows:
+        places = (row.lower, row.central, row.upper, row.claimed, *row.walls, *row.barred, picture.zero)
+        assert all(FOREST_GUTTER <= place <= FOREST_WIDTH for place in places)
+        assert row.lower <= row.central <= row.upper
+        # What is claimed never reaches into what is barred.
+        assert not row.barred[0] + 0.01 < row.claimed < row.barred[1] - 0.01
+        assert (row.barred[0] >= picture.zero) == (row.ratio.central >= 0)
+    assert [row.headline for row in picture.rows].count(True) == 1
+    assert min(row.ratio.log10_lr for row in picture.rows) == next(
+        row.ratio.log10_lr for row in picture.rows if row.headline
+    )
+    [drawn] = [a for a in page(name).of("svg") if a.get("class") == "forest"]
+    assert drawn["aria-labelledby"] == "forest-title forest-text"
+    for row in picture.rows:
+        assert f"The ratio against {ALTERNATIVES[row.ratio.alternative]}" in page(name).text
+
+
+def test_a_picture_without_ratios_is_not_drawn() -> None:
+    assert ratio_forest(samples.inconclusive()) is None
+
+
+def test_direction_is_three_shares_under_a_named_prior() -> None:
+    text = section("derived", "direction")
+    assert "The questioned model descends from the reference 66 %" in text
+    assert "The reference descends from the questioned model <1 %" in text
+    assert "Both descend from a third model 33 %" in text
+    assert "depends on the prior: all three readings count as equally probable before" in text
+
+
+def test_a_direction_that_a_key_settles_is_no_probability() -> None:
+    text = section("deep", "direction")
+    assert "The questioned model descends from the reference. The key's dither" in text
+    assert "%" not in text
+    assert "Posterior" not in text
+
+
+def test_power_is_given_for_every_simulated_change() -> None:
+    text = section("none_found", "power")
+    assert "fine-tuned for half as long as pre-training 100 % [78 %, 100 %] 80" in text
+    assert "with 60 % of the weights set to zero 6 % [<1 %, 42 %] 80" in text
+    assert "power" not in page("derived").values("id")
+    assert "no drift of real children was measured" in section("inconclusive", "evidence").lower()

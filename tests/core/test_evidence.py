@@ -15,7 +15,9 @@ from whorl.core.evidence import (
     Evidence,
     Finding,
     LayerMatch,
+    LikelihoodRatio,
     NotComparable,
+    Power,
     PValue,
     Relation,
     Score,
@@ -51,6 +53,31 @@ SCORE = Score(
     statistic={},
     detail="half",
 )
+RATIO = LikelihoodRatio(
+    tier="T3",
+    method="population_ratio/1",
+    alternative="same_seed",
+    log10_lr=-0.5,
+    central=-3.9,
+    lower=-5.9,
+    upper=-1.9,
+    caps={"sampling": 1.17, "process": 0.68},
+    families=(68, 54),
+    population="sha256:00",
+    statistic={"contained_structure": 0.5},
+    detail="68 families against 54",
+)
+POWER = Power(
+    tier="T5",
+    method="simulated_copies/1",
+    change="rounded to 3 bits",
+    probability=0.9,
+    lower=0.7,
+    upper=1.0,
+    simulated=100,
+    statistic={"seen": 90.0},
+    detail="90 of 100",
+)
 NONE = NotComparable(tier="T3", method="head_agreement/1", reason="architecture", detail="no plain heads")
 LAYER = LayerMatch(
     questioned=0, reference=None, agreement=0.5, neurons=64, similarity=0.0, coincidences=None, heads=None
@@ -78,7 +105,7 @@ def finding(relation: Relation = "derived") -> Finding:
         questioned=SUBJECT,
         reference=SUBJECT,
         conclusion=conclusion(relation),
-        evidence=(P_VALUE, E_VALUE, SCORE, NONE),
+        evidence=(P_VALUE, E_VALUE, SCORE, RATIO, POWER, NONE),
         layers=(LAYER,),
         unmatched_reference_layers=(1,),
         transformations=(CHANGE,),
@@ -92,6 +119,8 @@ DOCUMENTS: list[Document] = [
     P_VALUE,
     E_VALUE,
     SCORE,
+    RATIO,
+    POWER,
     NONE,
     LAYER,
     DIRECTION,
@@ -156,6 +185,16 @@ def test_numbers_inside_tables_are_finite_too(container: str) -> None:
         (P_VALUE, {"tier": "T6"}, "literal_error"),
         (SCORE, {"value": 0.7}, "outside its interval"),
         (SCORE, {"lower": 0.55}, "outside its interval"),
+        (RATIO, {"log10_lr": -0.7}, "beyond its caps"),
+        (RATIO, {"log10_lr": 0.7}, "beyond its caps"),
+        (RATIO, {"caps": {}}, "too_short"),
+        (RATIO, {"caps": {"process": 0.4}}, "beyond its caps"),
+        (RATIO, {"lower": -1.0}, "outside its interval"),
+        (RATIO, {"upper": -4.0}, "outside its interval"),
+        (RATIO, {"alternative": "copied"}, "literal_error"),
+        (POWER, {"probability": 1.5}, "less_than_equal"),
+        (POWER, {"probability": 0.6}, "outside its interval"),
+        (POWER, {"simulated": 0}, "greater_than_equal"),
         (NONE, {"reason": "because"}, "literal_error"),
         (LAYER, {"agreement": 1.5}, "less_than_equal"),
         (LAYER, {"neurons": -1}, "greater_than_equal"),
@@ -172,9 +211,25 @@ def test_values_outside_their_range_are_refused(document: Document, change: dict
         type(document)(**{**values, **change})
 
 
+@pytest.mark.parametrize(
+    "field", ["alternative", "central", "lower", "upper", "caps", "families", "population", "statistic"]
+)
+def test_a_ratio_cannot_be_stored_without_what_bounds_it(field: str) -> None:
+    values = json.loads(RATIO.model_dump_json())
+    del values[field]
+    with pytest.raises(ValidationError, match=r"missing|Field required"):
+        LikelihoodRatio.model_validate_json(json.dumps(values))
+
+
+@pytest.mark.parametrize("log10_lr", [0.68, 0.0, -0.68])
+def test_a_ratio_may_reach_its_nearer_cap_on_either_side(log10_lr: float) -> None:
+    values = {**json.loads(RATIO.model_dump_json()), "log10_lr": log10_lr}
+    assert LikelihoodRatio.model_validate_json(json.dumps(values)).log10_lr == log10_lr
+
+
 def test_evidence_is_told_apart_by_its_outcome() -> None:
     reader: TypeAdapter[Evidence] = TypeAdapter(Evidence)
-    for evidence in (P_VALUE, E_VALUE, SCORE, NONE):
+    for evidence in (P_VALUE, E_VALUE, SCORE, RATIO, POWER, NONE):
         assert type(reader.validate_json(evidence.model_dump_json())) is type(evidence)
     with pytest.raises(ValidationError, match="outcome"):
         reader.validate_json('{"outcome": "percentage", "tier": "T3"}')

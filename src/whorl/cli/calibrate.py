@@ -76,15 +76,17 @@ def calibrate(
 
 
 def _print(population: "Population", output: Path, pairs: int) -> None:
-    from whorl.cli.summary import print_facts
+    from whorl.cli.summary import LABEL_WIDTH, print_facts
 
     facts = {
         "Population": f"{population.name}, {population.families} families, {pairs} measured pairs",
         "Digest": population.digest,
         "File": str(output),
     }
-    for cell in population.cells:
-        facts[f"{cell.access}, {cell.alternative}"] = (
-            f"{cell.families[0]} against {cell.families[1]} families, ratios up to 10^{cell.supporting.sampling:.1f}"
-        )
     print_facts("Calibrated", facts)
+    label = "Ratios"
+    for cell in population.cells:
+        spoken = f"{cell.access}, {cell.alternative.replace('_', ' ')}"
+        families = f"{cell.families[0]} against {cell.families[1]} families"
+        print(f"{label:<{LABEL_WIDTH}}{spoken}: {families}, up to 10^{cell.supporting.sampling:.1f}")
+        label = ""

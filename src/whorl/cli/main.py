@@ -8,11 +8,16 @@ from typing import Annotated, Final
 import typer
 
 from whorl import __version__
+from whorl.cli.calibrate import calibrate
+from whorl.cli.commit import commit
 from whorl.cli.compare import compare
 from whorl.cli.exits import Exit, exits
 from whorl.cli.fingerprint import fingerprint
 from whorl.cli.identify import identify
+from whorl.cli.lineage import lineage
 from whorl.cli.register import register
+from whorl.cli.release import release
+from whorl.cli.shares import shares
 
 # Whorl spreads its work over layers itself; a second pool inside the matrix library only makes both wait.
 _LIBRARY_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -48,9 +53,14 @@ def whorl(
 
 
 app.command(short_help="Say how two models' weights are related.")(exits(compare))
+app.command(short_help="Say how much of each candidate a merged model holds.")(exits(shares))
 app.command(short_help="Take a model's fingerprint: one small file.")(exits(fingerprint))
 app.command(short_help="Enter a model into a registry file.")(exits(register))
 app.command(short_help="Search a registry, and test each hit.")(exits(identify))
+app.command(short_help="Draw the tree of a set of models.")(exits(lineage))
+app.command(short_help="Calibrate ratios on models of known ancestry.")(exits(calibrate))
+app.command(short_help="Seal a secret key for a model, before its release.")(exits(commit))
+app.command(short_help="Write the copy to release, marked by the key.")(exits(release))
 
 
 def main() -> None:

@@ -9,20 +9,44 @@ from rich.console import Console
 from rich.text import Text
 
 from whorl.comparison.wording import (
+    ALTERNATIVES,
     HEADLINES,
     LOG10_REMARKABLE,
+    NOT_A_RATIO_OF_DESCENT,
     TRANSFORMATIONS,
     LayerStrength,
     at_most,
+    bounded,
     decimal,
+    is_posterior,
     layer_strength,
+    least_favourable,
     method_title,
+    nearest_cap,
     no_answer,
+    percent,
+    population_name,
     ranges,
+    ratios_of,
+    seen,
+    tenths,
+    three_shares,
     unrelated_level,
     visible,
+    without_ratio,
 )
-from whorl.core.evidence import Direction, Finding, LayerMatch, NotComparable, Relation, Score
+from whorl.core.evidence import (
+    Alternative,
+    Direction,
+    Finding,
+    LayerMatch,
+    LikelihoodRatio,
+    NotComparable,
+    Power,
+    PValue,
+    Relation,
+    Score,
+)
 
 WIDTH: Final = 80
 LABEL_WIDTH: Final = 14
@@ -30,6 +54,8 @@ LONGEST_NAME: Final = 120
 LAYERS_PER_ROW: Final = 60
 LIMITS_SHOWN: Final = 3
 SCORES_SHOWN: Final = 2
+RATIO_LABEL_WIDTH: Final = 26
+POWER_LABEL_WIDTH: Final = 22
 
 _COLOURS: Final[dict[Relation, str]] = {
     "identical": "bold magenta",
@@ -38,6 +64,13 @@ _COLOURS: Final[dict[Relation, str]] = {
     "none_found": "bold",
     "inconclusive": "bold",
 }
+_AGAINST: Final[dict[Alternative, str]] = {
+    "independent": "independent training",
+    "same_data": "same training data",
+    "same_seed": "a common start alone",
+    "common_ancestor": "a common ancestor",
+}
+_SHORT: Final = {ALTERNATIVES[name]: short for name, short in _AGAINST.items()}
 _STRIP: Final[dict[LayerStrength, str]] = {"matched": "#", "weak": "+", "none": "."}
 
 
@@ -61,9 +94,11 @@ def print_finding(finding: Finding, *, page: Path | None) -> None:
     console.print()
     for label, value in _key_facts(finding):
         _fact(console, label, value)
+    _print_ratios(console, finding)
     if finding.layers:
         console.print()
         _print_layers(console, finding)
+    _print_power(console, finding)
     _print_unanswered(console, finding)
     _print_limits(console, finding.limits)
     console.print()
@@ -103,39 +138,96 @@ def print_lines(*lines: str) -> None:
 
 def _key_facts(finding: Finding) -> list[tuple[str, str]]:
     conclusion = finding.conclusion
-    facts = [("Exact test", _exact_tier(conclusion.log10_p))]
+    keyed = [("Key", _keyed(e)) for e in finding.evidence if isinstance(e, PValue) and e.tier == "T0"]
+    facts = [("Exact test", _exact_tier(conclusion.log10_p, where="by position or key" if keyed else "by position"))]
+    facts += keyed
     scores = [e for e in finding.evidence if isinstance(e, Score) and e.tier == "T3"]
     facts += [("Agreement" if score is scores[0] else "", _agreement(score)) for score in scores[:SCORES_SHOWN]]
-    if conclusion.log10_lr is not None:
-        facts.append(("Likelihood", f"log10 LR {conclusion.log10_lr:.1f} (bounded by its population)"))
     if conclusion.relation in ("none_found", "inconclusive"):
         return facts
-    facts.append(("Direction", _direction(conclusion.direction, conclusion.direction_reason)))
+    facts += _direction(conclusion.direction, conclusion.direction_reason)
     changes = [TRANSFORMATIONS[name] for name in conclusion.transformations]
     facts.append(("Changes", ", ".join(changes) if changes else "none established"))
     return facts
 
 
-def _exact_tier(log10_p: float | None) -> str:
+def _exact_tier(log10_p: float | None, *, where: str) -> str:
     if log10_p is None:
         return "none ran"
-    meaning = "by position, if the two were independent"
-    return f"p <= {at_most(log10_p)} {meaning if log10_p <= LOG10_REMARKABLE else 'by position: nothing stands out'}"
+    meaning = ", if the two were independent" if log10_p <= LOG10_REMARKABLE else ": nothing stands out"
+    return f"p <= {at_most(log10_p)} {where}{meaning}"
+
+
+def _keyed(evidence: PValue) -> str:
+    left = evidence.statistic
+    shares = f"{left['share']:.2f} [{left['share_lower']:.2f}, {left['share_upper']:.2f}]"
+    return f"p <= {at_most(evidence.log10_p)} if made without the key; {shares} of the mark is left"
 
 
 def _agreement(score: Score) -> str:
     return f"{decimal(score.value)}, {unrelated_level(score)} ({method_title(visible(score.method)).lower()})"
 
 
-def _direction(direction: Direction | None, reason: str) -> str:
+def _direction(direction: Direction | None, reason: str) -> list[tuple[str, str]]:
+    short = visible(reason.partition(";")[0])
     if direction is None:
-        return f"not told: {visible(reason)}"
-    shares = (
-        f"questioned from reference {direction.questioned_from_reference:.2f}",
-        f"reverse {direction.reference_from_questioned:.2f}",
-        f"common ancestor {direction.common_ancestor:.2f}",
+        return [("Direction", f"not told: {short}")]
+    if not is_posterior(direction):
+        return [("Direction", visible(reason))]
+    shares = ", ".join(f"{percent(share)} {reading}" for reading, _, share in three_shares(direction))
+    return [("Direction", shares), ("", f"{short} (all three taken as equally probable before)")]
+
+
+def _print_ratios(console: Console, finding: Finding) -> None:
+    ratios, none = ratios_of(finding), without_ratio(finding)
+    if finding.conclusion.relation == "identical" or not (ratios or none):
+        return
+    console.print()
+    _say(console, "Weight of evidence for shared training")
+    for ratio in ratios:
+        _fact(console, f"  vs {_AGAINST[ratio.alternative]}", _ratio(ratio), indent=RATIO_LABEL_WIDTH)
+    for item in none:
+        asked, _, why = item.detail.partition(": ")
+        short = _SHORT.get(asked.removeprefix("no ratio against "))
+        if short is None:
+            _say(console, visible(item.detail), indent=2)
+        else:
+            _fact(console, f"  vs {short}", f"no ratio: {visible(why)}", indent=RATIO_LABEL_WIDTH)
+    headline = least_favourable(finding)
+    if headline is None:
+        return
+    _say(console, f"Least favourable: {bounded(headline)}, against {_AGAINST[headline.alternative]}.", indent=2)
+    if any(ratio.alternative == "common_ancestor" for ratio in ratios):
+        _say(console, NOT_A_RATIO_OF_DESCENT, indent=2)
+    log10_p = finding.conclusion.log10_p
+    if headline.log10_lr <= 0 and log10_p is not None and log10_p <= LOG10_REMARKABLE:
+        _say(console, "Ratios weigh how neurons agree; the exact test is no part of them.", indent=2)
+    _say(
+        console,
+        "Central value, 95 % interval and cap are log10 of ratios calibrated on the population "
+        f"{visible(population_name(finding, headline))}.",
+        indent=2,
     )
-    return ", ".join(shares)
+
+
+def _ratio(ratio: LikelihoodRatio) -> str:
+    return (
+        f"{bounded(ratio):<16} central {tenths(ratio.central)} [{tenths(ratio.lower)}, {tenths(ratio.upper)}], "
+        f"cap {tenths(nearest_cap(ratio))}"
+    )
+
+
+def _print_power(console: Console, finding: Finding) -> None:
+    simulated = [item for item in finding.evidence if isinstance(item, Power)]
+    silent = [item for item in finding.evidence if isinstance(item, NotComparable) and item.tier == "T5"]
+    if not (simulated or silent):
+        return
+    console.print()
+    _say(console, "Would have seen (share of simulated copies of the reference, 95 % interval)")
+    for item in simulated:
+        _fact(console, f"  {seen(item)}", visible(item.change), indent=POWER_LABEL_WIDTH)
+    for missing in silent:
+        _say(console, f"not known: {visible(missing.detail)}", indent=2)
 
 
 def _print_layers(console: Console, finding: Finding) -> None:
@@ -158,7 +250,12 @@ def _order_note(layers: tuple[LayerMatch, ...]) -> str:
 
 
 def _print_unanswered(console: Console, finding: Finding) -> None:
-    unanswered = [e for e in finding.evidence if isinstance(e, NotComparable) and e.reason != "not_needed"]
+    told = without_ratio(finding)  # there, beside the ratios
+    unanswered = [
+        item
+        for item in finding.evidence
+        if isinstance(item, NotComparable) and item.reason != "not_needed" and item.tier != "T5" and item not in told
+    ]
     if not unanswered:
         return
     console.print()

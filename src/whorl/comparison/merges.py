@@ -1,4 +1,4 @@
-"""Signs of a merge that a pair shows, when the other parents are not named: few, and each with its exceptions.
+"""A merge that shows in a pair, the other parents unnamed: an average with a stranger, and its exceptions.
 
 What a pair cannot show. A merge of relatives (fine-tunes of one base) looks like one more fine-tune of the base. A
 spherical merge with a stranger has the norms and slopes of a second run from the same start. Layers that match nothing

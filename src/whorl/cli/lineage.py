@@ -1,0 +1,108 @@
+"""``whorl lineage``: a set of models in, their tree out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from whorl.cli.exits import Exit
+from whorl.cli.files import is_whorl_page, print_json, require_input, require_output, write_whole
+from whorl.cli.options import AsJson, Quiet
+from whorl.cli.progress import shown_progress
+from whorl.core.errors import InputError
+from whorl.core.progress import Progress
+
+if TYPE_CHECKING:
+    from whorl.lineage.document import Lineage
+    from whorl.lineage.members import Member, Unread
+
+
+def lineage(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="SOURCE", help="A folder that holds several models, or a registry file."),
+    ],
+    as_json: AsJson = False,
+    graphml: Annotated[
+        Path | None, typer.Option("--graphml", metavar="FILE", help="Also write the graph as GraphML.")
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Also write it as one self-contained page with a picture."),
+    ] = None,
+    quiet: Quiet = False,
+) -> Exit:
+    """Say which of a set of models continues which, what was merged, and where an ancestor is missing.
+
+    Sub-folders are checkpoints, files are checkpoints or stored fingerprints. What cannot be read is named, and left
+    out.
+    """
+    require_input(source, expected="a folder that holds several models, or a registry file made by `whorl register`")
+    for path in (graphml, html):
+        if path is not None:
+            replace = path == html and path.is_file() and is_whorl_page(path)
+            require_output(path, inputs=(source,), replace=replace)
+    if graphml is not None and html is not None and graphml.resolve() == html.resolve():
+        raise InputError(f"{html}: is named for both --graphml and --html; choose two places")
+    if html is not None:
+        from whorl.lineage.page import require_page_engine
+
+        require_page_engine()
+
+    from whorl.lineage.inferring import infer_lineage
+
+    with shown_progress(quiet=quiet) as progress:
+        members, unread = _members(source, progress)
+        found = infer_lineage(members, unread, progress=progress)
+    _write(found, graphml, html)
+    if as_json:
+        print_json(found.model_dump_json(indent=2))
+    else:
+        from whorl.cli.lineage_text import print_lineage
+
+        print_lineage(found, page=html)
+    return Exit.DONE
+
+
+def _members(source: Path, progress: Progress) -> "tuple[list[Member], list[Unread]]":
+    if source.is_dir():
+        from whorl.lineage.members import members_of_folder
+
+        return members_of_folder(source, progress=progress)
+    return _members_of_registry(source, progress)
+
+
+def _members_of_registry(path: Path, progress: Progress) -> "tuple[list[Member], list[Unread]]":
+    from whorl.fingerprints.weight_fingerprint import parse_fingerprint
+    from whorl.lineage.members import Member, Unread
+    from whorl.registry.storage import Registry
+
+    members: list[Member] = []
+    unread: list[Unread] = []
+    with Registry(path) as registry:
+        entries = registry.entries()
+        names = [entry.name for entry in entries]
+        for done, entry in enumerate(entries, 1):
+            name = entry.name if names.count(entry.name) == 1 else f"{entry.name} (entry {entry.id})"
+            try:
+                stored = parse_fingerprint(registry.fingerprint(entry.id), origin=f"{path}: entry {entry.id}")
+            except InputError as error:  # one damaged entry must not hide the others
+                unread.append(Unread(name=name, problem=str(error)))
+            else:
+                members.append(Member(name=name, fingerprint=stored, path=None, anatomy=None))
+            progress("reading models", done, len(entries))
+    return members, unread
+
+
+def _write(found: "Lineage", graphml: Path | None, html: Path | None) -> None:
+    """Render everything before anything is written."""
+    from whorl.lineage.graphml import to_graphml
+    from whorl.lineage.page import render_page
+
+    files = []
+    if graphml is not None:
+        files.append((graphml, to_graphml(found)))
+    if html is not None:
+        files.append((html, render_page(found).encode()))
+    for path, data in files:
+        write_whole(path, data)

@@ -1,0 +1,6 @@
+"""What the lineage tests share."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "comparison"))  # sample_findings
