@@ -1,15 +1,16 @@
 """How much of the true lineage `whorl lineage` finds: edges right, wrong and missed, family by family.
 
-Usage: ``python bench/lineage.py ZOO [FAMILY ...] [--json FILE]`` with a ZOO made by ``make zoo``: one folder per family,
-one per model in it, each with the truth beside it (``record.json``). The table in ``docs/methods/lineage.md`` was made
-with it. An edge is right if the same two models are neighbours in truth; its direction is counted apart, where claimed.
+Usage: ``python bench/lineage.py ZOO [FAMILY ...] [--stored] [--json FILE]`` with a ZOO made by ``make zoo``: one folder
+per family, one per model in it, each with the truth beside it (``record.json``). The table in
+``docs/methods/lineage.md`` was made with it. An edge is right if the same two models are neighbours in truth; its
+direction is counted apart, where claimed.
 """
 
 import argparse
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,12 +99,14 @@ def count(lineage: Lineage, records: dict[str, dict[str, Any]], family: str, sec
     )
 
 
-def measure(folder: Path) -> Counts:
-    """One family."""
+def measure(folder: Path, *, stored: bool) -> Counts:
+    """One family, from its weights or from its fingerprints alone."""
     records = {path.parent.name: json.loads(path.read_text()) for path in sorted(folder.glob("[!.]*/record.json"))}
     started = time.monotonic()
     members, unread = members_of_folder(folder, progress=silent)
     members = [member for member in members if member.name in records]
+    if stored:
+        members = [replace(member, path=None, anatomy=None) for member in members]
     lineage = infer_lineage(members, unread, progress=silent)
     return count(lineage, records, folder.name, time.monotonic() - started)
 
@@ -137,13 +140,16 @@ def main() -> None:
     parser.add_argument("zoo", type=Path)
     parser.add_argument("families", nargs="*")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--stored", action="store_true", help="compare stored fingerprints instead of weights")
     arguments = parser.parse_intermixed_args()
     folders = sorted(
         path
         for path in arguments.zoo.iterdir()
         if path.is_dir() and len(list(path.glob("[!.]*/record.json"))) >= LEAST_MODELS
     )
-    rows = [measure(f) for f in folders if not arguments.families or f.name in arguments.families]
+    rows = [
+        measure(f, stored=arguments.stored) for f in folders if not arguments.families or f.name in arguments.families
+    ]
     report(rows)
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")

@@ -84,12 +84,18 @@ def conclude(
         relation=relation,
         statement=statement,
         log10_p=_exact_log10_p(known),
-        log10_lr=min((ratio.bounded for ratio in ratios.values()), default=None),
+        log10_lr=_headline(ratios),
         direction=posterior,
         direction_reason=BY_KEY if known.marked else _direction_reason(relation, posterior),
         transformations=tuple(change.name for change in changes),
     )
     return conclusion, _limits(relation, known, population if ratios else None)
+
+
+def _headline(ratios: Mapping[Alternative, Ratio]) -> float | None:
+    """The least favourable ratio. A common ancestor passes on trained weights too, so it is no alternative to that."""
+    bounded = [ratio.bounded for alternative, ratio in ratios.items() if alternative != "common_ancestor"]
+    return min(bounded) + 0.0 if bounded else None  # + 0.0: no minus zero
 
 
 def _relation(known: Known) -> tuple[Relation, str]:

@@ -23,7 +23,6 @@ STRANGER_LENGTH: Final = (0.75, 1.25)  # merges made here: 0.81 to 1.16; runs fr
 GAINS_WITHIN: Final = 0.15  # merges made here: up to 0.11
 
 
-
 def blended_with_stranger(
     questioned: ModelView, reference: ModelView, pairs: Sequence[LayerPair], gains: GainSlopes | None
 ) -> str | None:

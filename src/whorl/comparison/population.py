@@ -235,9 +235,14 @@ class Population(Document):
         """The scores of one comparison against an alternative, or None where it did not give them."""
         if alternative != "common_ancestor":
             return scores_of(alternative, figures)
+        score = self.order_score(access, figures)
+        return None if score is None else (abs(score),)  # whichever of the two descends from the other
+
+    def order_score(self, access: Access, figures: Figures) -> float | None:
+        """Natural log of the odds that the questioned model descends from the reference, not the other way round."""
         fit = next((fit for fit in self.directions if fit.access == access), None)
         scores = direction_scores(figures)
-        return None if fit is None or scores is None else (fit.score(scores),)
+        return None if fit is None or scores is None else fit.score(scores)
 
     def direction(self, access: Access, figures: Figures) -> Direction | None:
         """Posterior over who descends from whom, the three possibilities equally probable before; None without a cell.
@@ -245,13 +250,13 @@ class Population(Document):
         The order of descent comes from pairs of ancestor and descendant seen from both sides; the share of a common
         ancestor from the capped ratio against it of the likelier order.
         """
-        cell, scores = self.cell(access, "common_ancestor"), self.scores(access, "common_ancestor", figures)
-        if cell is None or scores is None:
+        cell, score = self.cell(access, "common_ancestor"), self.order_score(access, figures)
+        if cell is None or score is None:
             return None
-        likelier = 10.0 ** _capped(ratio_of(cell, (abs(scores[0]),)), cell)
-        other = likelier * math.exp(-min(abs(scores[0]), MOST_ORDER))
+        likelier = 10.0 ** _capped(ratio_of(cell, (abs(score),)), cell)
+        other = likelier * math.exp(-min(abs(score), MOST_ORDER))
         total = likelier + other + 1
-        forth, back = (likelier, other) if scores[0] >= 0 else (other, likelier)
+        forth, back = (likelier, other) if score >= 0 else (other, likelier)
         return Direction(
             questioned_from_reference=forth / total,
             reference_from_questioned=back / total,
@@ -410,21 +415,10 @@ def cell_data(
     population: Population, rows: Sequence[MeasuredPair], access: Access, alternative: Alternative
 ) -> CellData | None:
     """Scored pairs under the first proposition and under one alternative; None where either is missing."""
-    kept: list[MeasuredPair] = []
-    scores: list[tuple[float, ...]] = []
-    for row in rows:
-        found = None
-        if row.access == access and row.whole and row.truth in ("derived", alternative):
-            found = population.scores(access, alternative, row.figures)
-        if found is None:
-            continue
-        if alternative == "common_ancestor" and row.older != "reference":
-            # Descent is scored from the descendant's side; a common ancestor from both, since neither is first.
-            kept.append(row)
-            scores.append(tuple(-score for score in found))
-        if alternative != "common_ancestor" or row.older != "questioned":
-            kept.append(row)
-            scores.append(found)
+    chosen = [row for row in rows if row.access == access and row.whole and row.truth in ("derived", alternative)]
+    found = [(row, population.scores(access, alternative, row.figures)) for row in chosen]
+    kept = [row for row, score in found if score is not None]
+    scores = [score for _, score in found if score is not None]
     names = sorted({family for row in kept for family in row.families})
     places = {family: place for place, family in enumerate(names)}
     truth = np.array([row.truth == "derived" for row in kept], dtype=bool)

@@ -215,8 +215,12 @@ def ratios_of(finding: Finding) -> tuple[LikelihoodRatio, ...]:
 
 
 def least_favourable(finding: Finding) -> LikelihoodRatio | None:
-    """The ratio that is the headline: the lowest, over all alternatives; None where there is no ratio."""
-    return min(ratios_of(finding), key=lambda ratio: ratio.log10_lr, default=None)
+    """The ratio that is the headline: the lowest over the alternatives to shared training; None where there is none.
+
+    A common ancestor passes on trained weights too, so it is no alternative to that.
+    """
+    weighed = [ratio for ratio in ratios_of(finding) if ratio.alternative != "common_ancestor"]
+    return min(weighed, key=lambda ratio: ratio.log10_lr, default=None)
 
 
 def without_ratio(finding: Finding) -> tuple[NotComparable, ...]:

@@ -219,7 +219,10 @@ class Conclusion(Document):
     relation: Relation
     statement: str = Field(description="one sentence a journalist can quote without being wrong")
     log10_p: float | None = Field(description="the exact tier's bound; None where none ran")
-    log10_lr: float | None = Field(description="bounded calibrated ratio; None where no population covers the case")
+    log10_lr: float | None = Field(
+        description="the least favourable bounded ratio of shared training against independent training, the same "
+        "data or a common start; None where no population covers the case"
+    )
     direction: Direction | None
     direction_reason: str
     transformations: tuple[Transformation, ...]

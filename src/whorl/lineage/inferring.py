@@ -5,7 +5,8 @@ distances give a tree without a root, the pairs that ended up as neighbours are 
 what those comparisons know of direction orients the whole.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -205,8 +206,8 @@ def _draw_family(
 def _with_known_partners(skeleton: Skeleton, merged: Set[int]) -> Skeleton:
     """Without what distances within the family made of models that were merged with another family.
 
-    Several of them lie on one way that leads out of the family: each seems a mean of the next two, or to share an unseen
-    partner.
+    Several of them lie on one way that leads out of the family: each seems a mean of the next two, or to share an
+    unseen partner.
     """
     links = [
         link
@@ -219,7 +220,15 @@ def _with_known_partners(skeleton: Skeleton, merged: Set[int]) -> Skeleton:
         skeleton,
         nodes=len(number),
         origin=number[skeleton.origin],
-        links=tuple(replace(link, near=number[link.near], far=number[link.far]) for link in links),
+        links=tuple(
+            replace(
+                link,
+                near=number[link.near],
+                far=number[link.far],
+                share=None if link.far in merged else link.share,  # it was a share among the wrong parents
+            )
+            for link in links
+        ),
     )
 
 
