@@ -13,7 +13,7 @@ from whorl.core.evidence import Direction, Finding, NotComparable
 from whorl.core.progress import silent
 from whorl.lineage import common_gauge
 from whorl.lineage.document import Lineage
-from whorl.lineage.families import MOST_TRIES, find_families
+from whorl.lineage.families import MOST_TRIES, find_families, split_group
 from whorl.lineage.inferring import infer_lineage
 from whorl.lineage.members import Member, Unread, members_of_folder
 
@@ -162,3 +162,18 @@ def test_rewritten_copies_lie_where_their_originals_lie(members: list[Member]) -
     distance = square[:, None] + square[None] - 2 * rows
     assert distance[0, 1] < 0.1 * square[0]  # rotated, permuted, rescaled and trained on, yet close
     assert distance[0, 2] > 2 * distance[0, 1]
+
+
+def test_runs_of_one_start_and_partners_of_a_merge_are_families_apart() -> None:
+    # 0 to 2 continue one run, 3 and 4 another one from the same start, 5 is a stranger whose weights went into 2.
+    run = [0, 0, 0, 1, 1, 2]
+
+    def compare(one: int, other: int) -> Finding:
+        if run[one] == run[other] or {one, other} == {2, 5}:
+            return samples.derived()
+        return samples.none_found() if 2 in (run[one], run[other]) else samples.shared_initialisation()
+
+    split = split_group([1, 0, 2, 3, 5, 4], lambda some: some[0], compare)
+    assert [set(family.members) for family in split.families] == [{0, 1, 2}, {3, 4}, {5}]
+    assert [(one, other) for one, other, _ in split.same_start] == [(0, 1)]
+    assert split.merged_in == ((2, 2),)

@@ -55,9 +55,9 @@ def outline(lineage: Lineage) -> list[Row]:
     for top in tops:
         _count(top, children, sizes)
     rows: list[Row] = []
-    pending: list[tuple[str, int, tuple[bool, ...]]] = [
-        (top, 0, (True,)) for top in sorted(tops, key=lambda node: (sizes[node], -order[node]))
-    ]
+    group = {member: place for place, members in enumerate(lineage.groups) for member in members}
+    tops.sort(key=lambda node: (-group.get(node, len(group)), sizes[node], -order[node]))
+    pending: list[tuple[str, int, tuple[bool, ...]]] = [(top, 0, (True,)) for top in tops]
     while pending:
         node, depth, last = pending.pop()
         upper_edge = above.get(node)

@@ -39,6 +39,7 @@ LETTER: Final = 7.2
 GAP: Final = 56
 LONGEST: Final = 26
 MARGIN: Final = 20
+BEND: Final = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,7 @@ def render_page(lineage: Lineage) -> str:
         lineage=lineage,
         rows=rows,
         spots=spots,
-        curves=_curves(lineage, spots),
+        curves=_curves(lineage, rows, spots),
         width=max(spot.x + LETTER * len(spot.label) for spot in spots) + 2 * MARGIN,
         height=ROW * (len(rows) + _groups_started(rows)) + MARGIN,
         names={node.id: node.name for node in lineage.nodes},
@@ -125,23 +126,21 @@ def _groups_started(rows: Sequence[Row]) -> int:
     return max(0, sum(row.depth == 0 for row in rows) - 1)
 
 
-def _curves(lineage: Lineage, spots: Sequence[Spot]) -> list[Curve]:
+def _curves(lineage: Lineage, rows: Sequence[Row], spots: Sequence[Spot]) -> list[Curve]:
+    """Edges of the outline go down the trunk below the parent's dot and then across, the others straight over."""
     at = {spot.node.id: spot for spot in spots}
+    shown = {(row.below, row.node.id): row.edge for row in rows}
     found = []
     for edge in lineage.edges:
         start, end = at[edge.parent], at[edge.child]
-        if end.x > start.x:  # down the trunk below the parent's dot, then across
-            bend = min(12.0, (end.x - start.x) / 2, max(abs(end.y - start.y), 1.0))
-            turn = bend if end.y > start.y else -bend
-            path = (
-                f"M{start.x:.0f} {start.y:.0f}V{end.y - turn:.0f}"
-                f"Q{start.x:.0f} {end.y:.0f} {start.x + bend:.0f} {end.y:.0f}H{end.x:.0f}"
-            )
+        if shown.get((edge.parent, edge.child)) == edge:
+            turn = f"V{end.y - BEND:.0f}Q{start.x:.0f} {end.y:.0f} {start.x + BEND:.0f} {end.y:.0f}H{end.x:.0f}"
+            path = f"M{start.x:.0f} {start.y:.0f}{turn}"
         else:
-            side = min(start.x, end.x) - 14
-            path = (
-                f"M{start.x:.0f} {start.y:.0f}C{side:.0f} {start.y:.0f} {side:.0f} {end.y:.0f} {end.x:.0f} {end.y:.0f}"
-            )
+            reach = max(40.0, abs(end.x - start.x) / 2)
+            side = -reach if end.x <= start.x else reach
+            ends = f"{start.x + side:.0f} {start.y:.0f} {end.x - reach:.0f} {end.y:.0f} {end.x:.0f} {end.y:.0f}"
+            path = f"M{start.x:.0f} {start.y:.0f}C{ends}"
         found.append(Curve(edge=edge, path=path, dashed=edge.confidence < DASHED_BELOW))
     return found
 
