@@ -420,8 +420,39 @@ def page(zoo: Zoo, population: Population, rows: Sequence[MeasuredPair]) -> str:
         "",
         *calibration(population, rows),
         "",
+        "## Cost",
+        "",
+        *cost(),
+        "",
+        "## Measured elsewhere",
+        "",
+        "- Exact tests by position (T2): nulls simulated in `tests/statistics/test_coincidences.py` and "
+        "`test_subsequence.py`, 20,000 comparisons; [method](methods/index_coincidences.md).",
+        "- The key's mark (T0): six models under 2,000 keys each, power after each disguise; "
+        "[method](methods/keyed_dither.md).",
+        "- Merge shares, 96 merges of six families, all parents named: mean absolute error 0.0147, 192 shares of at "
+        "least 0.2 (`python -m bench.shares`); [method](methods/merge_shares.md).",
+        "- Trees of models (`python bench/lineage.py ZOO`): [method](methods/lineage.md).",
+        "- Power of a finding of nothing: [method](methods/power.md). What hides a copy: [limits](limits.md). Known "
+        "statistics side by side, attack by attack: [benchmarks](benchmarks.md).",
+        "",
     ]
     return "\n".join(sections)
+
+
+def cost() -> list[str]:
+    """What the zoo took to train, as its records say."""
+    records = json.loads((RESULTS / "records.json").read_text()).values()
+    seconds = sum(record["seconds"] for record in records)
+    losses = [(record["loss"], record["unigram"]) for record in records if record["parent"] is None]
+    trained = [loss / unigram for loss, unigram in losses if loss / unigram < 0.8]
+    sizes = [record["parameters"] for record in records if record["parent"] is None]
+    return [
+        f"- Training: {len(records)} models of {min(sizes) / 1e6:.2f} to {max(sizes) / 1e6:.2f} million parameters, "
+        f"{seconds / 3600:.1f} hours summed over members, two side by side on two cores busy with other work.",
+        f"- {len(trained)} of {len(losses)} runs end below 0.8 of their text's unigram entropy (median "
+        f"{np.median(trained):.2f} of it); the others are short or slow runs.",
+    ]
 
 
 def _own_starts() -> int:

@@ -175,5 +175,5 @@ def test_runs_of_one_start_and_partners_of_a_merge_are_families_apart() -> None:
 
     split = split_group([1, 0, 2, 3, 5, 4], lambda some: some[0], compare)
     assert [set(family.members) for family in split.families] == [{0, 1, 2}, {3, 4}, {5}]
-    assert [(one, other) for one, other, _ in split.same_start] == [(0, 1)]
+    assert [(one, other) for one, other, _ in split.between] == [(0, 1)]
     assert split.merged_in == ((2, 2),)

@@ -40,12 +40,12 @@ class Split:
 
     Parameters
     ----------
-    same_start : pairs of families, by place, whose hubs were found to share a start and nothing more, with the finding
+    between : pairs of families, by place, whose hubs only share a start, or of which it is open, with the finding
     merged_in : pairs of a family, by place, and a model of an earlier family that also holds that family's weights
     """
 
     families: tuple[Family, ...]
-    same_start: tuple[tuple[int, int, Finding], ...]
+    between: tuple[tuple[int, int, Finding], ...]
     merged_in: tuple[tuple[int, int], ...]
 
 
@@ -108,17 +108,17 @@ def split_group(
         families.append(Family(hub=hub, members=tuple(members)))
         findings.append(found)
         left = [model for model in left if model not in members]
-    same_start, merged_in = [], []
+    between, merged_in = [], []
     for later, family in enumerate(families):
         for earlier in range(later):
             finding = findings[earlier][family.hub]
-            if _start_only(finding):
-                same_start.append((earlier, later, finding))
+            if finding.conclusion.relation != "none_found":
+                between.append((earlier, later, finding))
             else:
                 # Whoever holds weights of two families that have nothing in common was merged from both.
                 both = [m for m in families[earlier].members if related(compare(m, family.hub))]
                 merged_in += [(later, model) for model in both]
-    return Split(families=tuple(families), same_start=tuple(same_start), merged_in=tuple(merged_in))
+    return Split(families=tuple(families), between=tuple(between), merged_in=tuple(merged_in))
 
 
 def _start_only(finding: Finding) -> bool:

@@ -160,9 +160,11 @@ def _draw_group(
     for family in families:
         drawing.groups[-1] += _draw_family(drawing, family, merged_in, compare_pair, progress, jobs)
     first = {family.hub: _first_of(family, drawing) for family in families}
-    for earlier, later, finding in split.same_start:
+    for earlier, later, finding in split.between:
         one, other = (first[families[place].hub] for place in (earlier, later))
-        drawing.edges.append(_plain_edge(one, other, "same_start", finding.conclusion.statement))
+        start = finding.conclusion.relation == "shared_initialisation"
+        kind: EdgeKind = "same_start" if start else "shares_ancestor"
+        drawing.edges.append(_plain_edge(one, other, kind, finding.conclusion.statement))
     for model, hub in merged_in.items():
         drawing.edges.append(_plain_edge(first[hub], drawing.ids[model], "merge", MERGED_IN))
 
