@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from whorl.comparison.figures import Access, MeasuredPair
+from whorl.comparison.kinship import DERIVED_FROM
 from whorl.comparison.measuring import measure_pairs
 from whorl.comparison.population import (
     ALTERNATIVES,
@@ -125,7 +126,7 @@ def _short(verdict: Verdict) -> bool:
 
 
 def _verdict(central: float, reach: float) -> str:
-    if central - reach > 0:
+    if central - reach > DERIVED_FROM:
         return "derived"
     return "shared_initialisation" if central + reach < 0 else "inconclusive"
 

@@ -2,6 +2,7 @@
 
 import html
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import networkx
@@ -211,3 +212,13 @@ def test_models_in_one_order_and_one_frame_share_states() -> None:
     turn = np.linalg.qr(np.random.default_rng(3).standard_normal((16, 16)))[0].astype(np.float32)
     still = np.eye(16, dtype=np.float32)
     assert [f.get("rotation") for f in rotation_classes([still, turn, still + 0.01, None])] == ["0", "1", "0", None]
+
+
+def test_the_example_in_the_specification_is_one() -> None:
+    text = (Path(__file__).parents[2] / "docs/specs/lineage.md").read_text()
+    example = re.search(r"```json\n(.*?)```", text, re.DOTALL)
+    assert example is not None
+    lineage = Lineage.model_validate_json(example.group(1))
+    assert len(lineage.edges) == 5
+    for kind in ("derived", "merge", "same_start", "shares_ancestor"):
+        assert f"`{kind}`" in text

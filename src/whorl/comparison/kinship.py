@@ -25,6 +25,7 @@ INHERITANCE: Final = "inherited_structure/1"
 GAINS: Final = "gain_slopes/1"
 
 LEAST_STRUCTURE: Final = 0.03  # of models trained here: 0.03 to 0.5; of random weights: below 0.02
+DERIVED_FROM: Final = 0.2  # log10 of the ratio's lower end: zero was passed by one sibling in 1,266, with a merge
 NEXT_TO_NOTHING: Final = 0.02  # difference over structure; slow siblings begin at 0.05
 BF16_ROUNDING: Final = 2.0**-7  # twice the step of bf16
 GAINS_USABLE: Final = 0.30
@@ -175,7 +176,7 @@ def judge(weights: MatchedWeights, ratio: Ratio | None, *, equal_parts: str | No
         )
     # The ratio itself stands in the evidence, with its interval, caps and population: never in a sentence without them.
     weighed = f"{figures}; weighed on the reference population, that favours"
-    if ratio.lower > 0:
+    if ratio.lower > DERIVED_FROM:
         return Judgement(verdict="derived", reason=f"{weighed} shared training over only a common start")
     if ratio.upper < 0:
         return Judgement(verdict="shared_initialisation", reason=f"{weighed} only a common start over shared training")
