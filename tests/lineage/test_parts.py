@@ -114,6 +114,16 @@ def test_every_node_stands_once_in_the_outline_below_its_first_parent() -> None:
     assert places["m7"].depth == places["m1"].depth == 0
 
 
+def test_a_merge_of_two_that_nothing_else_connects_stands_below_one_of_them() -> None:
+    lineage = sample().model_copy(
+        update={"edges": (edge("m1", "m3", kind="merge", share=0.4), edge("m2", "m3", kind="merge", share=0.6))}
+    )
+    places = {row.node.id: row for row in outline(lineage)}
+    assert places["m3"].below == "m2"
+    assert [further.parent for further in places["m3"].further] == ["m1"]
+    assert places["m1"].depth == places["m2"].depth == 0
+
+
 def test_graphml_carries_the_graph_and_its_attributes() -> None:
     found = networkx.parse_graphml(to_graphml(sample(HOSTILE)).decode())
     assert found.number_of_nodes() == 8

@@ -68,8 +68,7 @@ def orient(
     sizes = dict.fromkeys(nodes, 1)
     for node in reversed(order[1:]):
         sizes[parent[node]] += sizes[node]
-    logs = {start: sum(known[parent[node], node][0] for node in order[1:])}
-    logs[start] -= sum(math.log(sizes[node]) for node in nodes)
+    logs = {start: 0.0}
     for node in order[1:]:
         # Moving the root over one edge turns that edge and changes the size of two subtrees.
         first, second = known[parent[node], node]
