@@ -10,7 +10,7 @@ from views import neurons, random_neurons, view
 
 from whorl.comparison.alignment import LayerPair, pair_layers
 from whorl.comparison.comparing import compare
-from whorl.comparison.kinship import MatchedWeights, gain_slopes, judge, matched_weights, pair_cosines
+from whorl.comparison.kinship import DERIVED_FROM, MatchedWeights, gain_slopes, judge, matched_weights, pair_cosines
 from whorl.comparison.population import Ratio
 from whorl.core.arrays import Floats
 from whorl.core.evidence import Finding, Score
@@ -146,7 +146,13 @@ def ratio(lower: float, upper: float) -> Ratio:
 
 @pytest.mark.parametrize(
     ("lower", "upper", "verdict"),
-    [(0.1, 2.0, "derived"), (-2.0, -0.1, "shared_initialisation"), (-0.1, 2.0, "undecided"), (0, 0, "undecided")],
+    [
+        (DERIVED_FROM + 0.01, 2.0, "derived"),
+        (DERIVED_FROM - 0.01, 2.0, "undecided"),  # descent is called with a margin
+        (-2.0, -0.1, "shared_initialisation"),
+        (-0.1, 2.0, "undecided"),
+        (0, 0, "undecided"),
+    ],
 )
 @pytest.mark.parametrize("difference", [0.0, 0.2, 0.9])
 def test_the_interval_of_the_ratio_decides_where_there_is_one(

@@ -155,7 +155,8 @@ def judge(weights: MatchedWeights, ratio: Ratio | None, *, equal_parts: str | No
     """Derived, siblings of one initialisation, or undecided, with the reason.
 
     Values that are equal bit for bit in mapped layers (``equal_parts`` says which) decide: runs that share only a start
-    do not keep them. Otherwise the calibrated ratio against a common start decides, where its interval excludes 1.
+    do not keep them. Otherwise the calibrated ratio against a common start decides, where its interval excludes 1,
+    and for descent a little more than 1 (`DERIVED_FROM`).
     Where there is none, because training wrote too little to be told from the start, only a difference next to nothing,
     as against what little was written, counts as descent.
 
