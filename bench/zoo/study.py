@@ -433,8 +433,8 @@ def page(zoo: Zoo, population: Population, rows: Sequence[MeasuredPair]) -> str:
         "[method](methods/keyed_dither.md).",
         "- Merge shares, 96 merges of six families, all parents named: mean absolute error 0.0147, 192 shares of at "
         "least 0.2 (`python -m bench.shares`); [method](methods/merge_shares.md).",
-        "- Trees of models, six families of 62 to 72 (`python bench/lineage.py ZOO`): 428 of 441 edges found, 452 of 465 found "
-        "edges right; [method](methods/lineage.md).",
+        "- Trees of models, six families of 62 to 72 (`python bench/lineage.py ZOO`): 428 of 441 edges found, "
+        "452 of 465 found edges right; [method](methods/lineage.md).",
         "- Power of a finding of nothing: [method](methods/power.md). What hides a copy: [limits](limits.md). Known "
         "statistics side by side, attack by attack: [benchmarks](benchmarks.md).",
         "",
