@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from whorl.comparison.figures import Access, MeasuredPair
-from whorl.comparison.kinship import DERIVED_FROM
+from whorl.comparison.kinship import DERIVED_FROM, LEAST_CONTAINED
 from whorl.comparison.measuring import measure_pairs
 from whorl.comparison.population import (
     ALTERNATIVES,
@@ -114,8 +114,8 @@ def _held_out_changes(
     reach = (whole.upper - whole.lower) / 2
     return {
         (row.questioned, row.reference): (
-            _verdict(whole.central[place], reach[place]),
-            _verdict(held_out[place], reach[place]),
+            _verdict(whole.central[place], reach[place], data.pairs.scores[place, 0]),
+            _verdict(held_out[place], reach[place], data.pairs.scores[place, 0]),
         )
         for place, row in enumerate(data.rows)
     }
@@ -125,8 +125,8 @@ def _short(verdict: Verdict) -> bool:
     return any("-short" in family for family in verdict.row.families)
 
 
-def _verdict(central: float, reach: float) -> str:
-    if central - reach > DERIVED_FROM:
+def _verdict(central: float, reach: float, contained: float) -> str:
+    if central - reach > DERIVED_FROM and contained >= LEAST_CONTAINED:
         return "derived"
     return "shared_initialisation" if central + reach < 0 else "inconclusive"
 

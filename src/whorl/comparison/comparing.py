@@ -258,7 +258,16 @@ def _find(
     kin = (*kinship_evidence(weights, gains, equal_parts=equal), *inheritance_evidence(heritage))
     access: Access = "weights" if questioned.exact and reference.exact else "fingerprint"
     ratios = population_ratios(population, access, figures_of((*agreement, *kin)))
-    kinship = None if weights is None else judge(weights, ratios.get("same_seed"), equal_parts=equal)
+    kinship = (
+        None
+        if weights is None
+        else judge(
+            weights,
+            ratios.get("same_seed"),
+            equal_parts=equal,
+            contained=1.0 if heritage is None else heritage.correlation,
+        )
+    )
     heads = next((item for item in agreement if isinstance(item, Score) and item.method == HEADS), None)
     known = Known(
         identity=sides.identity,

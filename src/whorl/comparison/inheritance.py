@@ -58,6 +58,11 @@ class Inheritance:
         return max(self.structure_of_reference, self.structure_of_questioned)
 
     @property
+    def correlation(self) -> float:
+        """Correlation in the structured parts: geometric mean of both slopes, at most 1."""
+        return min(1.0, math.sqrt(max(0.0, self.structure_of_reference) * max(0.0, self.structure_of_questioned)))
+
+    @property
     def preference(self) -> float:
         """Natural log of structure over bulk, larger of both directions: about 0 in descendants, below in siblings."""
         return max(self.preference_of_reference, self.preference_of_questioned)

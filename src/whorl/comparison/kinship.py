@@ -26,6 +26,7 @@ GAINS: Final = "gain_slopes/1"
 
 LEAST_STRUCTURE: Final = 0.03  # of models trained here: 0.03 to 0.5; of random weights: below 0.02
 DERIVED_FROM: Final = 0.2  # log10 of the ratio's lower end: zero was passed by one sibling in 1,266, with a merge
+LEAST_CONTAINED: Final = 0.7
 NEXT_TO_NOTHING: Final = 0.02  # difference over structure; slow siblings begin at 0.05
 BF16_ROUNDING: Final = 2.0**-7  # twice the step of bf16
 GAINS_USABLE: Final = 0.30
@@ -151,12 +152,15 @@ def _centred(gain: Floats) -> Doubles:
     return np.asarray(gain - gain.mean(), np.float64)
 
 
-def judge(weights: MatchedWeights, ratio: Ratio | None, *, equal_parts: str | None) -> Judgement:
+def judge(
+    weights: MatchedWeights, ratio: Ratio | None, *, equal_parts: str | None, contained: float = 1.0
+) -> Judgement:
     """Derived, siblings of one initialisation, or undecided, with the reason.
 
     Values that are equal bit for bit in mapped layers (``equal_parts`` says which) decide: runs that share only a start
     do not keep them. Otherwise the calibrated ratio against a common start decides, where its interval excludes 1,
-    and for descent a little more than 1 (`DERIVED_FROM`).
+    and for descent a little more than 1 (`DERIVED_FROM`), unless less than `LEAST_CONTAINED` of the structure is
+    ``contained``: runs of one start that read the same text in part reach 0.67.
     Where there is none, because training wrote too little to be told from the start, only a difference next to nothing,
     as against what little was written, counts as descent.
 
@@ -177,7 +181,7 @@ def judge(weights: MatchedWeights, ratio: Ratio | None, *, equal_parts: str | No
         )
     # The ratio itself stands in the evidence, with its interval, caps and population: never in a sentence without them.
     weighed = f"{figures}; weighed on the reference population, that favours"
-    if ratio.lower > DERIVED_FROM:
+    if ratio.lower > DERIVED_FROM and contained >= LEAST_CONTAINED:
         return Judgement(verdict="derived", reason=f"{weighed} shared training over only a common start")
     if ratio.upper < 0:
         return Judgement(verdict="shared_initialisation", reason=f"{weighed} only a common start over shared training")
