@@ -101,7 +101,7 @@ STRANGER = drawn("llama", 12, SIZES)
 NAMED: dict[str, Case] = {
     "adapter of rank 2": both_ways(lambda parent: edits.low_rank_changed(parent, 2, 9), "lora"),
     "adapter of rank 4": both_ways(lambda parent: edits.low_rank_changed(parent, 4, 9), "lora"),
-    "half a stranger": case(lambda parent: edits.blended(parent, STRANGER, 0.5), "merged", back=("fine_tuned",)),
+    "half a stranger": case(lambda parent: edits.blended(parent, STRANGER, 0.5), "merged"),
     "a third a stranger": case(lambda parent: edits.blended(parent, STRANGER, 0.7), "merged", back=("fine_tuned",)),
     "half a relative": both_ways(lambda parent: edits.blended(parent, tuned(parent), 0.5), "fine_tuned"),
     # Layers without a counterpart may come from another model or have been trained anew: a pair does not say which.
