@@ -24,12 +24,13 @@ INITIALISER_RANGE = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How long, how fast, and in which order of the data."""
+    """How long, how fast, in which order of the data, and with how much weight decay."""
 
     steps: int = 1000
     learning_rate: float = 5e-3
     order: int = 0
     batch: int = 16
+    decay: float = 0.1
 
 
 def configuration(architecture: Architecture, vocabulary_size: int) -> PreTrainedConfig:
@@ -72,7 +73,7 @@ def train(
     device = next(model.parameters()).device
     trained = [p for p in model.parameters() if p.requires_grad]
     groups = [
-        {"params": [p for p in trained if p.dim() > 1], "weight_decay": 0.1},
+        {"params": [p for p in trained if p.dim() > 1], "weight_decay": recipe.decay},
         {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
     ]
     optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.95))

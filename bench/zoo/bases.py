@@ -86,11 +86,12 @@ FOUNDERS: Final = {
 
 
 def bases() -> list[Base]:
-    """Every pre-training run of the zoo: 80 independent starts and 40 repeated ones.
+    """Every pre-training run of the zoo: 80 independent starts and 50 repeated ones.
 
     Each founder has a twin (same shape, text and order, another seed). Of each founder's start there is a second run in
-    another order or on other text, of some both. More strangers of every shape read other text or other tokens. Short
-    and slow runs, two of each start, are the hardest to tell from copies: they have hardly anything of their own.
+    another order or on other text, of some both; of some one with stronger weight decay or twice as long. More
+    strangers of every shape read other text or other tokens. Short and slow runs, two of each start, are the hardest to
+    tell from copies: they have hardly anything of their own.
     """
     found = list(_founders())
     twins = [replace(base, name=f"{base.name}-twin", seed=base.seed + 100, children=False) for base in found]
@@ -102,6 +103,12 @@ def bases() -> list[Base]:
             repeated.append(replace(again, name=f"{base.name}-order", order=base.order + 1))
         if number % 2 == 1 or number < 4:
             repeated.append(replace(again, name=f"{base.name}-text", text=_other(base.text)))
+        if number % 4 == 0:
+            weaker = replace(base.recipe, decay=0.4)
+            repeated.append(replace(again, name=f"{base.name}-decay", order=base.order + 2, recipe=weaker))
+        if number % 4 == 2:
+            longer = replace(base.recipe, steps=2 * base.recipe.steps)
+            repeated.append(replace(again, name=f"{base.name}-long", order=base.order + 3, recipe=longer))
     return [*found, *twins, *repeated, *_strangers(), *_short_runs()]
 
 

@@ -1,4 +1,4 @@
-"""Build the zoo: one job per pre-training run, then one per family of descendants, behind any `Executor`.
+"""Build the zoo: one job per member, behind any `Executor`; a member waits for those it is made of.
 
 Every member is a folder that appears under its name only when it is whole; what is there is not made again, so the
 folders themselves are the ledger. ``record.json`` beside a member's weights says how it was made and what it cost.
@@ -7,9 +7,9 @@ folders themselves are the ledger. ``record.json`` beside a member's weights say
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, as_completed
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from bench.zoo.accelerator import on_accelerator
 from bench.zoo.bases import Base, bases, configuration
 from bench.zoo.children import Bench, Child, Made, children, other_text, repeats
 from bench.zoo.texts import rows_of, tokenizer_of
@@ -28,65 +29,120 @@ from demo.training import evaluate, fresh_model, train
 Record = dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One member to make, "base" for the pre-training run itself, and the members that must be there first."""
+
+    base: Base
+    member: str
+    needs: frozenset[str]
+
+
 def build(folder: Path, executor: Executor, report: Callable[[str], None], wanted: list[str] | None = None) -> None:
-    """Make every member that is not there yet; strangers and repeats before descendants, which may need them."""
+    """Make every member that is not there yet, of all families or of the wanted ones."""
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = [base for base in bases() if not wanted or base.name in wanted]
-    failures: list[str] = []
-    for stage in (make_base, make_descendants):
-        # Every shape once before any twice: a zoo that is interrupted is still a mixed one.
-        jobs = [executor.submit(stage, folder, base) for base in sorted(chosen, key=lambda base: base.seed)]
-        for done, job in enumerate(as_completed(jobs), 1):
-            # A family that fails is told and the others go on; the next run tries it again.
-            if (error := job.exception()) is not None:
-                failures.append(str(error))
-                report(f"[{stage.__name__} {done}/{len(jobs)}] FAILED: {error}")
-                continue
-            for line in job.result():
-                report(f"[{stage.__name__} {done}/{len(jobs)}] {line}")
+    jobs = {
+        name: job
+        for name, job in planned_jobs([base for base in bases() if not wanted or base.name in wanted]).items()
+        if not (folder / name).exists()
+    }
+    running: dict[Future[str], str] = {}
+    try:
+        failures = _build(folder, executor, report, jobs, running)
+    finally:
+        for future in running:
+            future.cancel()
     write_truth(folder)
     if failures:
-        raise SystemExit(f"{len(failures)} families are not whole: {'; '.join(failures)}")
+        raise SystemExit(f"{len(failures)} members are missing: {'; '.join(failures)}")
 
 
-def make_base(folder: Path, base: Base) -> list[str]:
-    """Train one founder."""
+def _build(
+    folder: Path,
+    executor: Executor,
+    report: Callable[[str], None],
+    jobs: dict[str, Job],
+    running: dict[Future[str], str],
+) -> list[str]:
+    """Submit every job once what it needs is there; what went wrong."""
+    total, failures = len(jobs), list[str]()
+    while jobs or running:
+        blocked = set(jobs) | set(running.values())
+        for name in [name for name, job in jobs.items() if not job.needs & blocked]:
+            job = jobs.pop(name)
+            running[executor.submit(make_member, folder, job.base, job.member)] = name
+        if not running:
+            failures += [f"{name}: what it is made of is missing" for name in jobs]
+            break
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            name = running.pop(future)
+            if (error := future.exception()) is None:
+                report(f"[{total - len(jobs) - len(running)}/{total}] {future.result()}")
+                continue
+            # A member that fails is told and the others go on; the next run tries it again.
+            failures.append(f"{name}: {error}")
+            report(f"FAILED: {failures[-1]}")
+            for lost in _lost_with(name, jobs):
+                failures.append(f"{lost}: {name} is missing")
+                del jobs[lost]
+    return failures
+
+
+def planned_jobs(chosen: Sequence[Base]) -> dict[str, Job]:
+    """Every member of these families, by name; runs before descendants, the longest runs first."""
+    found = {}
+    for base in sorted(chosen, key=lambda base: -base.recipe.steps * base.shape.layers):
+        found[f"{base.name}/base"] = Job(base=base, member="base", needs=frozenset())
+    for base in chosen:
+        for child in _descendants_of(base):
+            others = {name if "/" in name else f"{base.name}/{name}" for name in (child.parent, *child.parents)}
+            found[f"{base.name}/{child.name}"] = Job(base=base, member=child.name, needs=frozenset(others))
+    return found
+
+
+def _lost_with(name: str, jobs: dict[str, Job]) -> list[str]:
+    """Names of the waiting jobs that need a member, or one that needs it."""
+    lost = {name}
+    while grown := {other for other, job in jobs.items() if job.needs & lost} - lost:
+        lost |= grown
+    return sorted(lost - {name})
+
+
+def make_member(folder: Path, base: Base, member: str) -> str:
+    """Make one member and say what it cost."""
     _quiet()
-    target = folder / base.name / "base"
-    if target.exists():
-        return []
+    if member == "base":
+        return _make_base(folder, base)
+    return _make_child(folder, base, next(child for child in _descendants_of(base) if child.name == member))
+
+
+def _descendants_of(base: Base) -> list[Child]:
+    return children(base) if base.children else repeats(base) if base.kin else []
+
+
+def _make_base(folder: Path, base: Base) -> str:
     started = time.monotonic()
     tokenizer = tokenizer_of(base)
     rows = rows_of(tokenizer, base.text)
-    model = fresh_model(configuration(base.shape, tokenizer.get_vocab_size()), base.seed).to(_device())
-    train(model, rows, replace(base.recipe, order=base.order))
+    model = fresh_model(configuration(base.shape, tokenizer.get_vocab_size()), base.seed)
+    with on_accelerator(model):
+        train(model, rows, replace(base.recipe, order=base.order))
     record = {"family": base.name, "member": "base", "parent": None, **asdict(base)}
-    return [_store(target, Made(model=model, tokenizer=tokenizer), record, rows, started)]
+    return _store(folder / base.name / "base", Made(model=model, tokenizer=tokenizer), record, rows, started)
 
 
-def make_descendants(folder: Path, base: Base) -> list[str]:
-    """Make everything that descends from one founder."""
-    _quiet()
-    wanted = children(base) if base.children else repeats(base) if base.kin else []
-    return [line for child in wanted for line in _make_child(folder, base, child)]
-
-
-def _make_child(folder: Path, base: Base, child: Child) -> Iterator[str]:
+def _make_child(folder: Path, base: Base, child: Child) -> str:
     family = folder / base.name
-    target = family / child.name
-    if target.exists():
-        return
     started = time.monotonic()
 
     def member(name: str) -> Made:
         path = folder / name if "/" in name else family / name
-        return Made(model=_load(path).to(_device()), tokenizer=Tokenizer.from_file(str(path / "tokenizer.json")))
+        return Made(model=_load(path), tokenizer=Tokenizer.from_file(str(path / "tokenizer.json")))
 
     bench = Bench(base=base, other_text=other_text(base), member=member)
     made = member(child.parent)
     for step in child.steps:
         made = step(made, bench)
-        made.model.to(_device())
     record = {
         "family": base.name,
         "member": child.name,
@@ -95,12 +151,12 @@ def _make_child(folder: Path, base: Base, child: Child) -> Iterator[str]:
         "changes": child.changes,
         "carries": child.carries,
     }
-    yield _store(target, made, record, rows_of(made.tokenizer, base.text), started)
+    return _store(family / child.name, made, record, rows_of(made.tokenizer, base.text), started)
 
 
 def _store(target: Path, made: Made, record: Record, rows: torch.Tensor, started: float) -> str:
     target.parent.mkdir(parents=True, exist_ok=True)
-    model = made.model.cpu().eval()
+    model = made.model.eval()
     record["loss"] = round(evaluate(model, rows), 4)
     record["unigram"] = round(corpus.unigram_entropy(rows, made.tokenizer.get_vocab_size()), 4)
     record["parameters"] = model.num_parameters()
@@ -171,10 +227,6 @@ def _member(
 
 def _load(path: Path) -> PreTrainedModel:
     return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _quiet() -> None:

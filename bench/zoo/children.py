@@ -10,7 +10,8 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
 from bench.zoo import surgery
-from bench.zoo.bases import Base, Text, configuration
+from bench.zoo.accelerator import on_accelerator
+from bench.zoo.bases import PRE_TRAINING, Base, Text, configuration
 from bench.zoo.texts import own_tokenizer, rows_of
 from demo import edits
 from demo.training import Recipe, fresh_model, train
@@ -19,6 +20,7 @@ LIGHT: Final = Recipe(steps=100, learning_rate=5e-4, order=12, batch=8)
 HEAVY: Final = Recipe(steps=400, learning_rate=2.5e-3, order=13, batch=8)
 HEALING: Final = Recipe(steps=100, learning_rate=1e-3, order=11, batch=8)
 RETRAINING: Final = Recipe(steps=400, learning_rate=3e-3, order=17, batch=8)
+GAUGE: Final = ("rotated", "permuted", "rescaled")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,7 +70,8 @@ def tuned(recipe: Recipe, text: Text | None = None) -> Step:
     """Trained further, on the text that the founder did not learn or on the given one."""
 
     def step(made: Made, bench: Bench) -> Made:
-        train(made.model, rows_of(made.tokenizer, text or bench.other_text), recipe)
+        with on_accelerator(made.model):
+            train(made.model, rows_of(made.tokenizer, text or bench.other_text), recipe)
         return made
 
     return step
@@ -98,14 +101,16 @@ def adapted(made: Made, bench: Bench) -> Made:
     """Fine-tuned through a low-rank adapter, merged afterwards."""
     model = edits.with_low_rank(made.model, rank=4, seed=19)
     recipe = replace(LIGHT, steps=200, learning_rate=2e-3)
-    train(model, rows_of(made.tokenizer, bench.other_text), recipe)
+    with on_accelerator(model):
+        train(model, rows_of(made.tokenizer, bench.other_text), recipe)
     return replace(made, model=edits.merge_low_rank(model))
 
 
 def preferred(made: Made, bench: Bench) -> Made:
     """Tuned by preferences."""
     rows = rows_of(made.tokenizer, bench.base.text)
-    surgery.preferred(made.model, rows, steps=100, learning_rate=2e-4, seed=21)
+    with on_accelerator(made.model):
+        surgery.preferred(made.model, rows, steps=100, learning_rate=2e-4, seed=21)
     return made
 
 
@@ -156,15 +161,17 @@ def stacked(other: str, keep: int) -> Step:
 def distilled(made: Made, bench: Bench) -> Made:
     """A fresh model of the same shape that learned the founder's predictions."""
     student = fresh_model(configuration(bench.base.shape, made.tokenizer.get_vocab_size()), bench.base.seed + 300)
-    train(student, rows_of(made.tokenizer, bench.base.text), bench.base.recipe, teacher=made.model.eval())
+    with on_accelerator(student, made.model):
+        train(student, rows_of(made.tokenizer, bench.base.text), bench.base.recipe, teacher=made.model.eval())
     return replace(made, model=student)
 
 
 def taught_by_samples(made: Made, bench: Bench) -> Made:
     """A fresh model of the same shape that read only what the founder wrote."""
-    rows = torch.cat([surgery.sampled(made.model.eval(), 512, 65, seed) for seed in range(4)])
     student = fresh_model(configuration(bench.base.shape, made.tokenizer.get_vocab_size()), bench.base.seed + 400)
-    train(student, rows, bench.base.recipe)
+    with on_accelerator(student, made.model):
+        rows = torch.cat([surgery.sampled(made.model.eval(), 512, 65, seed) for seed in range(4)])
+        train(student, rows, bench.base.recipe)
     return replace(made, model=student)
 
 
@@ -296,8 +303,7 @@ def _llamas(base: Base) -> Iterator[Child]:
 
 def _disguised(names: set[str]) -> Iterator[Child]:
     """Every free rewrite, on the founder and on what stands for each kind of child, some rounded afterwards."""
-    gauge = ("rotated", "permuted", "rescaled")
-    yield Child(name="rewritten", steps=(rewritten(41),), changes=gauge)
+    yield Child(name="rewritten", steps=(rewritten(41),), changes=GAUGE)
     kinds = (
         "ft_light", "ft_heavy", "cpt", "second_generation", "dpo", "lora", "pruned_60", "noise_30", "layers_repeated",
         "layers_dropped", "vocabulary_extended", "vocabulary_replaced", "width_pruned", "linear_50",
@@ -307,7 +313,7 @@ def _disguised(names: set[str]) -> Iterator[Child]:
         if kind in names:
             carries = {"distilled": "nothing", "mlp_fresh": "parts"}.get(kind, "weights")
             yield Child(
-                name=f"{kind}+rewritten", parent=kind, steps=(rewritten(42 + number),), changes=gauge, carries=carries
+                name=f"{kind}+rewritten", parent=kind, steps=(rewritten(42 + number),), changes=GAUGE, carries=carries
             )
     for kind in ("ft_light", "ft_heavy", "cpt"):
         yield Child(
@@ -319,7 +325,7 @@ def _disguised(names: set[str]) -> Iterator[Child]:
     yield Child(
         name="pruned+tuned+rewritten",
         steps=(pruned(0.3), tuned(HEALING), rewritten(81)),
-        changes=("fine_tuned", *gauge),
+        changes=("fine_tuned", *GAUGE),
     )
     yield Child(
         name="rewritten+ft_heavy",
@@ -330,10 +336,16 @@ def _disguised(names: set[str]) -> Iterator[Child]:
 
 
 def repeats(base: Base) -> list[Child]:
-    """What is made of a run that repeats another's start: the hard negatives, disguised and trained on."""
+    """What is made of a run that repeats another's start: the hard negatives, disguised and trained on.
+
+    The hardest is trained on in a text that the other run may have read: what both learned grows more alike.
+    """
+    towards = replace(base.recipe, steps=PRE_TRAINING.steps, order=20)
     return [
+        Child(name="towards", steps=(tuned(towards, other_text(base)),), changes=("fine_tuned",)),
+        Child(name="towards+rewritten", parent="towards", steps=(rewritten(92),), changes=GAUGE),
         Child(name="ft_heavy", steps=(tuned(HEAVY, _third(base)),), changes=("fine_tuned",)),
-        Child(name="rewritten", steps=(rewritten(91),), changes=("rotated", "permuted", "rescaled")),
+        Child(name="rewritten", steps=(rewritten(91),), changes=GAUGE),
     ]
 
 
