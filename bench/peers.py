@@ -8,7 +8,6 @@ import argparse
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from peer_statistics import Weights, awm, csu_log10_p, gain_cosine, huref_ics, spread_profile, weights_of
+from peer_statistics import CSU, LOG10_LEVEL, SIMILARITIES, csu_log10_p, weights_of
 from reporting import machine, publish, table
 from whorl.comparison.comparing import compare, compare_fingerprints
 from whorl.core.evidence import Finding, Score
@@ -33,17 +32,9 @@ SEED = 20261123
 GROUP = 32
 WIDER = 4
 STRANGERS = 20
-LOG10_LEVEL = -6.0
 
 Truth = Literal["related", "same start", "taught by base", "unrelated"]
-SIMILARITIES: dict[str, Callable[[Weights, Weights], float]] = {
-    "HuRef": huref_ics,
-    "AWM": awm,
-    "gain cosine": gain_cosine,
-    "spread profile": spread_profile,
-}
 LOG10_P, AGREEMENT, STORED = "Whorl T2, log10 p", "Whorl T3, weights", "Whorl T3, stored"
-CSU = "CSU, log10 p"
 COLUMNS = (CSU, *SIMILARITIES, LOG10_P, AGREEMENT, STORED)
 P_VALUES = (CSU, LOG10_P)
 
@@ -176,8 +167,8 @@ class Bench:
         ours, theirs = self._weights[questioned], self._weights[reference]
         finding = compare(self._paths[questioned], self._paths[reference], progress=silent)
         stored = compare_fingerprints(self._fingerprints[questioned], self._fingerprints[reference])
-        values: dict[str, float | None] = {CSU: csu_log10_p(ours, theirs)}
-        values |= {name: statistic(ours, theirs) for name, statistic in SIMILARITIES.items()}
+        found = {name: statistic(ours, theirs) for name, statistic in {CSU: csu_log10_p, **SIMILARITIES}.items()}
+        values = {name: value if isinstance(value, float) else None for name, value in found.items()}
         values |= {LOG10_P: finding.conclusion.log10_p, AGREEMENT: _agreement(finding), STORED: _agreement(stored)}
         return Pair(
             questioned=questioned,
