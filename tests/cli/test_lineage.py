@@ -35,7 +35,9 @@ def test_the_text_is_a_tree_that_accuses_nobody(run: Run) -> None:
     result = run("lineage", MODELS, "--quiet")
     assert result.exit_code == 0, result.stderr
     assert "|- " in result.stdout
-    assert "sibling  [same start only]" in result.stdout
+    lines = result.stdout.splitlines()
+    assert "sibling  [no descent, same start and trained apart: base]" in lines  # beside the others, not below
+    assert "2 relations by trained weights, 1 by a common start alone, in 1 group." in lines
     assert "Without any relation: student, twin" in result.stdout
     assert "derived from, or shares trained weights with" in " ".join(result.stdout.split())
     assert not any(word in result.stdout for word in ("stolen", "copied", "theft"))

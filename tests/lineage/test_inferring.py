@@ -1,21 +1,29 @@
 """From models to the document: groups, kinds of edges, what could not be read, and rewritten copies of a real model."""
 
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import sample_findings as samples
+from safetensors.torch import load_file, save_file
 
 from whorl.comparison.subjects import fingerprint_of
 from whorl.core.errors import InputError
 from whorl.core.evidence import Direction, Finding, NotComparable
 from whorl.core.progress import silent
-from whorl.lineage import common_gauge
+from whorl.lineage import common_gauge, inferring
 from whorl.lineage.document import Lineage
 from whorl.lineage.families import MOST_TRIES, find_families, split_group
+from whorl.lineage.graphml import to_graphml
 from whorl.lineage.inferring import infer_lineage
+from whorl.lineage.links import Link, Skeleton
 from whorl.lineage.members import Member, Unread, members_of_folder
+from whorl.lineage.outline import outline
+from whorl.lineage.page import render_page
+from whorl.lineage.wording import counted
 
 MODELS = Path(__file__).parents[2] / "demo" / "models"
 
@@ -82,7 +90,7 @@ def test_what_neighbours_are_found_to_be_decides_the_kind(members: list[Member])
         return samples.inconclusive()
 
     lineage = infer_lineage(members, progress=silent, compare_pair=compare_pair)
-    assert set(named(lineage).values()) == {"shares_ancestor"}
+    assert set(named(lineage).values()) == {"undecided"}
     assert all(edge.confidence <= 0.5 and not edge.directed for edge in lineage.edges)
 
 
@@ -177,3 +185,88 @@ def test_runs_of_one_start_and_partners_of_a_merge_are_families_apart() -> None:
     assert [set(family.members) for family in split.families] == [{0, 1, 2}, {3, 4}, {5}]
     assert [(one, other) for one, other, _ in split.between] == [(0, 1)]
     assert split.merged_in == ((2, 2),)
+
+
+def test_families_between_which_nothing_was_seen_get_no_edge() -> None:
+    """A comparison that could see nothing is no relation, though both hold weights of a third model."""
+    blind = samples.inconclusive()
+    blind = blind.model_copy(update={"layers": (), "conclusion": blind.conclusion.model_copy(update={"log10_p": None})})
+
+    def compare(one: int, other: int) -> Finding:
+        return samples.derived() if 1 in (one, other) else blind
+
+    split = split_group([0, 1, 2], lambda some: some[0], compare)
+    assert [set(family.members) for family in split.families] == [{0, 1}, {2}]
+    assert split.between == ()
+    assert split.merged_in == ((1, 1),)
+
+
+def tree(*links: tuple[int, int], models: int, nodes: int) -> Skeleton:
+    return Skeleton(
+        models=models,
+        nodes=nodes,
+        origin=0,
+        drift=0.0,
+        links=tuple(Link(near=near, far=far, kind="derived", share=None, confidence=0.9) for near, far in links),
+    )
+
+
+def test_an_unseen_ancestor_is_not_taken_for_trained_weights(members: list[Member]) -> None:
+    """It may be what two runs started from: models on either side of the edge are compared."""
+    named_members = [replace(member, name=name) for member, name in zip(members, "abcdef", strict=False)]
+    # a - u - b and u - v - c: b and c are runs of a's start, c's side shares no more than that with the others.
+    skeleton = tree((0, 4), (4, 1), (4, 5), (5, 2), (5, 3), models=4, nodes=6)
+    asked = []
+
+    def compare_pair(parent: Member, child: Member) -> Finding:
+        asked.append({parent.name, child.name})
+        apart = len({"c", "d"} & {parent.name, child.name}) == 1
+        return samples.shared_initialisation() if apart else samples.derived()
+
+    found = inferring._compare_neighbours(skeleton, named_members, compare_pair, silent)
+    kinds = {(link.near, link.far): inferring._kind(finding) for link, finding in found.items()}
+    assert kinds == {(0, 4): "derived", (4, 1): "derived", (4, 5): "same_start", (5, 2): "derived", (5, 3): "derived"}
+    assert all(len(names) == 2 for names in asked)
+
+
+def test_what_no_comparison_stands_behind_is_undecided() -> None:
+    assert inferring._kind(None) == "undecided"
+    assert inferring._kind(samples.none_found()) == "undecided"
+    assert inferring._kind(samples.inconclusive()) == "undecided"
+    assert inferring._kind(samples.shared_initialisation()) == "same_start"
+
+
+@pytest.mark.parametrize(("relation", "kind"), [("derived", "merge"), ("inconclusive", "undecided")])
+def test_weights_of_two_families_are_a_merge_only_where_trained_ones_are_shared(
+    relation: str, kind: str, tmp_path: Path
+) -> None:
+    ours, theirs = (load_file(MODELS / name / "model.safetensors") for name in ("base", "twin"))
+    for name in ("base", "twin", "blend"):
+        shutil.copytree(MODELS / ("base" if name == "blend" else name), tmp_path / name)
+    halves = {name: (tensor.float() + theirs[name].float()) / 2 for name, tensor in ours.items()}
+    save_file(halves, tmp_path / "blend" / "model.safetensors")
+    members, _ = members_of_folder(tmp_path, progress=silent)
+    # Layers have counterparts either way: the two are related.
+    finding = samples.derived()
+    conclusion = finding.conclusion.model_copy(update={"relation": relation})
+    finding = finding.model_copy(update={"conclusion": conclusion})
+    lineage = infer_lineage(members, progress=silent, compare_pair=lambda _parent, _child: finding)
+    kinds = named(lineage)
+    assert len(kinds) == 2
+    assert kind in (kinds[frozenset(("blend", "base"))], kinds[frozenset(("blend", "twin"))])
+    assert ("merge" in kinds.values()) == any(edge.directed for edge in lineage.edges) == (kind == "merge")
+
+
+def test_runs_of_one_start_are_no_descent_in_any_form(members: list[Member]) -> None:
+    siblings = [member for member in members if member.name in ("base", "sibling")]
+    lineage = infer_lineage(siblings, progress=silent)
+    (edge,) = lineage.edges
+    assert (edge.kind, edge.directed) == ("same_start", False)
+    assert all(row.depth == 0 for row in outline(lineage))
+    assert "trained apart: no descent" in to_graphml(lineage).decode()
+    assert counted(lineage.edges) == "0 relations by trained weights, 1 by a common start alone"
+    page = " ".join(render_page(lineage).split())
+    assert "0 relations by trained weights, 1 by a common start alone, in 1 group" in page
+    drawn = re.findall(r'<path class="(edge [^"]*)"( data-descent)? data-parent', page)
+    assert drawn == [("edge same_start", "")]
+    assert 'class="arrow' not in page

@@ -3,6 +3,7 @@
 import html
 import re
 from pathlib import Path
+from typing import get_args
 from xml.etree import ElementTree
 
 import networkx
@@ -11,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from whorl.lineage.characters import order_classes, rotation_classes
-from whorl.lineage.document import Edge, Lineage, Node, NotCompared, UnreadMember
+from whorl.lineage.document import TRAINED, Edge, EdgeKind, Lineage, Node, NotCompared, UnreadMember
 from whorl.lineage.fit import misfit
 from whorl.lineage.graphml import to_graphml
 from whorl.lineage.links import Link
@@ -19,6 +20,7 @@ from whorl.lineage.merging import on_a_line
 from whorl.lineage.outline import outline
 from whorl.lineage.page import render_page
 from whorl.lineage.unseen import grouped
+from whorl.lineage.wording import EDGE_TITLES, EDGE_WORDS, counted
 
 HOSTILE = '</script><b onload="x">\u202e\x07&'
 
@@ -63,6 +65,7 @@ def sample(name: str = "base") -> Lineage:
             edge("m2", "m4", share=0.7, **merged),
             edge("m3", "m4", share=0.3, **merged),
             edge("m1", "m5", kind="same_start", directed=False, direction_confidence=None),
+            edge("m2", "m5", kind="undecided", directed=False, direction_confidence=None, confidence=0.5),
             edge("m1", "u1", distance=None),
             edge("u1", "m6", distance=None),
         ),
@@ -96,7 +99,14 @@ def test_a_document_that_contradicts_itself_is_refused(change: dict[str, object]
 
 @pytest.mark.parametrize(
     "changes",
-    [{"child": "m1"}, {"share": 0.5}, {"kind": "same_start"}, {"kind": "shares_ancestor"}, {"confidence": 1.5}],
+    [
+        {"child": "m1"},
+        {"share": 0.5},
+        {"kind": "same_start"},
+        {"kind": "shares_ancestor"},
+        {"kind": "undecided"},
+        {"confidence": 1.5},
+    ],
 )
 def test_an_edge_that_contradicts_itself_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
@@ -112,6 +122,9 @@ def test_every_node_stands_once_in_the_outline_below_its_first_parent() -> None:
     assert places["m6"].below == "u1"
     assert places["m6"].depth == 2
     assert places["m7"].depth == places["m1"].depth == 0
+    # Runs of one start, and what is undecided, stand beside and not below.
+    assert places["m5"].depth == 0
+    assert [edge.kind for edge in places["m5"].further] == ["same_start", "undecided"]
 
 
 def test_a_merge_of_two_that_nothing_else_connects_stands_below_one_of_them() -> None:
@@ -131,6 +144,8 @@ def test_graphml_carries_the_graph_and_its_attributes() -> None:
     assert found.edges["m2", "m4"]["share"] == 0.7
     assert found.edges["m2", "m4"]["kind"] == "merge"
     assert found.edges["m1", "m3"]["directed"] is False
+    assert found.edges["m1", "m5"]["label"] == "Same start, trained apart: no descent"
+    assert found.edges["m2", "m5"]["label"] == "Undecided: trained weights or a common start"
     assert "share" not in found.edges["m1", "m2"]
     assert found.nodes["u1"]["kind"] == "unseen"
     assert "</script>" in found.nodes["m1"]["name"]
@@ -150,7 +165,11 @@ def test_the_page_loads_nothing_and_lets_no_name_out_of_its_place() -> None:
     assert "default-src 'none'" in html.unescape(page)
     for node_ in sample().nodes:
         assert f'data-id="{node_.id}"' in page
-    assert 'class="edge merge"' in page
+    assert 'class="edge merge" data-descent' in page
+    # What the picture follows from parent to child is descent alone.
+    assert 'class="edge same_start" data-parent' in page
+    assert 'class="edge undecided dashed" data-parent' in page
+    assert "say no such thing and are no descent" in " ".join(page.split())
     assert 'class="edge derived dashed"' in page
     assert "not established" in page
     assert "could not be read" in page
@@ -162,6 +181,16 @@ def test_the_page_of_unrelated_models_says_so() -> None:
     alone = sample().model_copy(update={"edges": (), "groups": (), "singles": tuple(n.id for n in sample().nodes)})
     page = render_page(alone)
     assert "No two of these models share weights" in page
+
+
+def test_relations_by_trained_weights_are_counted_apart() -> None:
+    assert counted(sample().edges) == (
+        "6 relations by trained weights, 1 undecided between that and a common start, 1 by a common start alone"
+    )
+    assert counted(sample().edges[:1]) == "1 relation by trained weights"
+    assert set(EDGE_WORDS) == set(EDGE_TITLES) == set(get_args(EdgeKind))
+    for kind in set(get_args(EdgeKind)) - set(TRAINED):
+        assert "derived" not in EDGE_WORDS[kind] + EDGE_TITLES[kind].lower()
 
 
 def test_siblings_that_share_path_get_one_unseen_ancestor_each_level() -> None:
@@ -230,5 +259,5 @@ def test_the_example_in_the_specification_is_one() -> None:
     assert example is not None
     lineage = Lineage.model_validate_json(example.group(1))
     assert len(lineage.edges) == 5
-    for kind in ("derived", "merge", "same_start", "shares_ancestor"):
+    for kind in get_args(EdgeKind):
         assert f"`{kind}`" in text

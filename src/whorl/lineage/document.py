@@ -1,12 +1,17 @@
 """The lineage of a set of models as it is stored: ``whorl.lineage/1``, specified in ``docs/specs/lineage.md``."""
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, model_validator
 
 from whorl.core.evidence import Document
 
-EdgeKind: TypeAlias = Literal["derived", "merge", "same_start", "shares_ancestor"]
+EdgeKind: TypeAlias = Literal["derived", "merge", "shares_ancestor", "undecided", "same_start"]
+
+DESCENT: Final[tuple[EdgeKind, ...]] = ("derived", "merge")
+"""What may have a direction."""
+TRAINED: Final[tuple[EdgeKind, ...]] = (*DESCENT, "shares_ancestor")
+"""What says that trained weights are shared; the others do not."""
 
 SCHEMA: Literal["whorl.lineage/1"] = "whorl.lineage/1"
 DASHED_BELOW = 0.8
@@ -24,7 +29,10 @@ class Node(Document):
 
 
 class Edge(Document):
-    """One relation. Without ``directed`` the order of parent and child is only the likelier one, or arbitrary."""
+    """One relation. Without ``directed`` the order of parent and child is only the likelier one, or arbitrary.
+
+    Kinds that are not in `TRAINED` say neither that trained weights are shared nor that one model comes from the other.
+    """
 
     parent: str
     child: str
@@ -44,7 +52,7 @@ class Edge(Document):
             raise ValueError(f"an edge leads from {self.parent} to itself")
         if self.share is not None and self.kind != "merge":
             raise ValueError(f"an edge of kind {self.kind} has no share")
-        if self.kind in ("same_start", "shares_ancestor") and self.directed:
+        if self.directed and self.kind not in DESCENT:
             raise ValueError(f"an edge of kind {self.kind} has no direction")
         return self
 

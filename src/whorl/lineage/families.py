@@ -112,7 +112,7 @@ def split_group(
     for later, family in enumerate(families):
         for earlier in range(later):
             finding = findings[earlier][family.hub]
-            if finding.conclusion.relation != "none_found":
+            if related(finding):
                 between.append((earlier, later, finding))
             else:
                 # Whoever holds weights of two families that have nothing in common was merged from both.

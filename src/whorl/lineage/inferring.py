@@ -19,7 +19,7 @@ from whorl.core.progress import Progress, silent
 from whorl.fingerprints.neurons import NeuronSignatures
 from whorl.fingerprints.weight_fingerprint import JOBS, WeightFingerprint
 from whorl.lineage.common_gauge import BASIS, NEURONS, SEED, lay_checkpoints
-from whorl.lineage.document import SCHEMA, Edge, EdgeKind, Lineage, Node, NotCompared, UnreadMember
+from whorl.lineage.document import SCHEMA, TRAINED, Edge, EdgeKind, Lineage, Node, NotCompared, UnreadMember
 from whorl.lineage.families import Family, find_families, split_group
 from whorl.lineage.geometry import Geometry
 from whorl.lineage.links import Link, Skeleton
@@ -36,12 +36,19 @@ MERGED_IN: Final = (
     "The child holds weights of two families that have nothing in common: it was merged from both. Which member of the "
     "other family went in was not asked."
 )
+MERGED_UNDECIDED: Final = (
+    "One model holds weights of two families that have nothing in common. Whether those of this family are trained "
+    "weights, or only those that its runs started from, is open."
+)
+PLACED: Final = "One end is not among the models: its place follows from the distances between those that are."
 COMMON_ANCESTOR: Final = 0.8
 SAME_SIGNS: Final = 0.7  # of one neuron's signature in two related models; half of them agree by chance
 
 LIMITS: Final = (
     "Speaks of weights only: a model that learned from another's answers has no edge to it.",
-    'An edge says "derived from, or shares trained weights with"; not who did what, when, or with whose leave.',
+    'An edge of the kind "derived" says "derived from, or shares trained weights with". The kinds "same_start" and '
+    '"undecided" say no such thing and are no descent: public seeds and shared code give one start to strangers.',
+    "No edge says who did what, when, or with whose leave.",
     "A model that is not among these cannot appear by name: an edge may pass over any number of missing steps.",
     "Runs from one model on similar text drift the same way; where they do, a light step between two others is passed "
     "over, with a lower confidence.",
@@ -156,17 +163,22 @@ def _draw_group(
 
     split = split_group(group, lambda some: some[_hub([members[number] for number in some])], compare_models)
     families = split.families
-    merged_in = {model: families[place].hub for place, model in split.merged_in}
+    merged_in = {
+        model: (families[place].hub, compare_pair(members[families[place].hub], members[model]))
+        for place, model in split.merged_in
+    }
     for family in families:
-        drawing.groups[-1] += _draw_family(drawing, family, merged_in, compare_pair, progress, jobs)
+        drawing.groups[-1] += _draw_family(drawing, family, set(merged_in), compare_pair, progress, jobs)
     first = {family.hub: _first_of(family, drawing) for family in families}
     for earlier, later, finding in split.between:
         one, other = (first[families[place].hub] for place in (earlier, later))
-        start = finding.conclusion.relation == "shared_initialisation"
-        kind: EdgeKind = "same_start" if start else "shares_ancestor"
-        drawing.edges.append(_plain_edge(one, other, kind, finding.conclusion.statement))
-    for model, hub in merged_in.items():
-        drawing.edges.append(_plain_edge(first[hub], drawing.ids[model], "merge", MERGED_IN))
+        drawing.edges.append(_plain_edge(one, other, _kind(finding), finding.conclusion.statement))
+    for model, (hub, finding) in merged_in.items():
+        child = drawing.ids[model]
+        if _kind(finding) in TRAINED:
+            drawing.edges.append(_plain_edge(first[hub], child, "merge", MERGED_IN))
+        else:
+            drawing.edges.append(_plain_edge(first[hub], child, "undecided", MERGED_UNDECIDED))
 
 
 def _first_of(family: Family, drawing: _Drawing) -> str:
@@ -179,7 +191,7 @@ def _first_of(family: Family, drawing: _Drawing) -> str:
 def _draw_family(
     drawing: _Drawing,
     family: Family,
-    merged_in: Mapping[int, int],
+    merged_in: Set[int],
     compare_pair: ComparePair,
     progress: Progress,
     jobs: int,
@@ -201,7 +213,7 @@ def _draw_family(
         drawing.edges += _edges(skeleton, findings, geometry, ids, merged)
     for place in sorted(set(range(len(members))) - set(placed)):
         detail = "Could not be laid over the others of its family, and stands beside the one it was compared with."
-        drawing.edges.append(_plain_edge(drawing.ids[family.hub], own[place], "shares_ancestor", detail))
+        drawing.edges.append(_plain_edge(drawing.ids[family.hub], own[place], "undecided", detail))
     return own + [identifier for identifier in ids if identifier.startswith("u")]
 
 
@@ -273,34 +285,56 @@ def _in_one_order(ours: NeuronSignatures, theirs: NeuronSignatures) -> bool:
 
 def _compare_neighbours(
     skeleton: Skeleton, members: Sequence[Member], compare_pair: ComparePair, progress: Progress
-) -> dict[tuple[int, int], Finding]:
-    """A finding for every link between two models, the far end in the place of the questioned one."""
-    wanted = [link for link in skeleton.links if link.kind == "derived" and max(link.near, link.far) < skeleton.models]
-    found = {}
-    for done, link in enumerate(wanted, 1):
-        found[link.near, link.far] = compare_pair(members[link.near], members[link.far])
+) -> dict[Link, Finding]:
+    """For every link by descent the finding on its two ends, the far one in the place of the questioned model.
+
+    In the place of an end that is unseen stands the nearest model beyond it: distances alone do not tell whether what
+    is shared was trained, or is what all of them started from.
+    """
+    by_descent = [link for link in skeleton.links if link.kind == "derived"]
+    wanted: dict[Link, tuple[int, int]] = {}
+    for link in by_descent:
+        others = [other for other in by_descent if other != link]
+        near, far = (_nearest_model(end, others, skeleton.models) for end in (link.near, link.far))
+        if near is not None and far is not None:
+            wanted[link] = near, far
+    found: dict[tuple[int, int], Finding] = {}
+    for done, (near, far) in enumerate(wanted.values(), 1):
+        if (near, far) not in found:
+            found[near, far] = compare_pair(members[near], members[far])
         progress("comparing neighbours", done, len(wanted))
-    return found
+    return {link: found[ends] for link, ends in wanted.items()}
+
+
+def _nearest_model(end: int, links: Sequence[Link], models: int) -> int | None:
+    """The model that the fewest of these links lead to from a node; None where none does."""
+    reached = [end]
+    for node in reached:
+        if node < models:
+            return node
+        for link in links:
+            if node in (link.near, link.far):
+                reached += [other for other in (link.near, link.far) if other not in reached]
+    return None
 
 
 def _edges(
     skeleton: Skeleton,
-    findings: Mapping[tuple[int, int], Finding],
+    findings: Mapping[Link, Finding],
     geometry: Geometry,
     ids: Sequence[str],
     merged: Set[int],
 ) -> list[Edge]:
-    kinds = {link: _kind(findings.get((link.near, link.far))) for link in skeleton.links if link.kind == "derived"}
+    kinds = {link: _kind(findings.get(link)) for link in skeleton.links if link.kind == "derived"}
     oriented = _oriented(skeleton, [link for link, kind in kinds.items() if kind == "derived"], findings)
     edges = []
     for link in skeleton.links:
-        finding = findings.get((link.near, link.far))
         kind: EdgeKind = "merge" if link.kind == "merge" else kinds[link]
         found = oriented.get(link)
         if found is not None and found.claimed and found.ends[1] in merged:
             kind = "merge"
         near, far = (link.near, link.far) if found is None else found.ends
-        sure = min(link.confidence, OPEN) if kind == "shares_ancestor" else link.confidence
+        sure = min(link.confidence, OPEN) if kind == "undecided" else link.confidence
         edges.append(
             Edge(
                 parent=ids[near],
@@ -311,29 +345,40 @@ def _edges(
                 directed=kind == "merge" or (found is not None and found.claimed),
                 direction_confidence=None if found is None else round(found.probability, 4),
                 distance=_distance(geometry, link, skeleton.models),
-                detail=_detail(kind, finding),
+                detail=_detail(kind, findings.get(link), seen=max(link.near, link.far) < skeleton.models),
             )
         )
     return edges
 
 
 def _kind(finding: Finding | None) -> EdgeKind:
-    if finding is None or finding.conclusion.relation in ("identical", "derived"):
-        direction = None if finding is None else finding.conclusion.direction
-        return "shares_ancestor" if direction and direction.common_ancestor > COMMON_ANCESTOR else "derived"
-    return "same_start" if finding.conclusion.relation == "shared_initialisation" else "shares_ancestor"
+    """What an edge may say, by the comparison behind it."""
+    if finding is None:
+        return "undecided"
+    match finding.conclusion.relation:
+        case "identical" | "derived":
+            direction = finding.conclusion.direction
+            return "shares_ancestor" if direction and direction.common_ancestor > COMMON_ANCESTOR else "derived"
+        case "shared_initialisation":
+            return "same_start"
+        case "none_found" | "inconclusive":
+            return "undecided"
 
 
-def _oriented(
-    skeleton: Skeleton, links: Sequence[Link], findings: Mapping[tuple[int, int], Finding]
-) -> dict[Link, Oriented]:
+def _oriented(skeleton: Skeleton, links: Sequence[Link], findings: Mapping[Link, Finding]) -> dict[Link, Oriented]:
     """Directions of all edges by descent: what hangs on a merge comes after it, every other tree is rooted."""
     merged = {link.far for link in skeleton.links if link.kind == "merge"}
+    # A finding on models beyond an unseen end says nothing of which end came first.
+    between = {
+        (link.near, link.far): finding
+        for link, finding in findings.items()
+        if max(link.near, link.far) < skeleton.models
+    }
 
     def direction(questioned: int, reference: int) -> Direction | None:
-        if (reference, questioned) in findings:
-            return findings[reference, questioned].conclusion.direction
-        turned = findings.get((questioned, reference))
+        if (reference, questioned) in between:
+            return between[reference, questioned].conclusion.direction
+        turned = between.get((questioned, reference))
         return None if turned is None else _exchanged(turned.conclusion.direction)
 
     found: dict[Link, Oriented] = {}
@@ -380,12 +425,15 @@ def _distance(geometry: Geometry, link: Link, models: int) -> float | None:
     return round(max(float(2 * length - 2 * products[0, 1]), 0.0) / float(length), 8) if length > 0 else None
 
 
-def _detail(kind: EdgeKind, finding: Finding | None) -> str:
-    if finding is not None:
-        return finding.conclusion.statement
-    if kind == "merge":
+def _detail(kind: EdgeKind, finding: Finding | None, *, seen: bool) -> str:
+    if kind == "merge" and finding is None:
         return "The child's weights are a weighted sum of its parents'."
-    return "One end is not among the models: its place follows from the distances between those that are."
+    if finding is None:
+        return PLACED
+    statement = finding.conclusion.statement
+    if seen:
+        return statement
+    return f"{PLACED} Of {finding.questioned.name} and {finding.reference.name}, on either side of it: {statement}"
 
 
 def _plain_edge(parent: str, child: str, kind: EdgeKind, detail: str) -> Edge:
@@ -395,7 +443,7 @@ def _plain_edge(parent: str, child: str, kind: EdgeKind, detail: str) -> Edge:
         child=child,
         kind=kind,
         share=None,
-        confidence=OPEN if kind == "shares_ancestor" else COMPARED,
+        confidence=OPEN if kind == "undecided" else COMPARED,
         directed=kind == "merge",
         direction_confidence=None,
         distance=None,

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
-from whorl.lineage.document import Edge, EdgeKind, Lineage, Node
+from whorl.lineage.document import TRAINED, Edge, EdgeKind, Lineage, Node
 
-_FIRST: Final[dict[EdgeKind, int]] = {"derived": 0, "merge": 1, "shares_ancestor": 2, "same_start": 3}
+_FIRST: Final[dict[EdgeKind, int]] = {kind: place for place, kind in enumerate(TRAINED)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,10 +30,15 @@ class Row:
 
 
 def outline(lineage: Lineage) -> list[Row]:
-    """All nodes, group by group, larger branches first."""
+    """All nodes, group by group, larger branches first.
+
+    Only edges that say that trained weights are shared hang a node below another: what merely started from the same
+    weights, or may have, stands beside.
+    """
     above: dict[str, tuple[str, Edge]] = {}
     tree = {node.id: node.id for node in lineage.nodes}
-    for edge in sorted(lineage.edges, key=lambda e: (_FIRST[e.kind], -(e.share or 0.0), -e.confidence)):
+    forming = [edge for edge in lineage.edges if edge.kind in TRAINED]
+    for edge in sorted(forming, key=lambda e: (_FIRST[e.kind], -(e.share or 0.0), -e.confidence)):
         for upper, lower in ((edge.parent, edge.child), (edge.child, edge.parent)):
             joins = _top(tree, upper) != _top(tree, lower)
             if lower not in above and joins and (upper == edge.parent or not edge.directed):

@@ -14,25 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 from whorl.comparison.report import GENERATOR
 from whorl.comparison.wording import visible
 from whorl.core.errors import InputError
-from whorl.lineage.document import DASHED_BELOW, Edge, EdgeKind, Lineage, Node
+from whorl.lineage.document import DASHED_BELOW, Edge, Lineage, Node
 from whorl.lineage.outline import Row, outline
+from whorl.lineage.wording import EDGE_TITLES, EDGE_WORDS, counted, is_descent
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
-
-EDGE_WORDS: Final[dict[EdgeKind, str]] = {
-    "derived": "derived from, or shares trained weights with",
-    "merge": "merged from",
-    "same_start": "started from the same weights as",
-    "shares_ancestor": "shares weights with, how is open",
-}
-EDGE_TITLES: Final[dict[EdgeKind, str]] = {
-    "derived": "Derived",
-    "merge": "Merge",
-    "same_start": "Same start",
-    "shares_ancestor": "Related, how is open",
-}
 
 ROW: Final = 30
 LETTER: Final = 7.2
@@ -86,11 +74,11 @@ def render_page(lineage: Lineage) -> str:
         names={node.id: node.name for node in lineage.nodes},
         words=EDGE_WORDS,
         titles=EDGE_TITLES,
+        counted=counted(lineage.edges),
         generator=GENERATOR,
         style=_markup(style),
         script=_markup(script),
         policy=policy,
-        related=sum(len(group) for group in lineage.groups),
         models=sum(node.kind == "model" for node in lineage.nodes),
         unseen=sum(node.kind == "unseen" for node in lineage.nodes),
         dashed_below=DASHED_BELOW,
@@ -138,8 +126,10 @@ def _curves(lineage: Lineage, rows: Sequence[Row], spots: Sequence[Spot]) -> lis
             path = f"M{start.x:.0f} {start.y:.0f}{turn}"
         else:
             reach = max(40.0, abs(end.x - start.x) / 2)
-            side = -reach if end.x <= start.x else reach
-            ends = f"{start.x + side:.0f} {start.y:.0f} {end.x - reach:.0f} {end.y:.0f} {end.x:.0f} {end.y:.0f}"
+            # Not beyond the picture's left edge, where what stands beside each other is joined.
+            side = -min(reach, start.x) if end.x <= start.x else reach
+            into = end.x - min(reach, end.x)
+            ends = f"{start.x + side:.0f} {start.y:.0f} {into:.0f} {end.y:.0f} {end.x:.0f} {end.y:.0f}"
             path = f"M{start.x:.0f} {start.y:.0f}C{ends}"
         found.append(Curve(edge=edge, path=path, dashed=edge.confidence < DASHED_BELOW))
     return found
@@ -169,6 +159,7 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": _percent}
+    environment.tests |= {"descent": is_descent}
     return environment
 
 

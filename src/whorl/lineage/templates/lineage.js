@@ -3,7 +3,8 @@
   const svg = document.getElementById("picture");
   const panel = document.getElementById("told");
   const nodes = new Map([...svg.querySelectorAll(".node")].map((node) => [node.dataset.id, node]));
-  const edges = [...svg.querySelectorAll(".edge, .arrow")];
+  // Only along these does one model come from another: a common start is no descent.
+  const edges = [...svg.querySelectorAll("[data-descent]")];
   const [, , width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
   let view = { x: 0, y: 0, scale: 1 };
   let picked = null;
