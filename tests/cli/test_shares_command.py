@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from whorl.comparison.shares import Shares
+from whorl.comparison.share_document import Shares
 
 Run = Callable[..., Result]
 
@@ -25,11 +25,31 @@ def test_the_summary_names_shares_intervals_and_limits(run: Run) -> None:
     done = run("shares", DEMO / "base", DEMO / "base", DEMO / "student", "--quiet")
     assert done.exit_code == 0
     assert "1.00 of the weights of base" in done.stdout
+    assert "Shared        trained weights, its own or an ancestor's" in done.stdout.splitlines()
     assert "interval 0.99 to 1.01" in done.stdout
     assert "paired by position" in done.stdout
     assert "Nothing found" in done.stdout
     assert "What this does not show" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("others", [(), ("twin",)])
+def test_a_common_start_is_shown_as_one_and_never_as_a_share(others: tuple[str, ...], run: Run) -> None:
+    named = [DEMO / name for name in ("base", *others)]
+    done = run("shares", DEMO / "sibling", *named, "--quiet")
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()
+    assert "Share         none established" in lines
+    assert "Shared        a common start; the two were trained apart" in lines
+    assert "holds" not in done.stdout
+    assert "A common start alone is no reuse of training" in done.stdout
+    assert max(map(len, lines)) <= 80
+    document = Shares.model_validate_json(run("shares", DEMO / "sibling", *named, "--json").stdout)
+    assert (document.conclusion, document.candidates[0].outcome, document.candidates[0].share) == (
+        "common_start",
+        "common_start",
+        None,
+    )
 
 
 def test_what_cannot_be_told_ends_with_three(run: Run) -> None:

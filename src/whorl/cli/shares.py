@@ -11,7 +11,7 @@ from whorl.cli.options import AsJson, Quiet
 from whorl.cli.progress import shown_progress
 
 if TYPE_CHECKING:
-    from whorl.comparison.shares import CandidateShare, Shares
+    from whorl.comparison.share_document import CandidateShare, Shares
 
 CHECKPOINT: Final = "a checkpoint folder or a checkpoint file"
 
@@ -60,12 +60,14 @@ def shares(
 
 def _print(found: "Shares") -> None:
     from whorl.cli.summary import print_facts, print_lines
+    from whorl.comparison.wording import sentence
 
     print_lines(found.statement)
     for share in found.candidates:
         print()
-        if share.outcome == "share":
-            print_facts(share.candidate.name, _facts(share))
+        if share.kinship is not None:
+            print_facts(share.candidate.name, _facts(share, base_named=found.base is not None))
+            print_lines(sentence(share.kinship))
         else:
             print_lines(share.candidate.name, f"{_WITHOUT[share.outcome]}: {share.detail}")
     if found.unexplained is not None:
@@ -76,14 +78,30 @@ def _print(found: "Shares") -> None:
     print_lines("What this does not show", *(f"- {limit}" for limit in found.limits))
 
 
-def _facts(share: "CandidateShare") -> dict[str, str]:
+def _facts(share: "CandidateShare", *, base_named: bool) -> dict[str, str]:
+    """What fits of a candidate: as its share only where that is established."""
     of = "its change from the base" if share.of == "change_from_base" else "its weights"
-    facts = {"Share": f"{share.share:.2f} of {of}, interval {share.lower:.2f} to {share.upper:.2f}"}
+    fits = f"{share.fitted:.2f} of {of}, interval {share.lower:.2f} to {share.upper:.2f}"
+    facts = {"Share": fits} if share.outcome == "share" else {"Share": "none established", "Would fit": fits}
     if share.proportion is not None:
         facts["Proportion"] = f"{share.proportion:.2f} of what the candidates give together"
+    facts["Shared"] = _shared(share, base_named=base_named)
     if share.p is not None:
         facts["Shuffled rows"] = f"p = {share.p:.4f}"
     if share.pairing is not None:
         facts["Neurons"] = _PAIRED[share.pairing]
     facts["By layer"] = " ".join("-" if value is None else f"{value:.2f}" for value in share.layers)
     return facts
+
+
+def _shared(share: "CandidateShare", *, base_named: bool) -> str:
+    """What it is that fits, in a few words."""
+    if share.outcome == "common_start":
+        return "a common start; the two were trained apart"
+    if share.outcome == "not_established" and share.of == "change_from_base":
+        return "open: this training, or another of the same base"
+    if share.outcome == "not_established":
+        return "open: trained weights, or a common start alone"
+    if share.of == "change_from_base" or base_named:
+        return "trained weights"
+    return "trained weights, its own or an ancestor's"

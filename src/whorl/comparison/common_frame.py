@@ -7,7 +7,7 @@ content. A link found for one candidate also serves the others, which lie in the
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
@@ -137,17 +137,58 @@ def rows_at(anatomy: Anatomy, layer: int, positions: Ints, rotation: Floats | No
     return rows if basis is None else rows @ basis
 
 
-def refined_rotation(questioned: Anatomy, rotation: Floats, placed: Sequence[Placed]) -> Floats:
+def merged_gains(placed: Sequence[Placed], layer: int, weights: Doubles) -> list[Placed]:
+    """The models with the norm gain that their sum has in a questioned layer, in place of each one's own.
+
+    Merging mixes gains apart from the matrices behind them, so that folded rows are a sum of folded rows only nearly.
+    The models stay as they are where that mixture is not known in the frame: one of them is rotated or has no gain.
+
+    Parameters
+    ----------
+    weights : shape (models,), how much of each is in the sum
+    """
+    held = [
+        (model.anatomy.layers[pairs.layer].mlp_norm if model.rotation is None else None, weight)
+        for model, pairs, weight in ((model, model.pairs[layer], w) for model, w in zip(placed, weights, strict=True))
+        if pairs is not None and weight != 0
+    ]
+    total = sum(weight for _, weight in held)
+    if total <= 0 or any(norm is None for norm, _ in held):
+        return list(placed)
+    mixed = sum(np.float32(weight / total) * norm.gain for norm, weight in held if norm is not None)
+    return [_with_gain(model, layer, np.asarray(mixed, np.float32)) for model in placed]
+
+
+def _with_gain(model: Placed, layer: int, gain: Floats) -> Placed:
+    pairs = model.pairs[layer]
+    if pairs is None:
+        return model
+    layers = list(model.anatomy.layers)
+    norm = layers[pairs.layer].mlp_norm
+    if norm is not None:
+        layers[pairs.layer] = replace(layers[pairs.layer], mlp_norm=replace(norm, gain=gain))
+    return replace(model, anatomy=replace(model.anatomy, layers=tuple(layers)))
+
+
+def refined_rotation(
+    questioned: Anatomy, rotation: Floats, placed: Sequence[Placed], weights: Doubles | None = None
+) -> Floats:
     """The rotation under which the questioned rows come nearest to a weighted sum of the placed models' rows.
 
     Tokens give a first rotation, which is off where the questioned embedding is a sum of several. Rotation and weights
     are then solved in turns: each has a closed form given the other (Procrustes; least squares).
+
+    Parameters
+    ----------
+    weights : shape (layers, models), how much of each model is in the sum: rows are then taken under its norm gains
+        (`merged_gains`); None where that is not known yet
     """
     width = questioned.width
     products = np.zeros((len(placed), width, width))
     gram = np.zeros((len(placed), len(placed)))
     for layer in range(len(questioned.layers)):
-        positions, rows, _ = paired_rows(placed, layer, None)
+        models = placed if weights is None else merged_gains(placed, layer, weights[layer])
+        positions, rows, _ = paired_rows(models, layer, None)
         if not len(positions):
             continue
         ours = rows_at(questioned, layer, positions, None, None)
@@ -159,13 +200,13 @@ def refined_rotation(questioned: Anatomy, rotation: Floats, placed: Sequence[Pla
     if not known.any():
         return rotation
     products, gram = products[known], gram[np.ix_(known, known)]
-    found, weights = rotation.astype(np.float64), np.zeros(len(gram))
+    found, shares = rotation.astype(np.float64), np.zeros(len(gram))
     for _ in range(_TURNS if width <= _WIDE else _TURNS_OF_WIDE):
-        before = weights
-        weights = free_solution(gram, np.einsum("iab,ab->i", products, found))
-        left, _, right = np.linalg.svd(np.einsum("i,iab->ab", weights, products))
+        before = shares
+        shares = free_solution(gram, np.einsum("iab,ab->i", products, found))
+        left, _, right = np.linalg.svd(np.einsum("i,iab->ab", shares, products))
         found = left @ right
-        if np.abs(weights - before).max() < _SETTLED:
+        if np.abs(shares - before).max() < _SETTLED:
             break
     return np.asarray(found, np.float32)
 

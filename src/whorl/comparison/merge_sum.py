@@ -11,13 +11,14 @@ from whorl.comparison.common_frame import (
     Link,
     Placed,
     RowPairs,
+    merged_gains,
     own_rotation,
     paired_rows,
     refined_rotation,
     rows_at,
     same_coordinates,
 )
-from whorl.core.arrays import AnyArray, Floats
+from whorl.core.arrays import AnyArray, Doubles, Floats
 from whorl.fingerprints.neurons import NeuronSignatures
 from whorl.statistics.shares import LayerProducts, ShareFit, fit_shares, layer_products, shuffled_rows_p
 from whorl.weights.anatomy import Anatomy
@@ -26,6 +27,7 @@ DRAWS: Final = 1999
 ONE_TEST: Final = 0.001
 ROUNDING: Final = 4e-6  # of the sum of squares; rounding to bf16 changes 3e-6 at most
 RELATED: Final = 0.5  # cosine with the base from which a candidate counts as made from it
+HELD: Final = 0.05  # share from which a layer tells of a candidate at all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,12 +63,28 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Part:
+    """What the sum says of one candidate, layer by layer: the questioned rows less the other terms' parts, and its own.
+
+    A change comes on top of the base, and is held together with it: ``candidate`` is then the base's part and its own.
+    Norm gains are mixed as merging mixes them, apart from matrices. Layers that hold nothing of it are left out.
+    ``left_over`` is the sum of squares that the whole sum leaves over, in sums of squares of this term's part of it;
+    infinite where it has none.
+    """
+
+    questioned: tuple[Floats, ...]
+    candidate: tuple[Floats, ...]
+    left_over: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MergeSum:
     """The fitted sum.
 
     Parameters
     ----------
     terms : one per candidate in the sum
+    parts : one per term, which tell whether it is trained weights that are shared
     unchanged : candidates that are the base itself, up to rounding: they have no change to be a term
     fit : one share per term and, where a base is in the sum, the base's own as the last
     has_base : whether one is
@@ -75,6 +93,7 @@ class MergeSum:
     """
 
     terms: tuple[Term, ...]
+    parts: tuple[Part, ...]
     unchanged: tuple[int, ...]
     fit: ShareFit
     has_base: bool
@@ -131,7 +150,8 @@ def merge_sum(
         found = _placing(questioned, hub, hub_link, at_hub, other, own, basis, generator)
         if found is not None:
             placings[number] = found
-    rows = rows_under(hub_link.rotation, [placing.placed for placing in placings.values()])
+    rotation = hub_link.rotation
+    rows = rows_under(rotation, [placing.placed for placing in placings.values()])
     change = _changes(rows, base is not None)
     rows = _less_base(rows, change)
     unchanged = _unchanged(rows, change)
@@ -143,11 +163,18 @@ def merge_sum(
         None if placings[number].chose_pairing else _p_value(rows, place, generator)
         for place, number in enumerate(numbers)
     ]
-    if hub_link.rotation is not None:
+    placed = [placings[number].placed for number in numbers]
+    if rotation is not None:
         carried = [placings[number].placed for number in numbers if placings[number].own is None]
-        rotation = refined_rotation(questioned.anatomy, hub_link.rotation, [at_hub, *carried])
+        rotation = refined_rotation(questioned.anatomy, rotation, [at_hub, *carried])
         placed = [_turned(questioned, placings[number], rotation) for number in numbers]
         rows = _less_base(rows_under(rotation, placed), change)
+    fit = fit_shares([_products(layer) for layer in rows])
+    # Once more, now that it is known which norm gains the sum must have.
+    in_sum, weights = placed if base is None else [*placed, at_hub], _model_weights(fit, change)
+    if rotation is not None and len(in_sum) > 1 and all(model.rotation is None for model in in_sum):
+        rotation = refined_rotation(questioned.anatomy, rotation, in_sum, weights)
+    rows = _less_base(_gather(questioned.anatomy, rotation, in_sum, basis, weights), change)
     fit = fit_shares([_products(layer) for layer in rows])
     cosines, rests, unexplained = _quality(rows, fit, base is not None)
     return MergeSum(
@@ -163,6 +190,7 @@ def merge_sum(
             )
             for place, number in enumerate(numbers)
         ),
+        parts=_parts(rows, fit, change),
         unchanged=gone,
         fit=fit,
         has_base=base is not None,
@@ -248,11 +276,17 @@ def _belongs(
 
 
 def _gather(
-    questioned: Anatomy, rotation: Floats | None, placed: Sequence[Placed], basis: Floats | None
+    questioned: Anatomy,
+    rotation: Floats | None,
+    placed: Sequence[Placed],
+    basis: Floats | None,
+    weights: Doubles | None = None,
 ) -> list[_Rows]:
+    """Rows of every layer; with ``weights``, of shape (layers, models), under the norm gains that their sum has."""
     layers = []
     for layer in range(len(questioned.layers)):
-        positions, rows, there = paired_rows(placed, layer, basis)
+        models = placed if weights is None else merged_gains(placed, layer, weights[layer])
+        positions, rows, there = paired_rows(models, layer, basis)
         layers.append(
             _Rows(
                 questioned=rows_at(questioned, layer, positions, rotation, basis),
@@ -261,6 +295,14 @@ def _gather(
             )
         )
     return layers
+
+
+def _model_weights(fit: ShareFit, change: Sequence[bool]) -> Doubles:
+    """How much of each model's weights, not changes, every layer holds: shape (layers, models), the base's last."""
+    weights = fit.layers.copy()
+    if any(change):
+        weights[:, -1] -= weights[:, np.array(change)].sum(axis=1)
+    return weights
 
 
 def _changes(rows: Sequence[_Rows], has_base: bool) -> list[bool]:
@@ -341,6 +383,27 @@ def _quality(rows: Sequence[_Rows], fit: ShareFit, has_base: bool) -> tuple[list
     cosines = inner / (sizes * np.sqrt(whole)) if whole > 0 else np.zeros(count)
     unexplained = float(np.clip(left / whole, 0, 1)) if whole > 0 else 0.0
     return cosines.tolist(), (np.sqrt(left) / sizes).tolist(), unexplained
+
+
+def _parts(rows: Sequence[_Rows], fit: ShareFit, change: Sequence[bool]) -> tuple[Part, ...]:
+    """The part of every term; of the base, which is the last one if there is one, it is not asked for."""
+    found: list[tuple[list[Floats], list[Floats]]] = [([], []) for _ in change]
+    squares = np.zeros((len(change), 2))  # of the rest, and of the term's part
+    for layer, shares in zip(rows, fit.layers, strict=True):
+        parts = shares.astype(np.float32)[:, None, None] * layer.terms
+        rest = layer.questioned - parts.sum(axis=0)
+        for place, (left, own) in enumerate(found):
+            if shares[place] < HELD and not change[place]:
+                continue
+            held = parts[place] + parts[-1] if change[place] else parts[place]
+            at = layer.there[place]
+            left.append((rest + held)[at])
+            own.append((held if change[place] else layer.terms[place])[at])
+            squares[place] += np.vdot(rest[at], rest[at]), np.vdot(parts[place], parts[place])
+    return tuple(
+        Part(questioned=tuple(left), candidate=tuple(own), left_over=rest / part if part > 0 else float("inf"))
+        for (left, own), (rest, part) in zip(found, squares.tolist(), strict=True)
+    )
 
 
 def _slope_on_base(rows: Sequence[_Rows]) -> float:

@@ -4,21 +4,25 @@ The questioned gate rows, laid over the candidates', are written as a sum of the
 See ``docs/methods/merge_shares.md`` for what a share means and when there is none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import numpy as np
-from pydantic import ConfigDict, Field, model_validator
 
 from whorl import __version__
 from whorl.comparison.common_frame import Link, link, link_after
+from whorl.comparison.comparing import compare
+from whorl.comparison.kinship import Judgement
 from whorl.comparison.merge_sum import DRAWS, MergeSum, Model, merge_sum
+from whorl.comparison.population import Population, shipped_population
+from whorl.comparison.share_document import FITTING, CandidateShare, Conclusion, Outcome, Shares
+from whorl.comparison.share_kinship import judged_alone, judged_in_sum
 from whorl.comparison.subjects import CheckpointSubject, checkpoint_record, open_subject
 from whorl.core.arrays import Floats
 from whorl.core.errors import InputError
-from whorl.core.evidence import Document, Subject
+from whorl.core.evidence import Subject
 from whorl.core.progress import Progress, silent
 from whorl.fingerprints.contents import norm_gains, vector_digests, vocabulary_of
 from whorl.fingerprints.extraction import Features, extract, single_threaded_blas
@@ -28,18 +32,14 @@ from whorl.fingerprints.neurons import NeuronSignatures
 from whorl.fingerprints.weight_fingerprint import JOBS
 from whorl.weights.anatomy import Anatomy
 
-Outcome: TypeAlias = Literal["share", "none_found", "inconclusive", "not_comparable"]
-Conclusion: TypeAlias = Literal["shares", "none_found", "inconclusive"]
-Pairing: TypeAlias = Literal["as_stored", "reordered", "rotated", "with_another"]
-
 SEED: Final = 20261124
 BASIS: Final = 256
 NEURONS: Final = 1024
 LEVEL: Final = 0.01  # of the shuffled-rows test, over all candidates together
 TOLD_WITHIN: Final = 0.15  # half-width, from rows alone, beyond which candidates cannot be told apart
 SAME_DIRECTION: Final = 1e7  # condition number that only rounding separates from infinity
-LEARNED_ALIKE: Final = 0.35  # cosine of changes; two trainings of one base on other text reached 0.29 here
-MOSTLY_UNEXPLAINED: Final = 0.5
+LEARNED_ALIKE: Final = 0.35  # cosine of the changes of two trainings of one base on other text
+LEARNED_APART: Final = 0.004  # rest over the part; two trainings of one base on the same few texts came to 0.008
 EXACT_TO: Final = 0.01  # what norm gains, mixed apart from matrices, and rounding do in all layers alike
 OVERLAP: Final = LEARNED_ALIKE / (1 - LEARNED_ALIKE**2) ** 0.5
 """Slope that an unnamed training of the base adds to a named one's, per length of what is left over of it."""
@@ -54,68 +54,17 @@ WITHOUT_BASE: Final = (
     "No base was named: what a candidate shares with an unnamed relative in the merge counts as the candidate's."
 )
 WITH_BASE: Final = (
-    "Two separate trainings of one base change its weights partly alike: a small share of a change is no proof of a "
-    "merge unless the sum leaves little unexplained."
+    "Trainings of one base, apart from each other, change its weights alike, the more so the more alike their texts "
+    "are: a change counts as a share only where the sum leaves next to nothing over."
 )
-
-
-class CandidateShare(Document):
-    """What the questioned model holds of one candidate."""
-
-    candidate: Subject
-    outcome: Outcome
-    of: Literal["weights", "change_from_base"] | None = Field(description="what the share is a share of")
-    share: float | None = Field(ge=0, description="the multiple of it that the questioned model holds")
-    lower: float | None = Field(ge=0, description="95 % interval over layers, and what an unnamed relative may explain")
-    upper: float | None = Field(ge=0)
-    proportion: float | None = Field(ge=0, le=1, description="share over the sum of all candidates' shares")
-    p: float | None = Field(gt=0, le=1, description="of shuffled rows; null where this model chose the pairing")
-    pairing: Pairing | None = Field(description="how neurons were paired; with_another: by another candidate's link")
-    layers: tuple[float | None, ...] = Field(description="share in each questioned layer; null: no counterpart there")
-    detail: str
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "CandidateShare":
-        values = (self.lower, self.share, self.upper)
-        numbers = [value for value in values if value is not None]
-        if len(numbers) not in (0, 3):
-            raise ValueError("a share comes with both ends of its interval, or not at all")
-        if numbers != sorted(numbers):
-            raise ValueError(f"share {self.share} outside its interval [{self.lower}, {self.upper}]")
-        if numbers and self.outcome in ("inconclusive", "not_comparable"):
-            raise ValueError(f"{self.outcome} must not come with a share")
-        if not numbers and self.outcome == "share":
-            raise ValueError("a share needs its value")
-        return self
-
-
-class Shares(Document):
-    """Everything that was asked about shares, found, and could not be found."""
-
-    schema_: Literal["whorl.shares/1"] = Field(alias="schema")
-    whorl_version: str
-    questioned: Subject
-    base: Subject | None
-    conclusion: Conclusion
-    statement: str
-    candidates: tuple[CandidateShare, ...]
-    base_share: float | None = Field(
-        ge=0, description="multiple of the base in the sum; null where it is no part of it"
-    )
-    unexplained: float | None = Field(
-        ge=0, le=1, description="share of the questioned rows (with a base: of their change) that the sum leaves over"
-    )
-    condition: float | None = Field(ge=1, description="condition number of the terms' cosines")
-    whole_layers: bool = Field(description="every layer holds a candidate wholly or not at all, and they differ")
-    limits: tuple[str, ...]
-    parameters: dict[str, int | float | str]
-
-    model_config = ConfigDict(serialize_by_alias=True, validate_by_alias=True, validate_by_name=True)
-
-    @property
-    def exit_code(self) -> Literal[0, 3]:
-        """The command line's exit status for this document."""
-        return 3 if self.conclusion == "inconclusive" else 0
+COMMON_START: Final = (
+    "A common start alone is no reuse of training: public seeds and shared code produce it too, and much of a model of "
+    "one start fits in the sum. A merge with models that were not named can look the same."
+)
+RESTING_ON: Final = (
+    "The line between trained weights and a common start rests on a population of small models; other kinds of models "
+    "may differ."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -127,6 +76,7 @@ class _Candidate:
     """
 
     record: Subject
+    view: ModelView
     model: Model | None
     link: Link | None
     blind: bool
@@ -171,8 +121,21 @@ def model_shares(
             basis=_sketch(ours.anatomy.width) if ours.anatomy.width > BASIS else None,
             generator=generator,
         )
-    shares = _candidate_shares(held, placeable, found)
-    return _document(record, base_held, base_found, shares, found)
+    population = shipped_population()
+    seen = [] if found is None else _seen(found)
+    kin: dict[int, Judgement] = {}
+    if found is not None and len(seen) == 1 and not found.has_base:
+        # Nothing is to be taken off: a whole comparison sees more than a sum of gate rows does.
+        path = candidates[placeable[found.terms[seen[0]].candidate]]
+        finding = compare(questioned, path, progress=progress, jobs=jobs, population=population, with_power=False)
+        kin[seen[0]] = judged_alone(finding)
+    elif found is not None:
+        with single_threaded_blas():
+            for place in seen:
+                candidate = held[placeable[found.terms[place].candidate]]
+                kin[place] = judged_in_sum(found.parts[place], candidate.view, population)
+    shares = _candidate_shares(held, placeable, found, kin)
+    return _document(record, base_held, base_found, shares, found, population)
 
 
 def _opened(path: Path) -> CheckpointSubject:
@@ -202,7 +165,7 @@ def _held_against(
     rotations = [None if joint is None or joint.by_tokens is None else joint.by_tokens[0] for joint in joints]
     bases = [sketch, *(rotation @ sketch for rotation in rotations if rotation is not None)]
     features = extract(ours.anatomy, bases, neurons=NEURONS, jobs=jobs, progress=_named("questioned", progress))
-    model, record = _model(ours.anatomy, features[0]), _record(ours, features[0])
+    model, record = _model(ours.anatomy, features[0]), checkpoint_record(ours, _view(ours, features[0]))
     later = iter(features[1:])
     views = [None if rotation is None else _model(ours.anatomy, next(later)).neurons for rotation in rotations]
     held = []
@@ -218,9 +181,11 @@ def _held_against(
         if joint is not None:
             candidate = _model(other.anatomy, seen)
             found = link(model.neurons, view, rotation, candidate.neurons, generator=generator, progress=progress)
+        whole = _view(other, seen)
         held.append(
             _Candidate(
-                record=_record(other, seen),
+                record=checkpoint_record(other, whole),
+                view=whole,
                 model=candidate,
                 link=found,
                 blind=joint is not None and _blind(joint, width),
@@ -267,24 +232,21 @@ def _model(anatomy: Anatomy, features: Features) -> Model:
     return Model(anatomy=anatomy, neurons=tuple(layer.neurons for layer in features.layers))
 
 
-def _record(subject: CheckpointSubject, features: Features) -> Subject:
+def _view(subject: CheckpointSubject, features: Features) -> ModelView:
     anatomy = subject.anatomy
-    return checkpoint_record(
-        subject,
-        ModelView(
-            architecture=anatomy.architecture,
-            width=anatomy.width,
-            layer_norm=is_layer_norm(anatomy),
-            vocabulary=vocabulary_of(anatomy),
-            neurons=tuple(layer.neurons for layer in features.layers),
-            heads=tuple(layer.heads for layer in features.layers),
-            records={record.role: record for record in features.all_records()},
-            vectors=vector_digests(anatomy),
-            gains=norm_gains(anatomy),
-            residual=np.zeros((0, 1), np.float32),
-            basis=None,
-            exact=True,
-        ),
+    return ModelView(
+        architecture=anatomy.architecture,
+        width=anatomy.width,
+        layer_norm=is_layer_norm(anatomy),
+        vocabulary=vocabulary_of(anatomy),
+        neurons=tuple(layer.neurons for layer in features.layers),
+        heads=tuple(layer.heads for layer in features.layers),
+        records={record.role: record for record in features.all_records()},
+        vectors=vector_digests(anatomy),
+        gains=norm_gains(anatomy),
+        residual=np.zeros((0, 1), np.float32),
+        basis=None,
+        exact=True,
     )
 
 
@@ -295,8 +257,19 @@ def _named(name: str, progress: Progress) -> Progress:
     return told
 
 
+def _seen(found: MergeSum) -> list[int]:
+    """Places of the terms that have a number, and fit better than their shuffled rows."""
+    return [
+        place
+        for place, term in enumerate(found.terms)
+        if _no_number(found, place) is None
+        and found.fit.shares[place] > 0
+        and (term.p is None or term.p <= LEVEL / len(found.terms))
+    ]
+
+
 def _candidate_shares(
-    held: Sequence[_Candidate], placeable: Sequence[int], found: MergeSum | None
+    held: Sequence[_Candidate], placeable: Sequence[int], found: MergeSum | None, kin: Mapping[int, Judgement]
 ) -> list[CandidateShare]:
     terms = {} if found is None else {placeable[term.candidate]: place for place, term in enumerate(found.terms)}
     unchanged = set() if found is None else {placeable[number] for number in found.unchanged}
@@ -313,10 +286,10 @@ def _candidate_shares(
         elif found is None or number not in terms:
             share = _not_laid_over(one)
         else:
-            share = _of_term(one, found, terms[number], tests=len(terms))
+            share = _of_term(one, found, terms[number], kin.get(terms[number]))
         shares.append(share)
     total = sum(one.share for one in shares if one.share is not None)
-    if total == 0 or any(one.outcome == "inconclusive" for one in shares):
+    if total == 0 or any(one.outcome in ("inconclusive", "not_established", "common_start") for one in shares):
         return shares
     return [one if one.share is None else one.model_copy(update={"proportion": one.share / total}) for one in shares]
 
@@ -336,23 +309,28 @@ def _not_laid_over(one: _Candidate) -> CandidateShare:
     )
 
 
-def _of_term(one: _Candidate, found: MergeSum, place: int, *, tests: int) -> CandidateShare:
+def _of_term(one: _Candidate, found: MergeSum, place: int, kin: Judgement | None) -> CandidateShare:
     term, fit = found.terms[place], found.fit
     reason = _no_number(found, place)
     if reason is not None:
         return _without_share(one, "inconclusive", reason)
-    share = float(fit.shares[place])
-    lower, upper = min(float(fit.lower[place]), share - EXACT_TO), max(float(fit.upper[place]), share + EXACT_TO)
+    fitted = float(fit.shares[place])
+    lower, upper = min(float(fit.lower[place]), fitted - EXACT_TO), max(float(fit.upper[place]), fitted + EXACT_TO)
     if term.change:
-        lower = min(lower, share - OVERLAP * term.rest)
+        lower = min(lower, fitted - OVERLAP * term.rest)
     lower = max(0.0, lower)
-    seen = share > 0 and (term.p is None or term.p <= LEVEL / tests)
+    outcome: Outcome = "none_found"
+    kinship: str | None = None
+    if kin is not None:
+        outcome, kinship = _told(kin, found, place)
     what = "its change from the base" if term.change else "its weights"
+    figures = f"{fitted:.2f} of {what} ({lower:.2f} to {upper:.2f}); cosine {term.cosine:.2f} with the questioned rows"
     return CandidateShare(
         candidate=one.record,
-        outcome="share" if seen else "none_found",
+        outcome=outcome,
         of="change_from_base" if term.change else "weights",
-        share=share,
+        share=fitted if outcome == "share" else None,
+        fitted=fitted,
         lower=lower,
         upper=upper,
         proportion=None,
@@ -361,23 +339,45 @@ def _of_term(one: _Candidate, found: MergeSum, place: int, *, tests: int) -> Can
         layers=tuple(
             float(layer[place]) if there else None for layer, there in zip(fit.layers, term.present, strict=True)
         ),
-        detail=f"{share:.2f} of {what} ({lower:.2f} to {upper:.2f}); cosine {term.cosine:.2f} with the questioned rows"
-        + ("" if seen else "; shuffled rows fit as well too often for this to count"),
+        kinship=kinship,
+        detail=_DETAILS[outcome].format(figures=figures),
     )
+
+
+_DETAILS: Final[dict[Outcome, str]] = {
+    "share": "{figures}",
+    "not_established": "would fit: {figures}; no share of trained weights is established",
+    "common_start": "would fit: {figures}; no more than a common start explains",
+    "none_found": "{figures}; shuffled rows fit as well too often for this to count",
+}
+
+
+def _told(kin: Judgement, found: MergeSum, place: int) -> tuple[Outcome, str]:
+    """What may be said of that which fits, and why."""
+    left_over = found.parts[place].left_over
+    match kin.verdict:
+        case "shared_initialisation":
+            return "common_start", kin.reason
+        case "undecided":
+            return "not_established", kin.reason
+        case "derived" if found.terms[place].change and left_over > LEARNED_APART:
+            return (
+                "not_established",
+                "trained weights of the base are in both, but the change need not come of this candidate: the sum "
+                f"leaves over {left_over:.2g} times as much as this part of it, and trainings of one base on like "
+                "text, apart from each other, agree as well",
+            )
+        case "derived":
+            return "share", kin.reason
 
 
 def _no_number(found: MergeSum, place: int) -> str | None:
     """Why a term's share cannot be told, or None."""
-    fit, term = found.fit, found.terms[place]
+    fit = found.fit
     if fit.condition > SAME_DIRECTION or fit.told_within[place] > TOLD_WITHIN:
         return (
             "the candidates cannot be told apart: they are too much alike for shares of their own (condition number "
             f"{fit.condition:.3g}, half-width from rows alone {fit.told_within[place]:.2f}); name fewer, or the base"
-        )
-    if term.change and term.cosine < LEARNED_ALIKE and found.unexplained > MOSTLY_UNEXPLAINED:
-        return (
-            f"its change from the base has cosine {term.cosine:.2f} with the questioned model's, of which the sum "
-            f"leaves {found.unexplained:.0%} unexplained: separate trainings of one base agree as much"
         )
     return None
 
@@ -388,12 +388,14 @@ def _without_share(one: _Candidate, outcome: Outcome, detail: str) -> CandidateS
         outcome=outcome,
         of=None,
         share=None,
+        fitted=None,
         lower=None,
         upper=None,
         proportion=None,
         p=None,
         pairing=None,
         layers=(),
+        kinship=None,
         detail=detail,
     )
 
@@ -404,16 +406,17 @@ def _document(
     base_found: bool,
     shares: Sequence[CandidateShare],
     found: MergeSum | None,
+    population: Population,
 ) -> Shares:
     outcomes = {share.outcome for share in shares}
-    conclusion: Conclusion = "none_found"
-    if "inconclusive" in outcomes or outcomes == {"not_comparable"}:
-        conclusion = "inconclusive"
-    elif "share" in outcomes:
-        conclusion = "shares"
     limits = [*LIMITS, WITH_BASE if base_found else WITHOUT_BASE]
     if base is not None and not base_found:
         limits.insert(0, "Nothing of the base was found in the questioned model; it is no part of the sum.")
+    if outcomes & {"not_established", "common_start"}:
+        limits.append(COMMON_START)
+    if outcomes & set(FITTING):
+        limits.append(RESTING_ON)
+    conclusion = _conclusion(outcomes)
     return Shares(
         schema="whorl.shares/1",
         whorl_version=__version__,
@@ -427,23 +430,66 @@ def _document(
         condition=None if found is None else max(1.0, found.fit.condition),
         whole_layers=found is not None and found.fit.whole_layers,
         limits=tuple(limits),
-        parameters={"seed": SEED, "basis": BASIS, "neurons_per_layer": NEURONS, "draws": DRAWS, "level": LEVEL},
+        parameters={
+            "seed": SEED,
+            "basis": BASIS,
+            "neurons_per_layer": NEURONS,
+            "draws": DRAWS,
+            "level": LEVEL,
+            "population": population.digest,
+            "population_name": population.name,
+        },
     )
 
 
+def _conclusion(outcomes: Set[Outcome]) -> Conclusion:
+    if outcomes & {"inconclusive", "not_established"} or outcomes == {"not_comparable"}:
+        return "inconclusive"
+    if "share" in outcomes:
+        return "shares"
+    return "common_start" if "common_start" in outcomes else "none_found"
+
+
 def _statement(conclusion: Conclusion, shares: Sequence[CandidateShare], found: MergeSum | None) -> str:
+    if conclusion == "none_found":
+        return "Nothing of the candidates was found in the questioned model."
+    said = [] if found is None else [_holds(shares, found)]
+    for outcome, of, words in _OTHERWISE:
+        fitting = [share for share in shares if (share.outcome, share.of) == (outcome, of)]
+        if fitting:
+            said.append(f"{_listed(fitting)} would fit, but {words}.")
+    told = " ".join(sentence for sentence in said if sentence)
+    if not told:
+        return "What the questioned model holds of the candidates could not be told."
+    open_ones = any(share.outcome == "inconclusive" for share in shares)
+    return told + (" For other candidates this could not be told." if open_ones else "")
+
+
+_OTHERWISE: Final[tuple[tuple[Outcome, str, str], ...]] = (
+    ("not_established", "weights", "a common start alone is not excluded: no share of trained weights is established"),
+    (
+        "not_established",
+        "change_from_base",
+        "that it comes of this training, and not of another one of the same start or base, is not established",
+    ),
+    ("common_start", "weights", "a common start alone explains that: no trained weights of it were found"),
+)
+
+
+def _holds(shares: Sequence[CandidateShare], found: MergeSum) -> str:
+    """The established shares in a sentence, empty without any."""
     told = [share for share in shares if share.outcome == "share"]
-    if conclusion == "none_found" or found is None or not told:
-        return (
-            "Nothing of the candidates was found in the questioned model."
-            if conclusion == "none_found"
-            else "What the questioned model holds of the candidates could not be told."
-        )
-    parts = " and ".join(f"{share.share:.2f} of {_what(share)}" for share in told)
+    if not told:
+        return ""
     rest = f"{found.unexplained:.0%} of {'its change from the base' if found.has_base else 'its weights'}"
-    open_ones = "" if conclusion == "shares" else " For other candidates this could not be told."
     layers = " Whole layers were taken over." if found.fit.whole_layers else ""
-    return f"The questioned model holds {parts}; {rest} is explained by none of them.{layers}{open_ones}"
+    training = "that model's" if len(told) == 1 else "each one's"
+    whose = "" if found.has_base else f", trained weights, by {training} training or an ancestor's"
+    return f"The questioned model holds {_listed(told)}{whose}; {rest} is explained by none of them.{layers}"
+
+
+def _listed(shares: Sequence[CandidateShare]) -> str:
+    return " and ".join(f"{share.fitted or 0:.2f} of {_what(share)}" for share in shares)
 
 
 def _what(share: CandidateShare) -> str:
