@@ -8,26 +8,33 @@ import json
 import lzma
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
+from bench.zoo.peer_summary import RESULT as PEERS
+from bench.zoo.peer_summary import peer_table
 from whorl.comparison.figures import Access, MeasuredPair
-from whorl.comparison.kinship import DERIVED_FROM, LEAST_CONTAINED
+from whorl.comparison.kinship import INHERITANCE, MATCHED, MatchedWeights, judge
 from whorl.comparison.measuring import measure_pairs
 from whorl.comparison.population import (
     ALTERNATIVES,
     Population,
+    Ratio,
     calibrate,
     cell_data,
+    contained_structure,
     population_bytes,
+    population_ratios,
+    ratio_of,
     shipped_population,
 )
 from whorl.comparison.zoo import Pair, Zoo, planned_pairs, read_zoo
+from whorl.core.evidence import Relation
 from whorl.statistics.calibration import fit_family_jackknife, held_out_log10_lr
 from whorl.statistics.intervals import clopper_pearson
 from whorl.statistics.ratio_caps import effective_comparisons, headline_log10_lr, rate_upper_limit
@@ -90,45 +97,74 @@ class Verdict:
     relation: str
 
 
+def verdict_of(row: MeasuredPair, ratio: Ratio | None) -> Relation | None:
+    """What `compare` says of two related models by this ratio against a common start; None where they are not."""
+    figures = row.figures
+    if f"{MATCHED}.difference" not in figures:
+        return None
+    weights = MatchedWeights(
+        cosine=figures[f"{MATCHED}.value"],
+        difference=figures[f"{MATCHED}.difference"],
+        structure=figures[f"{MATCHED}.structure"],
+        questioned_on_reference=figures[f"{MATCHED}.questioned_on_reference"],
+        reference_on_questioned=figures[f"{MATCHED}.reference_on_questioned"],
+        neurons=int(figures[f"{MATCHED}.neurons"]),
+    )
+    equal = "parts" if figures[f"{MATCHED}.equal_parts"] else None
+    norms = figures.get(f"{INHERITANCE}.norms")
+    contained = 1.0 if norms is None else contained_structure(figures)
+    verdict = judge(weights, ratio, equal_parts=equal, contained=contained, norms=norms or 1.0)
+    return "inconclusive" if verdict.verdict == "undecided" else verdict.verdict
+
+
+def rederived(rows: Sequence[MeasuredPair], before: Population, after: Population) -> list[MeasuredPair]:
+    """Relations as a comparison with another population gives them: only a ratio can have changed one."""
+    found = []
+    for row in rows:
+        old, new = (
+            verdict_of(row, population_ratios(population, row.access, row.figures).get("same_seed"))
+            for population in (before, after)
+        )
+        changed = new is not None and row.relation == old
+        found.append(row.model_copy(update={"relation": new}) if changed else row)
+    return found
+
+
 def held_out_verdicts(population: Population, rows: Sequence[MeasuredPair], access: Access) -> list[Verdict]:
     """Relations as `compare` gives them, the ratio that decides recomputed without the pair's families."""
-    swapped = _held_out_changes(population, rows, access)
+    held_out = _held_out_ratios(population, rows, access)
     found = []
     for row in rows:
         if row.access != access:
             continue
-        before, after = swapped.get((row.questioned, row.reference), (row.relation, row.relation))
-        found.append(Verdict(row=row, relation=after if row.relation == before else row.relation))
+        relation = row.relation
+        if (ratios := held_out.get((row.questioned, row.reference))) is not None:
+            before, after = (verdict_of(row, ratio) for ratio in ratios)
+            if after is not None and relation == before:
+                relation = after
+        found.append(Verdict(row=row, relation=relation))
     return found
 
 
-def _held_out_changes(
+def _held_out_ratios(
     population: Population, rows: Sequence[MeasuredPair], access: Access
-) -> dict[tuple[str, str], tuple[str, str]]:
-    """For every pair with a ratio against a common start: the verdict with and without its own families."""
-    data = cell_data(population, rows, access, "same_seed")
-    if data is None:
+) -> dict[tuple[str, str], tuple[Ratio, Ratio]]:
+    """For every pair with a ratio against a common start: that ratio, and the same without its own families."""
+    data, cell = cell_data(population, rows, access, "same_seed"), population.cell(access, "same_seed")
+    if data is None or cell is None:
         return {}
     held_out = held_out_log10_lr(data.pairs)
-    whole = fit_family_jackknife(data.pairs).log10_ratios(data.pairs.scores)
-    reach = (whole.upper - whole.lower) / 2
-    return {
-        (row.questioned, row.reference): (
-            _verdict(whole.central[place], reach[place], data.pairs.scores[place, 0]),
-            _verdict(held_out[place], reach[place], data.pairs.scores[place, 0]),
-        )
-        for place, row in enumerate(data.rows)
-    }
+    found = {}
+    for row, scores, central in zip(data.rows, data.pairs.scores, held_out, strict=True):
+        whole = ratio_of(cell, scores)
+        reach = (whole.upper - whole.lower) / 2
+        without = replace(whole, central=float(central), lower=float(central - reach), upper=float(central + reach))
+        found[row.questioned, row.reference] = (whole, without)
+    return found
 
 
 def _short(verdict: Verdict) -> bool:
     return any("-short" in family for family in verdict.row.families)
-
-
-def _verdict(central: float, reach: float, contained: float) -> str:
-    if central - reach > DERIVED_FROM and contained >= LEAST_CONTAINED:
-        return "derived"
-    return "shared_initialisation" if central + reach < 0 else "inconclusive"
 
 
 def rate(hits: int, total: int) -> str:
@@ -209,16 +245,19 @@ def by_child(zoo: Zoo, verdicts: Sequence[Verdict]) -> list[str]:
     )
 
 
-def headline(zoo: Zoo, verdicts: Sequence[Verdict]) -> list[str]:
+def headline(zoo: Zoo, verdicts: Sequence[Verdict], ratios: Mapping[tuple[str, str], tuple[Ratio, Ratio]]) -> list[str]:
     """The figures that the design asks for."""
     true = [v for v in verdicts if v.row.truth == "derived" and v.row.whole]
     false = [v for v in verdicts if v.row.truth in ("independent", "same_data", "same_seed")]
     accused = [v for v in false if v.relation in ("derived", "identical")]
     groups = {
-        "that hold at least half of the ancestor's weights": [
-            v for v in true if not _short(v) and carried(zoo, v.row) >= 0.5
+        "that hold more than half of the ancestor's weights": [
+            v for v in true if not _short(v) and carried(zoo, v.row) > 0.5
         ],
-        "that hold 25 % to half of them (averages, stacks)": [
+        "that hold exactly half of them (averages, stacks)": [
+            v for v in true if not _short(v) and carried(zoo, v.row) == 0.5
+        ],
+        "that hold 25 % to less than half of them": [
             v for v in true if not _short(v) and LEAST_SHARE <= carried(zoo, v.row) < 0.5
         ],
         "of short and slow runs, which learned next to nothing": [v for v in true if _short(v)],
@@ -245,8 +284,15 @@ def headline(zoo: Zoo, verdicts: Sequence[Verdict]) -> list[str]:
     apart = [v for v in verdicts if v.row.truth == "same_seed" and v.relation not in ("none_found",)]
     told = [v for v in apart if v.relation == "shared_initialisation"]
     lines.append(
-        f"- Same-seed pairs in which common weights were established, told apart from children: "
+        f"- Same-seed pairs in which common weights were established, named shared initialisation: "
         f"{rate(len(told), len(apart))}; the others were inconclusive."
+    )
+    held_out = [ratios[key] for v in apart if (key := (v.row.questioned, v.row.reference)) in ratios]
+    against = sum(without.upper < 0 for _, without in held_out)
+    lines.append(
+        f"- Of those for which there is a ratio against a common start, its interval lies below 1, against shared "
+        f"training: {rate(against, len(held_out))}. A common start is not named where one model is much shorter than "
+        "the other (stronger weight decay, or an average)."
     )
     return lines
 
@@ -387,7 +433,7 @@ def page(zoo: Zoo, population: Population, rows: Sequence[MeasuredPair]) -> str:
         "",
         "## What was said, from weights",
         "",
-        *headline(zoo, verdicts),
+        *headline(zoo, verdicts, _held_out_ratios(population, rows, "weights")),
         "",
         *relations(zoo, verdicts),
         "",
@@ -400,7 +446,7 @@ def page(zoo: Zoo, population: Population, rows: Sequence[MeasuredPair]) -> str:
         "",
         "## What was said, from stored fingerprints",
         "",
-        *headline(zoo, stored),
+        *headline(zoo, stored, _held_out_ratios(population, rows, "fingerprint")),
         "",
         *relations(zoo, stored),
         "",
@@ -421,6 +467,7 @@ def page(zoo: Zoo, population: Population, rows: Sequence[MeasuredPair]) -> str:
         "",
         *calibration(population, rows),
         "",
+        *published_statistics(),
         "## Cost",
         "",
         *cost(),
@@ -436,10 +483,17 @@ def page(zoo: Zoo, population: Population, rows: Sequence[MeasuredPair]) -> str:
         "- Trees of models, six families of 62 to 72 (`python bench/lineage.py ZOO`): 428 of 441 edges found, "
         "452 of 465 found edges right; [method](methods/lineage.md).",
         "- Power of a finding of nothing: [method](methods/power.md). What hides a copy: [limits](limits.md). Known "
-        "statistics side by side, attack by attack: [benchmarks](benchmarks.md).",
+        "statistics on six demo models, rewrite by rewrite: [benchmarks](benchmarks.md).",
         "",
     ]
     return "\n".join(sections)
+
+
+def published_statistics() -> list[str]:
+    """The section that `bench.zoo.peers` measured; nothing where it never ran."""
+    if not PEERS.exists():
+        return []
+    return ["## Published statistics, attack by attack", "", *peer_table(json.loads(PEERS.read_text())), ""]
 
 
 def cost() -> list[str]:
@@ -451,7 +505,9 @@ def cost() -> list[str]:
     sizes = [record["parameters"] for record in records if record["parent"] is None]
     return [
         f"- Training: {len(records)} models of {min(sizes) / 1e6:.2f} to {max(sizes) / 1e6:.2f} million parameters, "
-        f"{seconds / 3600:.1f} hours summed over members, two side by side on two cores busy with other work.",
+        f"{seconds / 3600:.1f} hours summed over members, trained side by side: most on a machine of 16 cores "
+        "and a GPU (16 to 18 workers, 5 or 6 on the GPU; more workers than cores make each slower), the others on "
+        "two busy cores.",
         f"- {len(trained)} of {len(losses)} runs end below 0.8 of their text's unigram entropy (median "
         f"{np.median(trained):.2f} of it); the others are short or slow runs.",
     ]
@@ -466,12 +522,16 @@ def main(arguments: list[str]) -> None:
     """Measure if asked to, calibrate, and write the page."""
     if arguments:
         folder = Path(arguments[0])
+        measured_with = shipped_population()
         rows = measure(folder)
+        population = calibrate(rows, name=NAME)
+        rows = rederived(rows, measured_with, population)
         RESULTS.mkdir(parents=True, exist_ok=True)
         PAIRS.write_bytes(packed(rows))
         (RESULTS / "zoo.json").write_bytes((folder / "zoo.json").read_bytes())
         (RESULTS / "records.json").write_bytes((folder / "records.json").read_bytes())
-        POPULATION.write_bytes(population_bytes(calibrate(rows, name=NAME)))
+        POPULATION.write_bytes(population_bytes(population))
+        shipped_population.cache_clear()
     rows = unpacked()
     PAGE.write_text(page(read_zoo(RESULTS), shipped_population(), rows), encoding="utf-8")
     print(f"{PAGE}: {len(rows)} measured pairs")

@@ -99,9 +99,10 @@ def parent() -> Checkpoint:
 STRANGER = drawn("llama", 12, SIZES)
 # Of these only the change is said here: whether a made-up model counts as derived is a matter of calibration.
 NAMED: dict[str, Case] = {
-    "adapter of rank 2": both_ways(lambda parent: edits.low_rank_changed(parent, 2, 9), "lora"),
-    "adapter of rank 4": both_ways(lambda parent: edits.low_rank_changed(parent, 4, 9), "lora"),
-    "half a stranger": case(lambda parent: edits.blended(parent, STRANGER, 0.5), "merged"),
+    "adapter of rank 2": both_ways(lambda parent: edits.low_rank_changed(parent, 2, 9), "fine_tuned", "lora"),
+    "adapter of rank 4": both_ways(lambda parent: edits.low_rank_changed(parent, 4, 9), "fine_tuned", "lora"),
+    # Half of a stranger looks like a second run from the same start with more weight decay: nothing is named.
+    "half a stranger": case(lambda parent: edits.blended(parent, STRANGER, 0.5)),
     "a third a stranger": case(lambda parent: edits.blended(parent, STRANGER, 0.7), "merged", back=("fine_tuned",)),
     "half a relative": both_ways(lambda parent: edits.blended(parent, tuned(parent), 0.5), "fine_tuned"),
     # Layers without a counterpart may come from another model or have been trained anew: a pair does not say which.

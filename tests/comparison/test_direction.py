@@ -48,7 +48,7 @@ FACTS: dict[str, Make] = {
     "rewritten": disguised,
     "rewritten after pruning": lambda parent: disguised(edits.changed(parent, edits.pruned)),
     "made a mixture": lambda parent: edits.upcycled(parent, 4, 5),
-    "averaged with a stranger": lambda parent: edits.blended(parent, STRANGER, 0.5),
+    "averaged with a stranger": lambda parent: edits.blended(parent, STRANGER, 0.7),
     "fine-tuned, then pruned": lambda parent: edits.changed(tuned(parent), edits.pruned),
     "layers dropped, then fine-tuned": lambda parent: tuned(edits.with_layers(parent, [0, 1, 3])),
     "narrowed, then fine-tuned": lambda parent: tuned(edits.width_pruned(parent, 96)),

@@ -10,7 +10,15 @@ from views import neurons, random_neurons, view
 
 from whorl.comparison.alignment import LayerPair, pair_layers
 from whorl.comparison.comparing import compare
-from whorl.comparison.kinship import DERIVED_FROM, MatchedWeights, gain_slopes, judge, matched_weights, pair_cosines
+from whorl.comparison.kinship import (
+    DERIVED_FROM,
+    LEAST_CONTAINED,
+    MatchedWeights,
+    gain_slopes,
+    judge,
+    matched_weights,
+    pair_cosines,
+)
 from whorl.comparison.population import Ratio
 from whorl.core.arrays import Floats
 from whorl.core.evidence import Finding, Score
@@ -162,6 +170,19 @@ def test_the_interval_of_the_ratio_decides_where_there_is_one(
     assert found.verdict == verdict
     assert f"{difference:.3f}" in found.reason
     assert "10^" not in found.reason  # a ratio is never said without its interval, caps and population
+
+
+@pytest.mark.parametrize("norms", [0.7, 1 / 0.7])
+def test_a_common_start_alone_is_not_named_where_one_model_is_as_short_as_an_average(norms: float) -> None:
+    found = judge(weights(), ratio(-2.0, -0.1), equal_parts=None, norms=norms)
+    assert found.verdict == "undecided"
+    assert "0.70 times as long" in found.reason
+    assert judge(weights(), ratio(-2.0, -0.1), equal_parts=None, norms=0.95).verdict == "shared_initialisation"
+
+
+def test_no_ratio_makes_a_descendant_of_a_model_that_contains_little_of_the_structure() -> None:
+    for contained, verdict in ((LEAST_CONTAINED - 0.01, "undecided"), (LEAST_CONTAINED, "derived")):
+        assert judge(weights(), ratio(1.0, 2.0), equal_parts=None, contained=contained).verdict == verdict
 
 
 def test_without_a_ratio_only_a_difference_next_to_nothing_counts_as_descent() -> None:

@@ -44,7 +44,9 @@ def agreement(matched: float) -> Figures:
 
 
 def inherited(structure: float, bulk: float, *, one_sided: float = 0.0, norms: float = 1.0) -> Figures:
-    """What a comparison says of inherited structure; ``one_sided`` raises one model's share of the other's."""
+    """What a comparison says of inherited structure, a third of the weights being structure; ``one_sided`` raises one
+    model's share of the other's.
+    """
     at = "inherited_structure/1"
     return {
         f"{at}.structure_of_reference": structure * math.exp(one_sided / 2),
@@ -52,6 +54,8 @@ def inherited(structure: float, bulk: float, *, one_sided: float = 0.0, norms: f
         f"{at}.bulk_of_reference": bulk,
         f"{at}.bulk_of_questioned": bulk,
         f"{at}.norms": norms,
+        f"{at}.cosine": (structure + 2 * bulk) / 3,
+        f"{at}.learned": 1 / 3,
     }
 
 

@@ -8,6 +8,7 @@ from pair_worlds import additive_world, every_two, true_log10_lr, unrelated_scor
 
 from whorl.core.arrays import AnyArray, Doubles
 from whorl.statistics.calibration import (
+    RIDGE,
     Calibration,
     FamilyJackknife,
     fit_calibration,
@@ -159,7 +160,7 @@ def test_each_replicate_is_the_fit_without_that_family() -> None:
     for family in (0, 7):
         kept = ~(families == family).any(axis=1)
         part = labelled_pairs(scores[kept], truth[kept], families[kept], pairs.weights[kept])
-        fit = fit_calibration(part, ridge=0.02 * part.smaller_side / pairs.smaller_side)
+        fit = fit_calibration(part, ridge=RIDGE * part.smaller_side / pairs.smaller_side)
         assert found.without[family].slopes == pytest.approx(fit.slopes, abs=1e-6)
         assert found.without[family].intercept == pytest.approx(fit.intercept, abs=1e-6)
 
@@ -171,7 +172,7 @@ def test_held_out_ratio_has_seen_neither_family() -> None:
     for pair in (0, 20, 45, 60):
         kept = ~np.isin(families, families[pair]).any(axis=1)
         part = labelled_pairs(scores[kept], truth[kept], families[kept], pairs.weights[kept])
-        fit = fit_calibration(part, ridge=0.02 * part.smaller_side / pairs.smaller_side)
+        fit = fit_calibration(part, ridge=RIDGE * part.smaller_side / pairs.smaller_side)
         assert held_out[pair] == pytest.approx(fit.log10_lr(scores[pair : pair + 1])[0], abs=1e-6)
 
 

@@ -332,6 +332,8 @@ def _widest(view: ModelView, layer: int) -> int:
 
 
 def _merged(known: Comparison) -> str | None:
+    if not known.derived:
+        return None  # a second run from the same start with more weight decay is shortened as an average is
     if _pruned(known) or _sparse_rows(known):
         return None  # zeros shorten, too
     return blended_with_stranger(known.questioned, known.reference, known.pairs, known.gains)

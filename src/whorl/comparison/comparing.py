@@ -4,10 +4,10 @@ With both weights at hand, the models are laid over each other through their emb
 by layer. With a stored fingerprint on either side, both are compared as fingerprints.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from whorl.comparison.kinship import (
     matched_weights,
     pair_cosines,
 )
+from whorl.comparison.neuron_link import link_by_neurons
 from whorl.comparison.population import Population, population_ratios, ratio_evidence, shipped_population
 from whorl.comparison.positions import Positions, positional_tests
 from whorl.comparison.power import simulated_power
@@ -56,6 +57,7 @@ from whorl.fingerprints.contents import norm_gains, vector_digests, vocabulary_o
 from whorl.fingerprints.extraction import extract, single_threaded_blas
 from whorl.fingerprints.frame import JointBases, is_layer_norm, joint_bases, unlinked_bases
 from whorl.fingerprints.model_view import ModelView
+from whorl.fingerprints.neurons import without_positions
 from whorl.fingerprints.weight_fingerprint import JOBS, NEURONS, WeightFingerprint
 from whorl.statistics.intervals import ratio_interval
 from whorl.weights.anatomy import Anatomy
@@ -70,21 +72,40 @@ LEAST_FIT: Final = 0.1
 SAME_FEATURES: Final = 0.9  # of neurons and signs; another machine's rounding turns over a few
 
 
+Way: TypeAlias = Literal["tokens", "as_stored", "neurons"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Aligned:
+    """Both models laid over each other in one way; ``rotation`` is that of the way by neurons."""
+
+    questioned: ModelView
+    reference: ModelView
+    way: Way
+    rotation: Floats | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sides:
     """Both models as a comparison sees them, once for each way of laying one over the other.
 
-    ``rotation_solved`` says for each way whether a rotation between the residual streams was allowed for;
-    ``not_aligned`` is None where the models share enough tokens, else the reason why a negative result would mean
-    nothing.
+    ``ways`` names them; ``by_neurons`` is one more way, tried only where those found nothing, None where it cannot be
+    tried at all; ``not_aligned`` is None where the models share enough tokens, else the reason why a negative result
+    would mean nothing.
     """
 
     subjects: tuple[Subject, Subject]
     views: tuple[tuple[ModelView, ModelView], ...]
-    rotation_solved: tuple[bool, ...]
+    ways: tuple[Way, ...]
+    by_neurons: Callable[[], Aligned | None] | None
     identity: Identity
     not_aligned: NotComparable | None
     parameters: dict[str, int | float | str]
+
+    @property
+    def tries(self) -> int:
+        """Ways that are or may be tried, for the correction of every test."""
+        return len(self.views) + (self.by_neurons is not None)
 
 
 def compare(
@@ -154,7 +175,8 @@ def sides_of_checkpoints(ours: CheckpointSubject, theirs: CheckpointSubject, pro
     return Sides(
         subjects=(checkpoint_record(ours, left[0]), checkpoint_record(theirs, right[0])),
         views=tuple(zip(left, right, strict=True)),
-        rotation_solved=tuple(way is bases.by_tokens for way in ways),
+        ways=tuple("tokens" if way is bases.by_tokens else "as_stored" for way in ways),
+        by_neurons=lambda: _by_neurons((ours.anatomy, theirs.anatomy), (left[0], right[0]), progress, jobs),
         identity=compare_values(ours.anatomy, theirs.anatomy, (left[0], right[0])),
         not_aligned=_not_aligned(bases.shared_tokens, min(ours.anatomy.width, theirs.anatomy.width)) or _misfit(bases),
         parameters={
@@ -164,9 +186,25 @@ def sides_of_checkpoints(ours: CheckpointSubject, theirs: CheckpointSubject, pro
             "neurons_per_layer": WORKING_NEURONS,
             "shared_tokens": bases.shared_tokens,
             "held_out_token_cosine": bases.fit,
-            "alignments_tried": len(ways),
         },
     )
+
+
+def _by_neurons(
+    anatomies: tuple[Anatomy, Anatomy], views: tuple[ModelView, ModelView], progress: Progress, jobs: int
+) -> Aligned | None:
+    """Both models laid over each other by their neurons alone; those that solved the rotation are left out."""
+    link = link_by_neurons(anatomies, (views[0].neurons, views[1].neurons), size=BASIS, seed=SEED, progress=progress)
+    if link is None:
+        return None
+    turned = []
+    for side, name in enumerate(("questioned", "reference")):
+        (view,) = _working_views(
+            anatomies[side], [link.bases[side]], link.residuals[side], _named(name, progress), jobs
+        )
+        neurons = zip(view.neurons, link.used[side], strict=True)
+        turned.append(replace(view, neurons=tuple(without_positions(layer, used) for layer, used in neurons)))
+    return Aligned(questioned=turned[0], reference=turned[1], way="neurons", rotation=link.rotation)
 
 
 def sides_of_fingerprints(ours: WeightFingerprint, theirs: WeightFingerprint) -> Sides:
@@ -176,14 +214,14 @@ def sides_of_fingerprints(ours: WeightFingerprint, theirs: WeightFingerprint) ->
     return Sides(
         subjects=(fingerprint_record(ours, left), fingerprint_record(theirs, right)),
         views=((left, right),),
-        rotation_solved=(True,),
+        ways=("tokens",),
+        by_neurons=None,
         identity=without_values(compare_digests(left, right)),
         not_aligned=_not_aligned(shared, min(len(ours.anchors.hashes), len(theirs.anchors.hashes))),
         parameters={
             "access": "fingerprint",
             "neurons_per_layer": NEURONS,
             "shared_tokens": shared,
-            "alignments_tried": 1,
         },
     )
 
@@ -244,9 +282,16 @@ def _misfit(bases: JointBases) -> NotComparable | None:
 def _find(
     sides: Sides, progress: Progress, asked: KeyedQuestion | None, population: Population, *, with_power: bool
 ) -> Finding:
-    questioned, reference, pairs, table, rotation_solved = _aligned(sides, progress)
+    aligned, pairs, table = _aligned(sides, progress)
+    questioned, reference = aligned.questioned, aligned.reference
     keyed = keyed_evidence(
-        asked, sides.subjects[1], (questioned, reference), pairs, by_tokens=rotation_solved, progress=progress
+        asked,
+        sides.subjects[1],
+        (questioned, reference),
+        pairs,
+        by_tokens=aligned.way == "tokens",
+        rotation=aligned.rotation,
+        progress=progress,
     )
     established = [pair for pair in pairs if pair.established]
     positions = positional_tests(questioned, reference, table)
@@ -266,6 +311,7 @@ def _find(
             ratios.get("same_seed"),
             equal_parts=equal,
             contained=1.0 if heritage is None else heritage.correlation,
+            norms=1.0 if heritage is None else heritage.norms,
         )
     )
     heads = next((item for item in agreement if isinstance(item, Score) and item.method == HEADS), None)
@@ -288,7 +334,7 @@ def _find(
         compared = Comparison(
             questioned=questioned,
             reference=reference,
-            rotation_solved=rotation_solved,
+            rotation_solved=aligned.way != "as_stored",
             rounded=sides.identity.rounded_to is not None,
             pairs=established,
             weights=weights,
@@ -312,7 +358,7 @@ def _find(
     if conclusion.relation == "none_found" and with_power:
         progress("simulating copies", 0, 1)
         rng = np.random.Generator(np.random.Philox(SEED))
-        power = simulated_power(reference, read_drifts(), not_aligned=None, tries=len(sides.views), rng=rng)
+        power = simulated_power(reference, read_drifts(), not_aligned=None, tries=sides.tries, rng=rng)
         progress("simulating copies", 1, 1)
     return Finding(
         schema="whorl.finding/1",
@@ -336,6 +382,8 @@ def _find(
         limits=limits,
         parameters={
             **sides.parameters,
+            "alignment": aligned.way,
+            "alignments_tried": sides.tries,
             "unrelated_at_most": UNRELATED_AT_MOST,
             "population": population.digest,
             "population_name": population.name,
@@ -356,19 +404,27 @@ def _features_differ(questioned: ModelView, reference: ModelView) -> bool:
     return False
 
 
-def _aligned(sides: Sides, progress: Progress) -> tuple[ModelView, ModelView, tuple[LayerPair, ...], Doubles, bool]:
-    """Views, layer pairs and agreement table of the first way that establishes a layer, else of the first way.
+def _aligned(sides: Sides, progress: Progress) -> tuple[Aligned, tuple[LayerPair, ...], Doubles]:
+    """The first way that establishes a layer, else the first way, with its layer pairs and agreement table.
 
-    The way by tokens comes first, so that a rewrite of either model leaves the score as it is.
+    The way by tokens comes first, so that a rewrite of either model leaves the score as it is; the way by neurons last.
     """
     found = []
-    for (questioned, reference), solved in zip(sides.views, sides.rotation_solved, strict=True):
-        table = agreement_table(questioned.neurons, reference.neurons, progress)
-        pairs = align_layers(questioned.neurons, reference.neurons, table, tries=len(sides.views))
-        found.append((questioned, reference, pairs, table, solved))
+    for aligned in _ways(sides):
+        ours, theirs = aligned.questioned.neurons, aligned.reference.neurons
+        table = agreement_table(ours, theirs, progress)
+        pairs = align_layers(ours, theirs, table, tries=sides.tries)
+        found.append((aligned, pairs, table))
         if any(pair.established for pair in pairs):
             return found[-1]
     return found[0]
+
+
+def _ways(sides: Sides) -> Iterator[Aligned]:
+    for (questioned, reference), way in zip(sides.views, sides.ways, strict=True):
+        yield Aligned(questioned=questioned, reference=reference, way=way)
+    if sides.by_neurons is not None and (last := sides.by_neurons()) is not None:
+        yield last
 
 
 def _agreement_evidence(

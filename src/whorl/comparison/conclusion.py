@@ -255,7 +255,10 @@ def _limits(relation: Relation, known: Known, weighed_on: Population | None) -> 
                 "Not a proof of independence: weights retrained until hardly a neuron is recognisable would not be "
                 "seen. Power, where it was simulated, is for the changes named there and no others."
             )
-            limits.append("A copy with another embedding and a rotated residual stream as well would not be seen.")
+            limits.append(
+                "A copy with another embedding, a rotated residual stream and further training as long as pre-training "
+                "would not be seen."
+            )
         case "inconclusive":
             limits.append("Supports neither side.")
         case "identical":

@@ -38,6 +38,8 @@ class Inheritance:
         something unrelated to it, -1 where it is the other way round
     structure_growth : the same of the structured parts
     norms : |Q| / |R| of matched gate rows; a sum of unrelated models is shorter than either
+    learned : share of the matched rows' energy that stands above noise, the larger of the two models': a lower
+        estimate of how much of them training wrote
     rows : matched neurons behind these figures
     """
 
@@ -50,6 +52,7 @@ class Inheritance:
     growth: float
     structure_growth: float
     norms: float
+    learned: float
     rows: int
 
     @property
@@ -89,6 +92,7 @@ def inheritance(questioned: ModelView, reference: ModelView, pairs: Sequence[Lay
     """
     sums = np.zeros((3, 4, 2))  # matrices; slopes; product and square
     energy = np.zeros((2, 2))  # side; structured and whole
+    shares: list[tuple[float, float]] = []
     growth, structure_growth, lengths = np.zeros(2), np.zeros(2), np.zeros(2)
     products = np.zeros(3)
     rows = 0
@@ -97,7 +101,9 @@ def inheritance(questioned: ModelView, reference: ModelView, pairs: Sequence[Lay
             continue
         rows += len(pair.rows_questioned)
         for number, (ours, theirs) in enumerate(_matched(questioned, reference, pair)):
-            parts = split_structure(ours), split_structure(theirs)
+            found = split_structure(ours), split_structure(theirs)
+            parts = found[0].part, found[1].part
+            shares.append((found[0].share, found[1].share))
             for side, (one, other, split) in enumerate(((ours, theirs, parts[1]), (theirs, ours, parts[0]))):
                 bulk = other - split
                 sums[number, 2 * side] += _dot(one, split), _dot(split, split)
@@ -122,6 +128,7 @@ def inheritance(questioned: ModelView, reference: ModelView, pairs: Sequence[Lay
         growth=_ratio(growth, lengths),
         structure_growth=_ratio(structure_growth, lengths),
         norms=float(np.sqrt(lengths[0] / lengths[1])),
+        learned=float(np.mean(shares, axis=0).max()),
         rows=rows,
     )
 

@@ -111,6 +111,7 @@ def keyed_evidence(
     pairs: Sequence[LayerPair],
     *,
     by_tokens: bool,
+    rotation: Floats | None,
     progress: Progress,
 ) -> tuple[PValue | NotComparable, ...]:
     """What the key says: nothing where none was given, else one outcome.
@@ -126,7 +127,16 @@ def keyed_evidence(
     if asked.anatomies is None:
         return (_needs_weights(),)
     return (
-        keyed_test(asked.anatomies, views, pairs, asked.key, by_tokens=by_tokens, seed=asked.seed, progress=progress),
+        keyed_test(
+            asked.anatomies,
+            views,
+            pairs,
+            asked.key,
+            by_tokens=by_tokens,
+            rotation=rotation,
+            seed=asked.seed,
+            progress=progress,
+        ),
     )
 
 
@@ -155,6 +165,7 @@ def keyed_test(
     key: ReleaseKey,
     *,
     by_tokens: bool,
+    rotation: Floats | None = None,
     seed: int,
     progress: Progress,
 ) -> PValue | NotComparable:
@@ -165,8 +176,9 @@ def keyed_test(
     anatomies, views : questioned and reference
     pairs : the layer map that the comparison found
     by_tokens : whether that map was found through the rotation solved from tokens, or as stored
+    rotation : shape (width, width), the rotation through which it was found, if not through tokens
     """
-    laid = lay_over(anatomies, views, pairs, by_tokens=by_tokens, seed=seed, progress=progress)
+    laid = lay_over(anatomies, views, pairs, by_tokens=by_tokens, rotation=rotation, seed=seed, progress=progress)
     if isinstance(laid, NotComparable):
         return laid
     total = NOTHING
@@ -186,12 +198,13 @@ def lay_over(
     pairs: Sequence[LayerPair],
     *,
     by_tokens: bool,
+    rotation: Floats | None = None,
     seed: int,
     progress: Progress,
 ) -> LaidOver | NotComparable:
     """The questioned model over the reference, neuron by neuron; see `keyed_test`. No key is known here."""
     questioned, reference = anatomies
-    found = _rotation(questioned, reference, by_tokens=by_tokens, seed=seed)
+    found = _rotation(questioned, reference, by_tokens=by_tokens, seed=seed) if rotation is None else rotation
     same_width = questioned.width == reference.width
     if found is None and not same_width:
         return NotComparable(

@@ -26,7 +26,10 @@ GAINS: Final = "gain_slopes/1"
 
 LEAST_STRUCTURE: Final = 0.03  # of models trained here: 0.03 to 0.5; of random weights: below 0.02
 DERIVED_FROM: Final = 0.2  # log10 of the ratio's lower end: zero was passed by one sibling in 1,266, with a merge
-LEAST_CONTAINED: Final = 0.7
+LEAST_CONTAINED: Final = 0.76  # runs of one start reach 0.74 by stored fingerprints
+LITTLE_TRAINED: Final = 0.1  # structure; runs of one start that learned less learn it alike: up to 0.88 is contained
+LEAST_CONTAINED_OF_LITTLE: Final = 0.9
+MERGE_LENGTH: Final = 0.9  # averages with a stranger are shorter; so are runs with much more weight decay
 NEXT_TO_NOTHING: Final = 0.02  # difference over structure; slow siblings begin at 0.05
 BF16_ROUNDING: Final = 2.0**-7  # twice the step of bf16
 GAINS_USABLE: Final = 0.30
@@ -153,14 +156,21 @@ def _centred(gain: Floats) -> Doubles:
 
 
 def judge(
-    weights: MatchedWeights, ratio: Ratio | None, *, equal_parts: str | None, contained: float = 1.0
+    weights: MatchedWeights,
+    ratio: Ratio | None,
+    *,
+    equal_parts: str | None,
+    contained: float = 1.0,
+    norms: float = 1.0,
 ) -> Judgement:
     """Derived, siblings of one initialisation, or undecided, with the reason.
 
     Values that are equal bit for bit in mapped layers (``equal_parts`` says which) decide: runs that share only a start
     do not keep them. Otherwise the calibrated ratio against a common start decides, where its interval excludes 1,
     and for descent a little more than 1 (`DERIVED_FROM`), unless less than `LEAST_CONTAINED` of the structure is
-    ``contained``: runs of one start that read the same text in part reach 0.67.
+    ``contained`` (where training wrote little, less than `LEAST_CONTAINED_OF_LITTLE`). A common start alone is not
+    named where ``norms``, the one model's length over the other's, looks like an average: a merge that holds little of
+    a model has the same figures.
     Where there is none, because training wrote too little to be told from the start, only a difference next to nothing,
     as against what little was written, counts as descent.
 
@@ -181,10 +191,19 @@ def judge(
         )
     # The ratio itself stands in the evidence, with its interval, caps and population: never in a sentence without them.
     weighed = f"{figures}; weighed on the reference population, that favours"
-    if ratio.lower > DERIVED_FROM and contained >= LEAST_CONTAINED:
+    enough = LEAST_CONTAINED if weights.structure >= LITTLE_TRAINED else LEAST_CONTAINED_OF_LITTLE
+    if ratio.lower > DERIVED_FROM and contained >= enough:
         return Judgement(verdict="derived", reason=f"{weighed} shared training over only a common start")
     if ratio.upper < 0:
-        return Judgement(verdict="shared_initialisation", reason=f"{weighed} only a common start over shared training")
+        only_start = f"{weighed} only a common start over shared training"
+        if MERGE_LENGTH <= norms <= 1 / MERGE_LENGTH:
+            return Judgement(verdict="shared_initialisation", reason=only_start)
+        length = min(norms, 1 / norms)
+        return Judgement(
+            verdict="undecided",
+            reason=f"{only_start}, but the weights of one are {length:.2f} times as long as the other's: an average of "
+            "one with a third model is shortened like that, and looks the same",
+        )
     return Judgement(verdict="undecided", reason=f"{weighed} neither shared training nor only a common start")
 
 
@@ -204,6 +223,7 @@ def inheritance_evidence(heritage: Inheritance | None) -> tuple[Evidence, ...]:
                 "bulk_of_questioned": heritage.bulk_of_questioned,
                 "preference": heritage.preference,
                 "norms": heritage.norms,
+                "learned": heritage.learned,
                 "structured": heritage.structured,
                 "cosine": heritage.cosine,
                 "rows": float(heritage.rows),

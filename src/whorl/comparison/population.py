@@ -49,12 +49,20 @@ LEAST_MOVED: Final = 1e-4
 SMALL_MOVE: Final = 2e-3
 LIKE_NOISE: Final = 1.15  # largest direction of the change over noise; rounding and noise here 1.0 to 1.1
 LIKE_ADAPTER: Final = 20.0
-LEAST_STRUCTURE: Final = 0.06  # of matched weights; below, no ratio against a common start is given
+LEAST_STRUCTURE: Final = 0.05  # of matched weights; below, no ratio against a common start is given
 MOST_ORDER: Final = 4.0  # natural log of the odds for one order of descent: no more was shown by this many families
 LEAST_CLAIM: Final = 0.3  # log10 of a ratio of 2
-MOST_SHORTNESS: Final = 0.5
 SMALL_LOSS: Final = 0.03
-MOST_ONE_SIDED: Final = 0.5
+LEAST_LEARNED: Final = 0.01
+LEAST_LOST: Final = 0.01
+CONTAINED_FROM: Final = 0.75
+CONTAINED_STEP: Final = 0.05
+KEPT_FROM: Final = -0.32
+KEPT_STEP: Final = 0.25
+APART_FROM: Final = 0.7
+APART_STEP: Final = 0.2
+LEAST_SIGN: Final = -4.0
+MOST_SIGN: Final = 3.0
 ALTERNATIVES: Final[tuple[Alternative, ...]] = ("independent", "same_data", "same_seed", "common_ancestor")
 
 DIRECTION_SCORES: Final = 6  # of `direction_scores`
@@ -71,7 +79,7 @@ def _slope(figures: Figures, part: Literal["structure", "bulk"], side: Side) -> 
     return max(LEAST_SLOPE, figures[f"inherited_structure/1.{part}_of_{side}"])
 
 
-def _contained(figures: Figures) -> float:
+def contained_structure(figures: Figures) -> float:
     """Correlation in the structured parts: what one model has of the other's, in both directions."""
     return min(1.0, math.sqrt(_slope(figures, "structure", "reference") * _slope(figures, "structure", "questioned")))
 
@@ -84,18 +92,30 @@ def _kept_structure(figures: Figures) -> float:
     """
     sides: tuple[Side, Side] = ("reference", "questioned")
     kept = sum(math.log(_slope(figures, "structure", side) / _slope(figures, "bulk", side)) for side in sides) / 2
-    return max(-1.0, min(0.0, kept) / (1 - _contained(figures) + SMALL_LOSS))
+    return max(-1.0, min(0.0, kept) / (1 - contained_structure(figures) + SMALL_LOSS))
 
 
-def _one_sidedness(figures: Figures) -> float:
-    """How differently the two models contain each other's structure: runs from one start do so alike."""
-    sides: tuple[Side, Side] = ("reference", "questioned")
-    kept = [math.log(_slope(figures, "structure", side) / _slope(figures, "bulk", side)) for side in sides]
-    return min(MOST_ONE_SIDED, abs(kept[0] - kept[1]))
+def _learned_over_lost(figures: Figures) -> float:
+    """What training wrote over what the two models do not share, natural log.
+
+    Runs from one start share the start and hardly more: what they do not share is all that either learned, except for
+    what both learned alike. A descendant lost no more than its own training replaced.
+    """
+    lost = (1 - figures["inherited_structure/1.cosine"]) / max(figures["inherited_structure/1.learned"], LEAST_LEARNED)
+    return -math.log(max(LEAST_LOST, lost))
 
 
-def _shortness(figures: Figures) -> float:
-    return min(MOST_SHORTNESS, abs(math.log(figures["inherited_structure/1.norms"])))
+def _least_sign_of_descent(figures: Figures) -> float:
+    """The weaker of two signs that runs from one start do not both give.
+
+    One: the structure that training wrote is contained. Two: what was lost is not what each
+    learned apart, because it is little as against what was learned, *or* because structure was lost no more than bulk.
+    Runs that learned for long fail the first, short ones, which learn much alike, the second. Each sign counts from 0,
+    in steps as wide as runs made here differ in.
+    """
+    contained = (contained_structure(figures) - CONTAINED_FROM) / CONTAINED_STEP
+    not_apart = max(_learned_over_lost(figures), (_kept_structure(figures) - KEPT_FROM) / KEPT_STEP)
+    return max(LEAST_SIGN, min(MOST_SIGN, contained, (not_apart - APART_FROM) / APART_STEP))
 
 
 def _regime(figures: Figures) -> Literal["equal", "noise", "adapter", "training"]:
@@ -131,17 +151,17 @@ def direction_scores(figures: Figures) -> tuple[float, ...] | None:
     )
 
 
-SCORES: Final[Mapping[Alternative, Mapping[str, Callable[[Figures], float]]]] = {
-    "independent": {"agreement": _agreement},
-    "same_data": {"agreement": _agreement},
-    "same_seed": {
-        "contained_structure": _contained,
-        "structure_kept_over_bulk": _kept_structure,
-        "shortness": _shortness,
-        "one_sidedness": _one_sidedness,
-    },
-}
-"""Which scores speak against which alternative; each rises with support for shared training."""
+def scores_against(alternative: Alternative, access: Access) -> Mapping[str, Callable[[Figures], float]]:
+    """Which scores speak against an alternative; each rises with support for shared training."""
+    if alternative != "same_seed":
+        return {"agreement": _agreement}
+    if access == "fingerprint":  # of signs; what was lost and what was learned are blurred beyond use
+        return {"contained_structure": contained_structure}
+    return {"least_sign_of_descent": _least_sign_of_descent}
+
+
+def _score_names(alternative: Alternative, access: Access) -> tuple[str, ...]:
+    return ("descent",) if alternative == "common_ancestor" else tuple(scores_against(alternative, access))
 
 
 class Fit(Document):
@@ -183,7 +203,7 @@ class Cell(Document):
 
     @model_validator(mode="after")
     def _scores_fit(self) -> "Cell":
-        expected = ("descent",) if self.alternative == "common_ancestor" else tuple(SCORES[self.alternative])
+        expected = _score_names(self.alternative, self.access)
         if self.scores != expected:
             raise ValueError(f"expected the scores {expected} against {self.alternative}, found {self.scores}")
         counts = {len(self.ranges), *(len(fit.slopes) for fit in (self.whole, *self.without))}
@@ -234,7 +254,7 @@ class Population(Document):
     def scores(self, access: Access, alternative: Alternative, figures: Figures) -> tuple[float, ...] | None:
         """The scores of one comparison against an alternative, or None where it did not give them."""
         if alternative != "common_ancestor":
-            return scores_of(alternative, figures)
+            return scores_of(alternative, access, figures)
         score = self.order_score(access, figures)
         return None if score is None else (abs(score),)  # whichever of the two descends from the other
 
@@ -280,12 +300,12 @@ class Ratio:
     bounded: float
 
 
-def scores_of(alternative: Alternative, figures: Figures) -> tuple[float, ...] | None:
+def scores_of(alternative: Alternative, access: Access, figures: Figures) -> tuple[float, ...] | None:
     """The scores that speak against an alternative, or None where a comparison did not give them."""
     if alternative == "same_seed" and figures.get("matched_weights/1.structure", 1.0) < LEAST_STRUCTURE:
         return None  # hardly trained, or too slowly: what came of the start and what was learned look alike
     try:
-        return tuple(score(figures) for score in SCORES[alternative].values())
+        return tuple(score(figures) for score in scores_against(alternative, access).values())
     except KeyError:
         return None
 
@@ -448,7 +468,7 @@ def _cell(
     return Cell(
         access=access,
         alternative=alternative,
-        scores=("descent",) if alternative == "common_ancestor" else tuple(SCORES[alternative]),
+        scores=_score_names(alternative, access),
         whole=_fit(fit.whole),
         without=tuple(_fit(one) for one in fit.without),
         degrees_of_freedom=fit.degrees_of_freedom,

@@ -15,9 +15,9 @@ from whorl.weights.files import read_bounded
 
 TRUTH: Final = "zoo.json"
 MAX_BYTES: Final = 64 << 20
-COUSINS: Final = 40  # pairs drawn of each family
+COUSINS: Final = 25  # pairs drawn of each family
 CROSSED: Final = 25  # pairs drawn of each family and those of equal start
-STRANGERS_OF_RUN: Final = 16
+STRANGERS_OF_RUN: Final = 8
 STRANGERS: Final = 1  # of every model that is no pre-training run
 
 Side: TypeAlias = Literal["questioned", "reference"]

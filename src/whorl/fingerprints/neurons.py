@@ -5,7 +5,7 @@ depends on their content, ``|gate| |up| |down|`` (unchanged by every free rewrit
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -130,6 +130,29 @@ def take_neurons(
             blocks=tuple(mlp.up.shape[0] for mlp in layer.mlps),
         )
         for basis in bases
+    )
+
+
+def neuron_rows(layer: Layer, index: Ints, *, centred: bool) -> tuple[Floats, Floats, Floats]:
+    """Gate rows, up rows and down columns at these positions of the pool, as the residual stream sees them.
+
+    Shape (n, width) each, norm gains folded, in the order of ``index``. Without a gate the first matrix's rows stand
+    in its place and those of ``up`` are zero.
+    """
+    reading, writing = fold_of(layer.mlp_norm, centred=centred), fold_of(layer.mlp_post_norm, centred=centred)
+    return _chosen_rows(layer.mlps, index, reading, writing)
+
+
+def without_positions(layer: NeuronSignatures, positions: Ints) -> NeuronSignatures:
+    """The layer less the neurons at these positions of the pool."""
+    kept = ~np.isin(layer.index, positions)
+    return replace(
+        layer,
+        index=layer.index[kept],
+        gate=layer.gate[kept],
+        up=layer.up[kept],
+        down=layer.down[kept],
+        norms=layer.norms[kept],
     )
 
 

@@ -1,5 +1,6 @@
 """Is a matrix of differences structured, as training leaves it, or featureless, as rounding does?"""
 
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -65,26 +66,40 @@ def structured_share(matrix: Floats) -> float:
     return float(1 - scale**2 * np.square(noise).sum() / np.square(singular).sum())
 
 
-def split_structure(matrix: Floats) -> Floats:
-    """The part of a matrix along directions that stand above featureless noise; at least the strongest one.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Structure:
+    """What stands above featureless noise in a matrix.
 
-    The noise is scaled to the lower half of the singular values, as in `structured_share`. For a matrix as
-    initialised, the part is one direction that noise happened to make strongest.
+    Parameters
+    ----------
+    part : shape (n, k), the matrix along directions that stand above noise, at least the strongest one; the rest is
+        the matrix less it. For a matrix as initialised, one direction that noise happened to make strongest.
+    share : of the energy, above noise, as `structured_share` gives it for rows of one length
+    """
+
+    part: Floats
+    share: float
+
+
+def split_structure(matrix: Floats) -> Structure:
+    """A matrix split in what training wrote, as far as it stands above noise, and the rest.
+
+    The noise is scaled to the lower half of the singular values, as in `structured_share`.
 
     Parameters
     ----------
     matrix : shape (n, k), both at least 2
-
-    Returns
-    -------
-    shape (n, k), of lower rank; the rest is ``matrix`` less it.
     """
     left, singular, right = np.linalg.svd(matrix, full_matrices=False)
     noise = _noise(*matrix.shape)[: len(singular)]
     lower = slice(len(singular) // 2, None)
     scale = singular[lower].sum() / noise[lower].sum()
     kept = max(1, int(np.count_nonzero(singular > ABOVE_NOISE * scale * noise[0])))
-    return np.asarray((left[:, :kept] * singular[:kept]) @ right[:kept], np.float32)
+    energy = np.square(singular, dtype=np.float64).sum()
+    return Structure(
+        part=np.asarray((left[:, :kept] * singular[:kept]) @ right[:kept], np.float32),
+        share=float(1 - scale**2 * np.square(noise).sum() / energy) if energy > 0 else 0.0,
+    )
 
 
 def _directions(matrix: Floats) -> Floats:
