@@ -314,7 +314,8 @@ def ratio_of(cell: Cell, scores: Sequence[float]) -> Ratio:
     """The ratio of one case; scores outside what the zoo showed count as the nearest that it did show."""
     held = [min(max(score, low), high) for score, (low, high) in zip(scores, cell.ranges, strict=True)]
     found = cell.jackknife().log10_ratios(np.array([held]))
-    central, lower, upper = (float(part[0]) for part in (found.central, found.lower, found.upper))
+    # + 0.0: no minus zero, and no sign from the last digits of a cell that says nothing.
+    central, lower, upper = (round(float(part[0]), 12) + 0.0 for part in (found.central, found.lower, found.upper))
     bounded = headline_log10_lr(
         lower, upper, supporting=cell.supporting.ratio_caps(), opposing=cell.opposing.ratio_caps()
     )
