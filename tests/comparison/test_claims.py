@@ -9,7 +9,7 @@ from comparison_types import DEMO, Put
 from generated_models import Sizes, drawn, edited
 
 from whorl.comparison.comparing import compare, compare_fingerprints
-from whorl.comparison.conclusion import POSTERIOR, Order, claimed_order
+from whorl.comparison.conclusion import CLAIMED_FROM, POSTERIOR, Order, claimed_order
 from whorl.comparison.population import shipped_population
 from whorl.comparison.wording import least_favourable
 from whorl.core.evidence import Direction, Finding, LikelihoodRatio, Power
@@ -105,11 +105,12 @@ def test_a_posterior_is_given_for_descent_alone_and_names_its_prior(findings: di
     [
         (0.9, 0.05, "questioned_from_reference"),
         (0.05, 0.9, "reference_from_questioned"),
-        (0.06, 0.02, "questioned_from_reference"),
-        (0.3, 0.11, None),
+        (CLAIMED_FROM * 0.02, 0.02, "questioned_from_reference"),
+        (0.02, CLAIMED_FROM * 0.02, "reference_from_questioned"),
+        (0.3, 0.1, None),
     ],
 )
-def test_an_order_is_claimed_from_odds_of_3(forth: float, back: float, order: Order | None) -> None:
+def test_an_order_is_claimed_only_from_the_odds_that_were_measured(forth: float, back: float, order: Order | None) -> None:
     shares = Direction(
         questioned_from_reference=forth, reference_from_questioned=back, common_ancestor=1 - forth - back
     )
