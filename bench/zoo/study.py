@@ -478,8 +478,8 @@ def page(zoo: Zoo, population: Population, rows: Sequence[MeasuredPair]) -> str:
         "`test_subsequence.py`, 20,000 comparisons; [method](methods/index_coincidences.md).",
         "- The key's mark (T0): six models under 2,000 keys each, power after each disguise; "
         "[method](methods/keyed_dither.md).",
-        "- Merge shares, 144 merges of nine families, all parents named: mean absolute error 0.0142 over 288 shares; no "
-        "share of trained weights was stated in 596 questions about models of which nothing was put in "
+        "- Merge shares, 144 merges of nine families, all parents named: mean absolute error 0.0142 over 288 shares; "
+        "no share of trained weights was stated in 596 questions about models of which nothing was put in "
         "(`python -m bench.shares`); [method](methods/merge_shares.md).",
         "- Trees of models, six families of 62 to 72 (`python bench/lineage.py ZOO`): 428 of 441 edges found, "
         "452 of 465 found edges right; [method](methods/lineage.md).",

@@ -110,7 +110,7 @@ def test_a_posterior_is_given_for_descent_alone_and_names_its_prior(findings: di
         (0.3, 0.1, None),
     ],
 )
-def test_an_order_is_claimed_only_from_the_odds_that_were_measured(forth: float, back: float, order: Order | None) -> None:
+def test_an_order_is_claimed_from_the_measured_odds_on(forth: float, back: float, order: Order | None) -> None:
     shares = Direction(
         questioned_from_reference=forth, reference_from_questioned=back, common_ancestor=1 - forth - back
     )
