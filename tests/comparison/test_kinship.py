@@ -1,11 +1,13 @@
 """Derived or of one start: what a child contains and a sibling does not."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from comparison_types import Access, Demo, Put
-from generated_models import Sizes, Storage, drawn, edited, fine_tuned
+from comparison_types import DEMO, Access, Demo, Put
+from generated_models import Family, Sizes, Storage, drawn, edited, fine_tuned
+from safetensors.torch import load_file
 from views import neurons, random_neurons, view
 
 from whorl.comparison.alignment import LayerPair, pair_layers
@@ -137,11 +139,12 @@ def test_matched_weights_pool_all_pairs_and_are_none_where_nothing_matched() -> 
     assert matched_weights(both, both, []) is None
 
 
-def weights(*, difference: float = 0.2, structure: float = 0.3) -> MatchedWeights:
+def weights(*, difference: float = 0.2, structure: float = 0.3, least: float | None = None) -> MatchedWeights:
     return MatchedWeights(
         cosine=1 - difference,
         difference=difference,
         structure=structure,
+        least_structure=structure if least is None else least,
         questioned_on_reference=0.9,
         reference_on_questioned=0.9,
         neurons=500,
@@ -272,3 +275,82 @@ def test_siblings_with_the_same_foreign_gains_are_not_derived_from_each_other(pu
     ]
     finding = compare(put(dressed[0]), put(dressed[1]), progress=silent, jobs=1, with_power=False)
     assert finding.conclusion.relation != "derived", figures(finding)
+
+
+def of_demo(name: str) -> Checkpoint:
+    tensors = load_file(DEMO / name / "model.safetensors")  # bfloat16, which numpy does not know
+    weights = {key: tensor.float().numpy() for key, tensor in tensors.items()}
+    return Checkpoint(weights=weights, config=json.loads((DEMO / name / "config.json").read_text()))
+
+
+def relation_of(one: Checkpoint, other: Checkpoint, put: Put) -> str:
+    return compare(put(one), put(other), progress=silent, jobs=1, with_power=False).conclusion.relation
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt_neox"])
+@pytest.mark.parametrize("uneven", [0.15, 0.35])
+def test_uneven_gains_on_one_untrained_start_are_no_training_that_is_shared(
+    put: Put, family: Family, uneven: float
+) -> None:
+    """Gains are folded into the rows that they weigh: what they alone make uneven must not pass for structure."""
+    common = drawn(family, 31, SIZES, trained=False)
+
+    def run(seed: int) -> Checkpoint:
+        rng = np.random.default_rng(seed)
+        changes = {
+            name: array + 1e-4 * rng.standard_normal(array.shape)
+            if array.ndim == 2
+            else array * np.exp(uneven * rng.standard_normal(array.shape))
+            for name, array in common.weights.items()
+        }
+        return edited(common, {name: np.asarray(array, np.float32) for name, array in changes.items()})
+
+    assert relation_of(run(1), run(2), put) != "derived"
+
+
+@pytest.mark.parametrize("levels", ["ternary", "signs", "16 levels"])
+def test_runs_of_one_start_are_not_derived_for_having_few_values_to_share(put: Put, levels: str) -> None:
+    def coarse(model: Checkpoint) -> Checkpoint:
+        rounded = {}
+        for name, array in model.weights.items():
+            if array.ndim == 2 and "layers" in name:
+                scale = 2.0 ** np.round(np.log2(np.abs(array).mean()))
+                kept = {
+                    "ternary": np.clip(np.round(array / scale), -1, 1) * scale,
+                    "signs": np.sign(array) * scale,
+                    "16 levels": np.clip(np.round(2 * array / scale), -8, 7) * scale / 2,
+                }
+                rounded[name] = np.asarray(kept[levels], np.float32)
+        return edited(model, rounded)
+
+    assert relation_of(coarse(of_demo("sibling")), coarse(of_demo("base")), put) != "derived"
+
+
+@pytest.mark.parametrize("frozen", ["self_attn", "layers.0."])
+def test_parts_frozen_at_a_start_that_both_had_are_no_training_that_is_shared(put: Put, frozen: str) -> None:
+    models = [of_demo(name) for name in ("sibling", "base")]
+    rng = np.random.default_rng(5)
+    start = {
+        name: np.asarray(0.1 * rng.standard_normal(array.shape), np.float32)
+        for name, array in models[0].weights.items()
+        if frozen in name and array.ndim == 2
+    }
+    assert start
+    assert relation_of(edited(models[0], start), edited(models[1], start), put) != "derived"
+
+
+def test_what_was_trained_and_is_equal_still_decides(put: Put) -> None:
+    base = of_demo("base")
+    names = [name for name in base.weights if "layers.1.mlp" in name]
+    other = edited(of_demo("sibling"), {name: base.weights[name] for name in names})
+    finding = compare(put(other), put(base), progress=silent, jobs=1, with_power=False)
+    assert finding.conclusion.relation == "derived"
+    assert "equal bit for bit" in finding.conclusion.statement
+
+
+def test_no_headline_is_given_where_related_models_have_no_ratio_against_a_common_start(put: Put) -> None:
+    common = drawn("llama", 32, SIZES, trained=False)
+    child = edited(common, {n: a + np.float32(1e-3) * np.sign(a) for n, a in common.weights.items() if a.ndim == 2})
+    finding = compare(put(child), put(common), progress=silent, jobs=1, with_power=False)
+    assert finding.conclusion.relation == "inconclusive"
+    assert finding.conclusion.log10_lr is None

@@ -84,7 +84,7 @@ def conclude(
         relation=relation,
         statement=statement,
         log10_p=_exact_log10_p(known),
-        log10_lr=_headline(ratios),
+        log10_lr=_headline(ratios, related=known.kinship is not None),
         direction=posterior,
         direction_reason=BY_KEY if known.marked else _direction_reason(relation, posterior),
         transformations=tuple(change.name for change in changes),
@@ -92,8 +92,13 @@ def conclude(
     return conclusion, _limits(relation, known, population if ratios else None)
 
 
-def _headline(ratios: Mapping[Alternative, Ratio]) -> float | None:
-    """The least favourable ratio. A common ancestor passes on trained weights too, so it is no alternative to that."""
+def _headline(ratios: Mapping[Alternative, Ratio], *, related: bool) -> float | None:
+    """The least favourable ratio. A common ancestor passes on trained weights too, so it is no alternative to that.
+
+    None where weights are shared and no ratio against a common start is to be had: that is the least favourable one.
+    """
+    if related and "same_seed" not in ratios:
+        return None
     bounded = [ratio.bounded for alternative, ratio in ratios.items() if alternative != "common_ancestor"]
     return min(bounded) + 0.0 if bounded else None  # + 0.0: no minus zero
 

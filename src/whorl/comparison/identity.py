@@ -15,6 +15,8 @@ DIGESTS: Final = "tensor_digests/1"
 VALUES: Final = "value_equality/1"
 SAMPLE_ROWS: Final = 32
 EQUAL_VALUES: Final = 0.3  # siblings here, past their first steps, had at most 0.04 (bf16 rounds small steps away)
+MOST_ALIKE: Final = 0.02  # chance that two values drawn from a matrix are equal; with 16 levels 0.1, in bf16 0.002
+LEAST_STRUCTURE: Final = 0.03  # of a matrix; weights as initialised have below 0.02
 VARIED_LEVELS: Final = 4.0  # distinct values among neighbours: fewer may be a constant that any two models share
 
 
@@ -22,13 +24,16 @@ VARIED_LEVELS: Final = 4.0  # distinct values among neighbours: fewer may be a c
 class Identity:
     """Outcome of T1.
 
-    ``equal`` names the matrices with the same stored bytes, constant ones left out; ``equal_values`` is the share of
-    equal values among sampled ones that are not zero; ``same`` means every tensor and token is equal in value;
-    ``rounded_to`` names the storage to which every sampled reference value must be rounded to give the questioned
-    one, where that is so and it changes something."""
+    ``equal`` names the matrices with the same stored bytes, constant ones left out; ``telling`` those of them in which
+    training visibly wrote something, which a common start does not explain; ``equal_values`` is the share of equal
+    values among sampled ones that are not zero, of such matrices and of values that do not repeat; ``same`` means
+    every tensor and token is equal in value; ``rounded_to`` names the storage to which every sampled reference value
+    must be rounded to give the questioned one, where that is so and it changes something.
+    """
 
     evidence: tuple[Evidence, ...]
     equal: tuple[str, ...]
+    telling: tuple[str, ...]
     equal_values: float
     same: bool
     rounded_to: str | None
@@ -54,7 +59,38 @@ def compare_digests(questioned: ModelView, reference: ModelView) -> Identity:
         for role, record in questioned.records.items()
         if record.levels >= VARIED_LEVELS and theirs.get(role) == ours[role]
     )
-    return Identity(evidence=(evidence,), equal=matrices, equal_values=0.0, same=same, rounded_to=None)
+    written = _written(questioned)
+    return Identity(
+        evidence=(evidence,),
+        equal=matrices,
+        telling=tuple(role for role in matrices if role in written),
+        equal_values=0.0,
+        same=same,
+        rounded_to=None,
+    )
+
+
+def _written(view: ModelView) -> frozenset[str]:
+    """Feed-forward matrices in which structure stands above noise; layers that were not sampled count as the others do.
+
+    Of attention no structure is measured: it may have been frozen at a start that both models had.
+    """
+    sampled = [layer.structure for layer in view.neurons if layer.structure is not None]
+    if not sampled:
+        return frozenset()
+    usual = np.mean(sampled, axis=0)
+    written = set()
+    for number, layer in enumerate(view.neurons):
+        shares = dict(zip(("gate", "up", "down"), usual if layer.structure is None else layer.structure, strict=True))
+        if not layer.up.any():
+            shares["up"] = shares["gate"]  # without a gate the first matrix is stored as up
+        written |= {
+            f"layers.{number}.mlp.{expert}.{part}"
+            for expert in range(len(layer.blocks))
+            for part, share in shares.items()
+            if share >= LEAST_STRUCTURE
+        }
+    return frozenset(written)
 
 
 def _identities(view: ModelView) -> dict[str, tuple[str, ...]]:
@@ -77,7 +113,8 @@ def compare_values(questioned: Anatomy, reference: Anatomy, views: tuple[ModelVi
             detail="no matrix has the same role and shape in both models",
         )
         return replace(digests, evidence=(*digests.evidence, none))
-    counts = np.array([_sampled_equality(ours, theirs) for _, ours, theirs in pairs], np.int64)
+    written = _written(views[0])
+    counts = np.array([_sampled_equality(ours, theirs, told=role in written) for role, ours, theirs in pairs], np.int64)
     values, equal, rounded, filled, kept = (int(count) for count in counts.sum(axis=0))
     share = equal / values
     evidence = plain_score(
@@ -103,9 +140,8 @@ def compare_values(questioned: Anatomy, reference: Anatomy, views: tuple[ModelVi
 
 def equal_parts(identity: Identity) -> str | None:
     """What is equal bit for bit inside layers, in words; None where it is too little to mean anything."""
-    layers = [role for role in identity.equal if role.startswith("layers.")]
-    if layers:
-        return f"{len(layers)} of the layers' matrices"
+    if identity.telling:
+        return f"{len(identity.telling)} of the layers' matrices"
     if identity.equal_values >= EQUAL_VALUES:
         return f"{identity.equal_values:.0%} of sampled values other than zero"
     return None
@@ -135,12 +171,19 @@ def _pairs(questioned: Anatomy, reference: Anatomy) -> list[tuple[str, Matrix, M
     ]
 
 
-def _sampled_equality(ours: Matrix, theirs: Matrix) -> tuple[int, int, int, int, int]:
-    """Counts: values, equal ones, those equal after rounding, those not zero, and equal ones among these."""
+def _sampled_equality(ours: Matrix, theirs: Matrix, *, told: bool) -> tuple[int, int, int, int, int]:
+    """Counts: values, equal ones, those equal after rounding, those not zero, and equal ones among these.
+
+    The last two are 0 unless the matrix is one whose equality tells something, and where its values are few: of
+    ternary weights any two models, and runs of one start above all, have many alike.
+    """
     rows = np.unique(np.linspace(0, ours.shape[0] - 1, min(SAMPLE_ROWS, ours.shape[0])).astype(np.int64))
     left, right = ours.rows(rows), theirs.rows(rows)
     rounded = _rounded(right, ours.storage)
     equal, filled = left == right, left != 0
+    _, repeats = np.unique(left[filled], return_counts=True)
+    if not told or np.square(repeats / max(1, repeats.sum())).sum() > MOST_ALIKE:
+        filled = np.zeros_like(filled)
     return (
         left.size,
         int(np.count_nonzero(equal)),

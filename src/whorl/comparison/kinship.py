@@ -14,7 +14,7 @@ import numpy as np
 
 from whorl.comparison.alignment import LayerPair
 from whorl.comparison.inheritance import Inheritance
-from whorl.comparison.population import Ratio
+from whorl.comparison.population import LEAST_OF_PARTS, Ratio
 from whorl.core.arrays import Doubles, Floats
 from whorl.core.evidence import Evidence, NotComparable, plain_score
 from whorl.fingerprints.model_view import ModelView
@@ -66,12 +66,14 @@ class MatchedWeights:
 
     ``difference`` is 1 - mean cosine; ``structure`` the structured share of the weights (the larger of the two
     models', since averaging and noise hide it): a lower estimate of how much of them is training rather than
-    initialisation.
+    initialisation. ``least_structure`` is that of the least structured of gate, up and down: uneven norm gains alone
+    make the columns of gate and up uneven, which looks like structure, but never meet down.
     """
 
     cosine: float
     difference: float
     structure: float
+    least_structure: float
     questioned_on_reference: float
     reference_on_questioned: float
     neurons: int
@@ -106,21 +108,19 @@ def matched_weights(questioned: ModelView, reference: ModelView, pairs: Sequence
     return MatchedWeights(
         cosine=float(np.median(joined)),
         difference=float(1 - joined.mean()),
-        structure=max(_structure(questioned), _structure(reference)),
+        structure=max(float(np.mean(_structure(view))) for view in (questioned, reference)),
+        least_structure=max(float(np.min(_structure(view))) for view in (questioned, reference)),
         questioned_on_reference=slopes[0],
         reference_on_questioned=slopes[1],
         neurons=len(joined),
     )
 
 
-def _structure(view: ModelView) -> float:
-    gated = [layer.up.any() for layer in view.neurons]
-    shares = [
-        np.mean(layer.structure if has_up else (layer.structure[0], layer.structure[2]))
-        for layer, has_up in zip(view.neurons, gated, strict=True)
-        if layer.structure is not None
-    ]
-    return float(np.mean(shares))
+def _structure(view: ModelView) -> Doubles:
+    """Structured share of gate, up (where there is one) and down, means over layers."""
+    gated = any(layer.up.any() for layer in view.neurons)
+    shares = np.mean([layer.structure for layer in view.neurons if layer.structure is not None], axis=0)
+    return np.asarray(shares if gated else shares[[0, 2]], np.float64)
 
 
 def gain_slopes(questioned: ModelView, reference: ModelView, layer_map: Mapping[int, int]) -> GainSlopes | None:
@@ -176,7 +176,7 @@ def judge(
 
     Runs with the same seed *and* the same data order are one run as far as this can see, and may come out as derived.
     """
-    trained = weights.structure >= LEAST_STRUCTURE
+    trained = weights.structure >= LEAST_STRUCTURE and weights.least_structure >= LEAST_OF_PARTS
     if equal_parts is not None and trained:
         return Judgement(verdict="derived", reason=f"{equal_parts} are equal bit for bit")
     figures = (
@@ -257,6 +257,7 @@ def kinship_evidence(
             "reference_on_questioned": weights.reference_on_questioned,
             "difference": weights.difference,
             "structure": weights.structure,
+            "least_structure": weights.least_structure,
             "neurons": float(weights.neurons),
             "equal_parts": float(equal_parts is not None),
         },

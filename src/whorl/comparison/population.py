@@ -49,6 +49,7 @@ LEAST_MOVED: Final = 1e-4
 SMALL_MOVE: Final = 2e-3
 LIKE_NOISE: Final = 1.15  # largest direction of the change over noise; rounding and noise here 1.0 to 1.1
 LIKE_ADAPTER: Final = 20.0
+LEAST_OF_PARTS: Final = 0.03  # of the least structured of gate, up and down; in trained runs here 0.043 and more
 LEAST_STRUCTURE: Final = 0.05  # of matched weights; below, no ratio against a common start is given
 MOST_ORDER: Final = 4.0  # natural log of the odds for one order of descent: no more was shown by this many families
 LEAST_CLAIM: Final = 0.3  # log10 of a ratio of 2
@@ -302,7 +303,10 @@ class Ratio:
 
 def scores_of(alternative: Alternative, access: Access, figures: Figures) -> tuple[float, ...] | None:
     """The scores that speak against an alternative, or None where a comparison did not give them."""
-    if alternative == "same_seed" and figures.get("matched_weights/1.structure", 1.0) < LEAST_STRUCTURE:
+    if alternative == "same_seed" and (
+        figures.get("matched_weights/1.structure", 1.0) < LEAST_STRUCTURE
+        or figures.get("matched_weights/1.least_structure", 1.0) < LEAST_OF_PARTS
+    ):
         return None  # hardly trained, or too slowly: what came of the start and what was learned look alike
     try:
         return tuple(score(figures) for score in scores_against(alternative, access).values())

@@ -215,10 +215,13 @@ def ratios_of(finding: Finding) -> tuple[LikelihoodRatio, ...]:
 
 
 def least_favourable(finding: Finding) -> LikelihoodRatio | None:
-    """The ratio that is the headline: the lowest over the alternatives to shared training; None where there is none.
+    """The ratio that is the headline: the lowest over the alternatives to shared training; None where there is none,
+    or where the alternative that matters has no ratio.
 
     A common ancestor passes on trained weights too, so it is no alternative to that.
     """
+    if finding.conclusion.log10_lr is None:
+        return None
     weighed = [ratio for ratio in ratios_of(finding) if ratio.alternative != "common_ancestor"]
     return min(weighed, key=lambda ratio: ratio.log10_lr, default=None)
 
