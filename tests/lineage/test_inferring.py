@@ -181,10 +181,30 @@ def test_runs_of_one_start_and_partners_of_a_merge_are_families_apart() -> None:
             return samples.derived()
         return samples.none_found() if 2 in (run[one], run[other]) else samples.shared_initialisation()
 
-    split = split_group([1, 0, 2, 3, 5, 4], lambda some: some[0], compare)
+    split = split_group([1, 0, 2, 3, 5, 4], lambda some: some[0], compare, compare)
     assert [set(family.members) for family in split.families] == [{0, 1, 2}, {3, 4}, {5}]
     assert [(one, other) for one, other, _ in split.between] == [(0, 1)]
     assert split.merged_in == ((2, 2),)
+
+
+@pytest.mark.parametrize("holds_some", [True, False])
+def test_a_model_alone_that_resembles_many_is_their_parent_unless_it_holds_some_of_their_family(
+    holds_some: bool,
+) -> None:
+    """A merge that holds little of a family is not seen from every member, and must not turn them into merges."""
+
+    def compare(one: int, other: int) -> Finding:
+        if 4 in (one, other):
+            return samples.derived() if {one, other} & {1, 2, 3} else samples.none_found()
+        return samples.derived()
+
+    def closer(one: int, other: int) -> Finding:
+        assert (one, other) == (4, 0)
+        return samples.derived() if holds_some else samples.none_found()
+
+    split = split_group([0, 1, 2, 3, 4], lambda some: some[0], compare, closer)
+    assert [set(family.members) for family in split.families] == [{0, 1, 2, 3}, {4}]
+    assert split.merged_in == (((0, 4),) if holds_some else ((1, 1), (1, 2), (1, 3)))
 
 
 def test_families_between_which_nothing_was_seen_get_no_edge() -> None:
@@ -195,7 +215,7 @@ def test_families_between_which_nothing_was_seen_get_no_edge() -> None:
     def compare(one: int, other: int) -> Finding:
         return samples.derived() if 1 in (one, other) else blind
 
-    split = split_group([0, 1, 2], lambda some: some[0], compare)
+    split = split_group([0, 1, 2], lambda some: some[0], compare, compare)
     assert [set(family.members) for family in split.families] == [{0, 1}, {2}]
     assert split.between == ()
     assert split.merged_in == ((1, 1),)

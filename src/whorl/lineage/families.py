@@ -41,7 +41,7 @@ class Split:
     Parameters
     ----------
     between : pairs of families, by place, whose hubs only share a start, or of which it is open, with the finding
-    merged_in : pairs of a family, by place, and a model of an earlier family that also holds that family's weights
+    merged_in : pairs of a family, by place, and a model of another one that also holds that family's weights
     """
 
     families: tuple[Family, ...]
@@ -89,7 +89,10 @@ def find_families(
 
 
 def split_group(
-    group: Sequence[int], choose_hub: Callable[[Sequence[int]], int], compare: Callable[[int, int], Finding]
+    group: Sequence[int],
+    choose_hub: Callable[[Sequence[int]], int],
+    compare: Callable[[int, int], Finding],
+    look_closer: Callable[[int, int], Finding],
 ) -> Split:
     """Families within a group of related models: runs that only share a start, or only a merge, are families apart.
 
@@ -97,6 +100,8 @@ def split_group(
     ----------
     choose_hub : out of some models the one to compare the others with
     compare : the finding on two models by number, the first one in the place of the questioned model
+    look_closer : the same by all that is at hand, asked where a model alone resembles several of a family: is it a
+        parent of theirs, or does it hold some of that family's weights itself?
     """
     families: list[Family] = []
     findings: list[dict[int, Finding]] = []
@@ -117,7 +122,11 @@ def split_group(
             else:
                 # Whoever holds weights of two families that have nothing in common was merged from both.
                 both = [m for m in families[earlier].members if related(compare(m, family.hub))]
-                merged_in += [(later, model) for model in both]
+                alone = len(family.members) == 1 < len(both)
+                if alone and related(look_closer(family.hub, families[earlier].hub)):
+                    merged_in.append((earlier, family.hub))
+                else:
+                    merged_in += [(later, model) for model in both]
     return Split(families=tuple(families), between=tuple(between), merged_in=tuple(merged_in))
 
 

@@ -161,7 +161,12 @@ def _draw_group(
         split = found.conclusion.relation == "shared_initialisation"
         return compare_pair(members[reference], members[questioned]) if split else found
 
-    split = split_group(group, lambda some: some[_hub([members[number] for number in some])], compare_models)
+    split = split_group(
+        group,
+        lambda some: some[_hub([members[number] for number in some])],
+        compare_models,
+        lambda questioned, reference: compare_pair(members[reference], members[questioned]),
+    )
     families = split.families
     merged_in = {
         model: (families[place].hub, compare_pair(members[families[place].hub], members[model]))
