@@ -484,9 +484,9 @@ def page(zoo: Zoo, population: Population, rows: Sequence[MeasuredPair]) -> str:
         "(`python -m bench.shares`); [method](methods/merge_shares.md).",
         "- Trees of models, six families of 62 to 73 (`python bench/lineage.py ZOO`): 435 of 439 edges found, 458 of "
         "463 found edges right; [method](methods/lineage.md).",
-        "- Verdicts here follow from measured figures. Two later rules (structure in every part of a feed-forward block, "
-        "equal bits only where training wrote something) are not in them: 2,239 related pairs compared again gave another "
-        "answer in 17, none of them derived, one of them a descendant that became inconclusive.",
+        "- Verdicts here follow from measured figures. Two later rules (structure in every part of a feed-forward "
+        "block, equal bits only where training wrote something) are not in them: 2,239 related pairs compared again "
+        "gave another answer in 17, none of them derived, one of them a descendant that became inconclusive.",
         "- Power of a finding of nothing: [method](methods/power.md). What hides a copy: [limits](limits.md). Known "
         "statistics on six demo models, rewrite by rewrite: [benchmarks](benchmarks.md).",
         "",
