@@ -8,7 +8,6 @@ which `bench.zoo.study` writes its section of docs/validation.md.
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -22,6 +21,7 @@ from bench.peer_statistics import CSU, SIMILARITIES, NotComparable, Weights, csu
 from bench.zoo.peer_summary import AGREEMENT, LOG10_P, RESULT, ComparedPair, Group, peer_table, summary
 from whorl.comparison.comparing import TWO_VIEW, compare
 from whorl.comparison.figures import MeasuredPair, figures_of
+from whorl.comparison.measuring import kept_lines
 from whorl.comparison.zoo import Zoo, ancestors, read_zoo, relation_of
 from whorl.core.errors import CheckpointError, InputError
 from whorl.core.evidence import Document
@@ -126,7 +126,7 @@ def _sizes(records: Records, family: str) -> dict[str, Any]:
 def measure(folder: Path, planned: Sequence[PlannedPair], jobs: int | None) -> list[PeerRow]:
     """Rows of every planned pair; what the ledger does not hold is computed and appended to it."""
     ledger = folder / "peers.jsonl"
-    known = {row.key: row for row in _kept(ledger)}
+    known = {row.key: row for row in kept_lines(ledger, PeerRow)}
     missing = [pair.key for pair in planned if pair.key not in known]
     figures = known_figures(folder / "pairs.jsonl", set(missing))
     with (
@@ -156,22 +156,6 @@ def _chunks(keys: Sequence[Key]) -> Iterator[list[Key]]:
         by_reference.setdefault(key[1], []).append(key)
     for group in by_reference.values():
         yield from (group[start : start + CHUNK] for start in range(0, len(group), CHUNK))
-
-
-def _kept(ledger: Path) -> list[PeerRow]:
-    if not ledger.exists():
-        return []
-    os.truncate(ledger, sum(map(len, _whole_lines(ledger))))  # the next line must not continue one that was cut short
-    rows = []
-    for number, line in enumerate(_whole_lines(ledger), 1):
-        try:
-            rows.append(PeerRow.model_validate_json(line))
-        except ValueError as error:
-            raise InputError(
-                f"{ledger}: expected the statistics of one pair per line, found something else in line {number}; move "
-                "the file away and start again"
-            ) from error
-    return rows
 
 
 def _whole_lines(path: Path) -> list[bytes]:

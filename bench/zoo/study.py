@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -131,9 +132,12 @@ def rederived(rows: Sequence[MeasuredPair], before: Population, after: Populatio
     return found
 
 
-def held_out_verdicts(population: Population, rows: Sequence[MeasuredPair], access: Access) -> list[Verdict]:
+HeldOut: TypeAlias = Mapping[tuple[str, str], tuple[Ratio, Ratio]]
+"""For a questioned and a reference model: the ratio against a common start, and the same without their families."""
+
+
+def held_out_verdicts(held_out: HeldOut, rows: Sequence[MeasuredPair], access: Access) -> list[Verdict]:
     """Relations as `compare` gives them, the ratio that decides recomputed without the pair's families."""
-    held_out = _held_out_ratios(population, rows, access)
     found = []
     for row in rows:
         if row.access != access:
@@ -147,10 +151,8 @@ def held_out_verdicts(population: Population, rows: Sequence[MeasuredPair], acce
     return found
 
 
-def _held_out_ratios(
-    population: Population, rows: Sequence[MeasuredPair], access: Access
-) -> dict[tuple[str, str], tuple[Ratio, Ratio]]:
-    """For every pair with a ratio against a common start: that ratio, and the same without its own families."""
+def held_out_ratios(population: Population, rows: Sequence[MeasuredPair], access: Access) -> HeldOut:
+    """Every pair for which there is a ratio against a common start."""
     data, cell = cell_data(population, rows, access, "same_seed"), population.cell(access, "same_seed")
     if data is None or cell is None:
         return {}
@@ -246,7 +248,7 @@ def by_child(zoo: Zoo, verdicts: Sequence[Verdict]) -> list[str]:
     )
 
 
-def headline(zoo: Zoo, verdicts: Sequence[Verdict], ratios: Mapping[tuple[str, str], tuple[Ratio, Ratio]]) -> list[str]:
+def headline(zoo: Zoo, verdicts: Sequence[Verdict], ratios: HeldOut) -> list[str]:
     """The figures that the design asks for."""
     true = [v for v in verdicts if v.row.truth == "derived" and v.row.whole]
     false = [v for v in verdicts if v.row.truth in ("independent", "same_data", "same_seed")]
@@ -416,8 +418,9 @@ def calibration(population: Population, rows: Sequence[MeasuredPair]) -> list[st
 
 def page(zoo: Zoo, population: Population, rows: Sequence[MeasuredPair]) -> str:
     """The whole page."""
-    verdicts = held_out_verdicts(population, rows, "weights")
-    stored = held_out_verdicts(population, rows, "fingerprint")
+    ratios, stored_ratios = (held_out_ratios(population, rows, access) for access in ("weights", "fingerprint"))
+    verdicts = held_out_verdicts(ratios, rows, "weights")
+    stored = held_out_verdicts(stored_ratios, rows, "fingerprint")
     roots = [name for name, member in zoo.models.items() if not member.parents and member.teacher is None]
     founders = {zoo.models[name].family for name in zoo.models if zoo.models[name].parents}
     sections = [
@@ -434,7 +437,7 @@ def page(zoo: Zoo, population: Population, rows: Sequence[MeasuredPair]) -> str:
         "",
         "## What was said, from weights",
         "",
-        *headline(zoo, verdicts, _held_out_ratios(population, rows, "weights")),
+        *headline(zoo, verdicts, ratios),
         "",
         *relations(zoo, verdicts),
         "",
@@ -447,7 +450,7 @@ def page(zoo: Zoo, population: Population, rows: Sequence[MeasuredPair]) -> str:
         "",
         "## What was said, from stored fingerprints",
         "",
-        *headline(zoo, stored, _held_out_ratios(population, rows, "fingerprint")),
+        *headline(zoo, stored, stored_ratios),
         "",
         *relations(zoo, stored),
         "",

@@ -11,7 +11,7 @@ import edits
 import numpy as np
 import pytest
 from comparison_types import DEMO, Put
-from generated_models import Family, Sizes, Storage, drawn, edited, fine_tuned
+from generated_models import Family, Sizes, Storage, drawn, edited, fine_tuned, tokens
 from safetensors.torch import load_file
 from scipy.stats import kstest
 
@@ -310,3 +310,20 @@ def test_models_that_nothing_links_are_not_comparable(put: Put) -> None:
     item = outcome(found(narrow, reference, key_for(reference)))
     assert isinstance(item, NotComparable)
     assert item.reason == "no_shared_vocabulary"
+
+
+def test_the_mark_is_found_in_a_rotated_copy_whose_token_strings_were_shuffled(put: Put, tmp_path: Path) -> None:
+    """The rotation is then known from neurons alone."""
+    sizes = Sizes(layers=3, width=64, neurons=256, vocabulary=300)
+    origin, released = put(drawn("llama", 61, sizes)), tmp_path / "released"
+    key = key_for(origin, dither=0.05)
+    release(origin, key, released, progress=silent, jobs=1)
+    tensors = load_file(next(released.glob("*.safetensors")))
+    config = json.loads((released / "config.json").read_text())
+    marked = Checkpoint(weights={name: tensor.float().numpy() for name, tensor in tensors.items()}, config=config)
+    strings = [tokens(sizes.vocabulary)[place] for place in np.random.default_rng(62).permutation(sizes.vocabulary)]
+    for model, heard_here in ((marked, True), (drawn("llama", 61, sizes), False)):
+        finding = found(put(rewrite(model, np.random.default_rng(63)), vocabulary=strings), origin, key)
+        assert finding.parameters["alignment"] == "neurons"
+        item = outcome(finding)
+        assert (isinstance(item, PValue) and item.log10_p < -6) == heard_here

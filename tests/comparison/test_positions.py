@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from views import neurons, noisy, random_neurons, reordered, view
 
-from whorl.comparison.alignment import agreement_table, strongest
+from whorl.comparison.alignment import agreement_table
 from whorl.comparison.positions import (
     COINCIDENCES,
     RESIDUAL,
@@ -20,7 +20,7 @@ from whorl.core.arrays import Floats
 from whorl.core.evidence import EValue, NotComparable, PValue
 from whorl.core.progress import silent
 from whorl.fingerprints.model_view import ModelView
-from whorl.fingerprints.neurons import NeuronSignatures
+from whorl.fingerprints.neurons import NeuronSignatures, strongest
 from whorl.statistics.intervals import clopper_pearson
 
 NULLS = 1000

@@ -14,7 +14,7 @@ import numpy as np
 from whorl.core.arrays import AnyArray, Doubles, Floats, Ints
 from whorl.core.progress import Progress
 from whorl.fingerprints.heads import HeadFeatures
-from whorl.fingerprints.neurons import NeuronSignatures, largest
+from whorl.fingerprints.neurons import NeuronSignatures, strongest
 from whorl.statistics.coincidences import mutual_best
 from whorl.statistics.cosines import cosines, unit_rows
 from whorl.statistics.intervals import binomial_log10_tail
@@ -221,19 +221,6 @@ def _labels_of_copies(layer: NeuronSignatures) -> Ints | None:
     labels = np.arange(len(gate))
     labels[rows] = rows[own]
     return labels
-
-
-def strongest(layer: NeuronSignatures, count: int) -> NeuronSignatures:
-    """The ``count`` neurons of largest norm, fewer where the last places are tied."""
-    kept = largest(layer.norms.prod(axis=1), count)
-    return replace(
-        layer,
-        index=layer.index[kept],
-        gate=layer.gate[kept],
-        up=layer.up[kept],
-        down=layer.down[kept],
-        norms=layer.norms[kept],
-    )
 
 
 def agreeing_heads(ours: HeadFeatures, theirs: HeadFeatures) -> int | None:

@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 
+from whorl.comparison.kinship import LEAST_STRUCTURE
 from whorl.core.arrays import Floats
 from whorl.core.evidence import Evidence, NotComparable, plain_score
 from whorl.fingerprints.extraction import layer_matrices, outer_matrices
@@ -15,8 +16,7 @@ DIGESTS: Final = "tensor_digests/1"
 VALUES: Final = "value_equality/1"
 SAMPLE_ROWS: Final = 32
 EQUAL_VALUES: Final = 0.3  # siblings here, past their first steps, had at most 0.04 (bf16 rounds small steps away)
-MOST_ALIKE: Final = 0.02  # chance that two values drawn from a matrix are equal; with 16 levels 0.1, in bf16 0.002
-LEAST_STRUCTURE: Final = 0.03  # of a matrix; weights as initialised have below 0.02
+MOST_ALIKE: Final = 0.02  # chance of two drawn values being equal; bf16 0.002, int8 0.01, 16 levels 0.09 and more
 VARIED_LEVELS: Final = 4.0  # distinct values among neighbours: fewer may be a constant that any two models share
 
 

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, as_completed
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 from whorl.comparison.comparing import compare, compare_fingerprints
 from whorl.comparison.figures import Access, MeasuredPair, figures_of
 from whorl.comparison.zoo import Pair
 from whorl.core.errors import CheckpointError, InputError
-from whorl.core.evidence import Finding
+from whorl.core.evidence import Document, Finding
 from whorl.core.progress import Progress, silent
 from whorl.fingerprints.weight_fingerprint import WeightFingerprint, fingerprint_checkpoint
 
@@ -25,7 +26,7 @@ def measure_pairs(
     InputError
         If a model cannot be read, or the ledger was damaged.
     """
-    known = {(row.questioned, row.reference): row for row in _read(ledger) if row.access == access}
+    known = {(row.questioned, row.reference): row for row in kept_lines(ledger, MeasuredPair) if row.access == access}
     missing = [pair for pair in pairs if (pair.questioned, pair.reference) not in known]
     chunks = [missing[start : start + 16] for start in range(0, len(missing), 16)]
     jobs = [executor.submit(_measure, folder, chunk, access) for chunk in chunks]
@@ -90,17 +91,27 @@ def measured(pair: Pair, finding: Finding, access: Access) -> MeasuredPair:
     )
 
 
-def _read(ledger: Path) -> list[MeasuredPair]:
+Line = TypeVar("Line", bound=Document)
+
+
+def kept_lines(ledger: Path, kind: type[Line]) -> list[Line]:
+    """The lines of a ledger, none where there is no file; what an interrupted run cut short is cut off.
+
+    Raises
+    ------
+    InputError
+        If a line is something else.
+    """
     if not ledger.exists():
         return []
     data = ledger.read_bytes()
     whole = data.rfind(b"\n") + 1
     if whole < len(data):
-        os.truncate(ledger, whole)  # an interrupted run cut its last line short; the next one must not continue it
+        os.truncate(ledger, whole)  # the next line must not continue it
     rows = []
     for number, line in enumerate(data[:whole].splitlines(), 1):
         try:
-            rows.append(MeasuredPair.model_validate_json(line))
+            rows.append(kind.model_validate_json(line))
         except ValueError as error:
             raise InputError(
                 f"{ledger}: expected one measured pair per line, found something else in line {number}; move the file "

@@ -16,13 +16,13 @@ import numpy as np
 from whorl.core.arrays import Doubles, Floats, Ints
 from whorl.core.progress import Progress
 from whorl.fingerprints.frame import RESIDUAL_SKETCH, is_layer_norm, random_basis
-from whorl.fingerprints.neurons import NeuronSignatures, neuron_rows
+from whorl.fingerprints.neurons import NeuronSignatures, neuron_rows, strongest
 from whorl.statistics.coincidences import mutual_best
 from whorl.statistics.cosines import unit_rows
 from whorl.weights.anatomy import Anatomy
 
 NEURONS: Final = 256
-LEAST_LINKED: Final = 32  # neurons of a layer pair; between unrelated models made here at most 6
+LEAST_LINKED: Final = 32  # neurons of a layer pair; between unrelated runs, before growing, up to 12 (164 pairs)
 _EXTREMES: Final = 24  # cosines that describe a neuron, of each kind
 _ROUNDS: Final = 6
 _LEAST_SEEDS: Final = 8
@@ -116,8 +116,8 @@ def link_by_neurons(
 
 def _strongest_rows(anatomy: Anatomy, number: int, layer: NeuronSignatures) -> tuple[Ints, Rows]:
     """Positions of a layer's strongest neurons, strongest first, and their rows."""
-    order = np.argsort(-layer.norms.prod(axis=1), kind="stable")[:NEURONS]
-    positions = layer.index[order]
+    taken = strongest(layer, NEURONS)
+    positions = taken.index[np.argsort(-taken.norms.prod(axis=1), kind="stable")]
     gate, up, down = neuron_rows(anatomy.layers[number], positions, centred=is_layer_norm(anatomy))
     return positions, (unit_rows(gate), unit_rows(up), unit_rows(down))
 
@@ -202,7 +202,7 @@ def _consistent(match: Ints, ours: Rows, theirs: Rows) -> tuple[Ints, Ints]:
 
 
 def _agreement(ours: Floats, theirs: Floats) -> Doubles:
-    """For every row the correlation, between the models, of its squared cosines' sizes with the other rows."""
+    """For every row the correlation, between the models, of the sizes of its cosines with the other rows."""
     grams = []
     for rows in (ours, theirs):
         gram = np.abs(rows @ rows.T).astype(np.float64)

@@ -143,9 +143,17 @@ def neuron_rows(layer: Layer, index: Ints, *, centred: bool) -> tuple[Floats, Fl
     return _chosen_rows(layer.mlps, index, reading, writing)
 
 
+def strongest(layer: NeuronSignatures, count: int) -> NeuronSignatures:
+    """The ``count`` neurons of largest norm, fewer where the last places are tied."""
+    return _only(layer, largest(layer.norms.prod(axis=1), count))
+
+
 def without_positions(layer: NeuronSignatures, positions: Ints) -> NeuronSignatures:
     """The layer less the neurons at these positions of the pool."""
-    kept = ~np.isin(layer.index, positions)
+    return _only(layer, np.flatnonzero(~np.isin(layer.index, positions)))
+
+
+def _only(layer: NeuronSignatures, kept: Ints) -> NeuronSignatures:
     return replace(
         layer,
         index=layer.index[kept],
