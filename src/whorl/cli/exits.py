@@ -15,7 +15,16 @@ from whorl.core.errors import VerificationError, WhorlError
 Parameters = ParamSpec("Parameters")
 
 
-EXTRAS = {"scipy": "weights", "threadpoolctl": "weights", "gguf": "weights", "jinja2": "report"}
+EXTRAS = {
+    "scipy": "weights",
+    "threadpoolctl": "weights",
+    "gguf": "weights",
+    "jinja2": "report",
+    "httpx2": "probes",
+    "pyarrow": "probes",
+    "torch": "local",
+    "transformers": "local",
+}
 LONGEST_MESSAGE = 4000  # a message may quote a hostile file
 
 

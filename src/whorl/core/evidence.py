@@ -35,6 +35,12 @@ class Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class StoredDocument(Document):
+    """A document with a ``schema`` of its own, which Python keeps under another name."""
+
+    model_config = ConfigDict(serialize_by_alias=True, validate_by_alias=True, validate_by_name=True)
+
+
 class Subject(Document):
     """One side of a comparison."""
 
@@ -228,7 +234,7 @@ class Conclusion(Document):
     transformations: tuple[Transformation, ...]
 
 
-class Finding(Document):
+class Finding(StoredDocument):
     """Everything a comparison asked, found and could not find."""
 
     schema_: Literal["whorl.finding/1"] = Field(alias="schema")
@@ -242,8 +248,6 @@ class Finding(Document):
     transformations: tuple[EstablishedTransformation, ...]
     limits: tuple[str, ...] = Field(description="what this finding does not show, in plain words")
     parameters: dict[str, int | float | str] = Field(description="method parameters and seeds, enough to recompute")
-
-    model_config = ConfigDict(serialize_by_alias=True, validate_by_alias=True, validate_by_name=True)
 
     @property
     def exit_code(self) -> Literal[0, 3]:
