@@ -13,4 +13,8 @@ RegistryFile: TypeAlias = Annotated[
     Path,
     typer.Option("--registry", metavar="FILE", envvar="WHORL_REGISTRY", help="The registry: one SQLite file."),
 ]
+PopulationFile: TypeAlias = Annotated[
+    Path,
+    typer.Option("--population", "-P", metavar="FILE", help="Control models, from `whorl population build`."),
+]
 DEFAULT_REGISTRY = Path("whorl-registry.sqlite")
