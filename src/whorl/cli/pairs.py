@@ -29,11 +29,11 @@ def pairs(
 
     from whorl.comparison.answer_pairs import pair_rows, write_pairs
     from whorl.comparison.answer_population import read_population
-    from whorl.comparison.answer_sources import tables_of
+    from whorl.comparison.answer_sources import read_sources
 
     file = io.BytesIO()
     with shown_progress(quiet=quiet) as progress:
-        tables = tables_of([table])
+        tables = read_sources([table]).tables
         count = write_pairs(pair_rows(tables, read_population(population), progress=progress), file)
     write_whole(out, file.getvalue())
     if as_json:

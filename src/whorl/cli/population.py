@@ -44,12 +44,13 @@ def build(
     require_output(out, inputs=tuple(tables))
 
     from whorl.comparison.answer_population import build_population, write_population
-    from whorl.comparison.answer_sources import tables_of
+    from whorl.comparison.answer_sources import read_sources
     from whorl.comparison.documented_lineage import Lineage, read_lineage
 
     known = Lineage() if documented is None else read_lineage(documented)
     with shown_progress(quiet=quiet) as progress:
-        built = build_population(tables_of(tables), known, progress=progress)
+        sources = read_sources(tables)
+        built = build_population(sources.tables, known, batteries=sources.batteries, progress=progress)
     file = io.BytesIO()
     write_population(built, file)
     write_whole(out, file.getvalue())

@@ -15,12 +15,21 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from whorl.comparison.agreement import agreement
-from whorl.comparison.answer_scores import LabelledScore, LabelledScores, PairScores, labelled_scores, score_pairs
+from whorl.comparison.answer_scores import (
+    LabelledScore,
+    LabelledScores,
+    PairScores,
+    Truth,
+    labelled_scores,
+    score_pairs,
+)
+from whorl.comparison.answer_sources import dataset_name
 from whorl.comparison.documented_lineage import DocumentedEdge, Edge, Lineage
 from whorl.core.errors import InputError
 from whorl.core.evidence import StoredDocument
 from whorl.core.progress import Progress, silent
 from whorl.fingerprints.answer_table import COLUMNS, AnswerTable, answer_tables, read_answers
+from whorl.probes.battery import Battery
 
 _KEY: Final = b"whorl.answer-population"
 _LONGEST_METADATA: Final = 64 * 2**20
@@ -30,8 +39,9 @@ class _Metadata(StoredDocument):
     schema_: Literal["whorl.answer-population/1"] = Field(default="whorl.answer-population/1", alias="schema")
     whorl_version: str
     lineage: tuple[tuple[str, str, str, Edge], ...] = Field(description="model, family, base, relation")
-    pairs: tuple[tuple[float, bool, str, str], ...] = Field(description="score, related, both families")
+    pairs: tuple[tuple[float, Truth, str, str], ...] = Field(description="score, truth, both families")
     controls: int = Field(ge=0)
+    batteries: tuple[Battery, ...] = Field(description="those that were asked, where answers come from transcripts")
     answers: str = Field(description="digest of the rows, in their order")
 
 
@@ -44,13 +54,19 @@ class AnswerPopulation:
     tables : one per data set
     lineage : what is documented of the models' descent
     labelled : scores of pairs of known truth, for ratios
+    batteries : those that were asked, where the answers come from transcripts
     digest : identity of answers, lineage and scores
     """
 
     tables: tuple[AnswerTable, ...]
     lineage: Lineage
     labelled: LabelledScores
+    batteries: tuple[Battery, ...]
     digest: str
+
+    def battery(self, dataset: str) -> Battery | None:
+        """The battery that was asked to give a data set."""
+        return next((battery for battery in self.batteries if dataset_name(battery) == dataset), None)
 
     def table(self, dataset: str) -> AnswerTable | None:
         """The controls' answers of one data set."""
@@ -63,7 +79,11 @@ class AnswerPopulation:
 
 
 def build_population(
-    tables: Sequence[AnswerTable], lineage: Lineage, *, progress: Progress = silent
+    tables: Sequence[AnswerTable],
+    lineage: Lineage,
+    *,
+    batteries: Sequence[Battery] = (),
+    progress: Progress = silent,
 ) -> AnswerPopulation:
     """Compare the controls with each other, and keep what their pairs of known truth score."""
     scored: list[PairScores] = []
@@ -71,11 +91,18 @@ def build_population(
         found = agreement(table, np.ones(len(table.models), dtype=bool), progress=progress)
         scored.append(score_pairs(found, lineage))
     labelled = labelled_scores(scored, lineage)
-    metadata = _metadata(tables, lineage, labelled)
-    return AnswerPopulation(tables=tuple(tables), lineage=lineage, labelled=labelled, digest=_digest(metadata))
+    return AnswerPopulation(
+        tables=tuple(tables),
+        lineage=lineage,
+        labelled=labelled,
+        batteries=tuple(batteries),
+        digest=_digest(_metadata(tables, lineage, labelled, batteries)),
+    )
 
 
-def _metadata(tables: Iterable[AnswerTable], lineage: Lineage, labelled: LabelledScores) -> _Metadata:
+def _metadata(
+    tables: Iterable[AnswerTable], lineage: Lineage, labelled: LabelledScores, batteries: Iterable[Battery]
+) -> _Metadata:
     from whorl import __version__
 
     rows = hashlib.sha256()
@@ -84,8 +111,9 @@ def _metadata(tables: Iterable[AnswerTable], lineage: Lineage, labelled: Labelle
     return _Metadata(
         whorl_version=__version__,
         lineage=tuple((edge.model, edge.family, edge.base, edge.relation) for edge in lineage.edges),
-        pairs=tuple((round(pair.score, 6), pair.related, *pair.families) for pair in labelled.pairs),
+        pairs=tuple((round(pair.score, 6), pair.truth, *pair.families) for pair in labelled.pairs),
         controls=labelled.controls,
+        batteries=tuple(batteries),
         answers=f"sha256:{rows.hexdigest()}",
     )
 
@@ -107,7 +135,7 @@ def write_population(population: AnswerPopulation, file: BinaryIO) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    metadata = _metadata(population.tables, population.lineage, population.labelled)
+    metadata = _metadata(population.tables, population.lineage, population.labelled, population.batteries)
     schema = pa.schema(
         [(name, pa.large_string()) for name in COLUMNS], metadata={_KEY: metadata.model_dump_json().encode()}
     )
@@ -162,14 +190,20 @@ def read_population(path: Path) -> AnswerPopulation:
     )
     labelled = LabelledScores(
         pairs=tuple(
-            LabelledScore(score=score, related=related, families=(left, right))
-            for score, related, left, right in metadata.pairs
+            LabelledScore(score=score, truth=truth, families=(left, right))
+            for score, truth, left, right in metadata.pairs
         ),
         controls=metadata.controls,
     )
-    if _metadata(tables, lineage, labelled).answers != metadata.answers:
+    if _metadata(tables, lineage, labelled, metadata.batteries).answers != metadata.answers:
         raise InputError(f"{path}: the answers are not those that the population was built from; build it again")
-    return AnswerPopulation(tables=tables, lineage=lineage, labelled=labelled, digest=_digest(metadata))
+    return AnswerPopulation(
+        tables=tables,
+        lineage=lineage,
+        labelled=labelled,
+        batteries=metadata.batteries,
+        digest=_digest(metadata),
+    )
 
 
 def _edge(row: tuple[str, str, str, str]) -> DocumentedEdge:

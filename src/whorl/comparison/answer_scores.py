@@ -4,8 +4,9 @@ All measures are put in units of the spread of unrelated reference pairs on the 
 data sets can be read side by side. Method page: ``docs/methods/answer_agreement.md``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -21,6 +22,8 @@ from whorl.statistics.score_ratios import ScoreCalibration, calibrate_scores, ca
 
 Question: TypeAlias = Literal["same_weights", "derived", "line", "taught"]
 QUESTIONS: Final[tuple[Question, ...]] = get_args(Question)
+Truth: TypeAlias = Literal["shares_weights", "learned", "unrelated"]
+Alternative: TypeAlias = Literal["learned", "unrelated"]
 
 _AGREEING: Final = tuple(f"{kernel}.{kind}" for kernel in KERNELS for kind in ("centred", "surprise"))
 _WORDING: Final = tuple(name for name in _AGREEING if not name.startswith("characters"))
@@ -28,6 +31,10 @@ _PROFILE_WEIGHT: Final = 0.5
 _LOWEST, _HIGHEST = -8.0, 30.0  # a standardised measure beyond counts as its end: one odd measure is no verdict
 _MARK_ENDS: Final = (-3.0, 8.0)
 _PRIOR_MODELS: Final = 10
+SPOKEN_ALTERNATIVES: Final[Mapping[Alternative, str]] = {
+    "learned": "of teachers and students",
+    "unrelated": "of unrelated models",
+}
 LEAST_NULL: Final = 20
 """Unrelated reference pairs that a p-value needs."""
 LEAST_MODELS_OF_A_SET: Final = 20
@@ -53,14 +60,20 @@ class PairScores:
     families: tuple[str | None, ...]
 
 
-def score_pairs(found: Agreement, lineage: Lineage) -> PairScores:
+def score_pairs(
+    found: Agreement, lineage: Lineage, *, known_as: Mapping[str, str] = MappingProxyType({})
+) -> PairScores:
     """The four scores of every pair.
 
     ``same_weights``: all kernels, centred and as surprise. ``derived``: the same without characters. ``line``: that of
     same weights, and half as much how alike the two models' agreement with all other models is. ``taught``: first
     and last sentences in common, and phrases nearer than other models have them, whoever the models are.
+
+    Parameters
+    ----------
+    known_as : name in the lineage of models that go by another name here
     """
-    families = tuple(lineage.family(model) for model in found.models)
+    families = tuple(lineage.family(known_as.get(model, model)) for model in found.models)
     unrelated = _unrelated(found, lineage)
     yardstick = unrelated if np.count_nonzero(unrelated) >= 2 * LEAST_NULL else _all_pairs(found)
     units = {name: _standardised(values, yardstick) for name, values in found.means.items()}
@@ -132,7 +145,7 @@ class Weighed:
     p : share of unrelated pairs of reference models with at least this score, the pair's own families left out
         None where there are too few of them.
     controls : reference models that stand in no documented relation to either
-    ratio : capped log10 ratio of "trained weights are shared" against "unrelated"; or why there is none
+    ratio : capped log10 ratio of "trained weights are shared" against the alternative; or why there is none
     """
 
     p: float | None
@@ -160,19 +173,20 @@ class Weighing:
         self._labelled = labelled
         self._spread = _spreads(pairs)
         self._nulls: dict[frozenset[str], Doubles] = {}
-        self._fits: dict[frozenset[str], ScoreCalibration | TooFewControls] = {}
+        self._fits: dict[tuple[frozenset[str], Alternative], ScoreCalibration | TooFewControls] = {}
         self._left, self._right = np.nonzero(np.tril(pairs.unrelated, -1))
 
-    def weigh(self, one: int, other: int) -> Weighed:
+    def weigh(self, one: int, other: int, *, against: Alternative = "unrelated") -> Weighed:
         """What the population makes of the pair at two places; families of either are left out of everything."""
         score = self._pairs.scores["same_weights"][one, other]
         left_out = frozenset(name for place in (one, other) if (name := self._pairs.families[place]) is not None)
         null, controls = self._null(left_out), self._controls(left_out)
         above = null.size - int(np.searchsorted(null, score / (self._spread[one] * self._spread[other]), "left"))
+        few = too_few_controls(controls) if controls < LEAST_CONTROLS else None
         return Weighed(
             p=(1 + above) / (null.size + 1) if null.size >= LEAST_NULL else None,
             controls=controls,
-            ratio=too_few_controls(controls) if controls < LEAST_CONTROLS else self._ratio(left_out, float(score)),
+            ratio=few or self._ratio(left_out, against, float(score)),
         )
 
     def _kept(self, left_out: frozenset[str]) -> NDArray[np.bool_]:
@@ -191,10 +205,10 @@ class Weighing:
         kept = self._kept(left_out)
         return len({*self._left[kept].tolist(), *self._right[kept].tolist()})
 
-    def _ratio(self, left_out: frozenset[str], score: float) -> Ratio | TooFewControls:
-        if left_out not in self._fits:
-            self._fits[left_out] = self._labelled.calibration(left_out)
-        fit = self._fits[left_out]
+    def _ratio(self, left_out: frozenset[str], against: Alternative, score: float) -> Ratio | TooFewControls:
+        if (left_out, against) not in self._fits:
+            self._fits[left_out, against] = self._labelled.calibration(left_out, against)
+        fit = self._fits[left_out, against]
         if isinstance(fit, TooFewControls):
             return fit
         found = capped_ratio(fit, np.array([score]))
@@ -214,7 +228,7 @@ class LabelledScore:
     """One reference pair of known truth: its score for the same weights, in units of its own data set's spread."""
 
     score: float
-    related: bool
+    truth: Truth
     families: tuple[str, str]
 
 
@@ -231,20 +245,27 @@ class LabelledScores:
     pairs: tuple[LabelledScore, ...]
     controls: int
 
-    def calibration(self, left_out: frozenset[str]) -> ScoreCalibration | TooFewControls:
-        """From a score to a capped ratio, without any pair that touches one of the families."""
-        kept = [pair for pair in self.pairs if not left_out.intersection(pair.families)]
+    def calibration(self, left_out: frozenset[str], against: Alternative) -> ScoreCalibration | TooFewControls:
+        """From a score to a capped ratio of shared weights, without any pair that touches one of the families."""
+        kept = [
+            pair
+            for pair in self.pairs
+            if pair.truth in ("shares_weights", against) and not left_out.intersection(pair.families)
+        ]
         names = sorted({name for pair in kept for name in pair.families})
         places = {name: place for place, name in enumerate(names)}
-        truth = np.array([pair.related for pair in kept], dtype=bool)
-        related = {name for pair in kept if pair.related for name in pair.families}
-        if len(names) < MIN_FAMILIES or not truth.any() or truth.all():
+        truth = np.array([pair.truth == "shares_weights" for pair in kept], dtype=bool)
+        behind = [
+            {name for pair in kept if (pair.truth == against) == other for name in pair.families} for other in (0, 1)
+        ]
+        if min(map(len, behind)) < MIN_FAMILIES:
+            kinds = "that share weights" if len(behind[0]) < MIN_FAMILIES else SPOKEN_ALTERNATIVES[against]
             return TooFewControls(
-                found=len(related),
+                found=min(map(len, behind)),
                 needed=MIN_FAMILIES,
                 unit="families",
-                detail=f"expected pairs that share weights from at least {MIN_FAMILIES} families, found "
-                f"{len(related)}; add models whose descent is documented to the population",
+                detail=f"expected pairs {kinds} from at least {MIN_FAMILIES} families in the population, found "
+                f"{min(map(len, behind))}; add models whose descent is documented",
             )
         codes = np.array([[places[name] for name in pair.families] for pair in kept], dtype=np.int64)
         pairs = labelled_pairs(np.array([pair.score for pair in kept]), truth, codes)
@@ -253,7 +274,7 @@ class LabelledScores:
 
 def labelled_scores(found: Iterable[PairScores], lineage: Lineage) -> LabelledScores:
     """Reference pairs that share weights or are unrelated, from data sets with enough models to tell what is usual."""
-    groups: dict[tuple[str, str, bool], list[float]] = {}
+    groups: dict[tuple[str, str, Truth], list[float]] = {}
     controls: set[str] = set()
     for pairs in found:
         models, scores = pairs.agreement.models, pairs.scores["same_weights"]
@@ -261,17 +282,24 @@ def labelled_scores(found: Iterable[PairScores], lineage: Lineage) -> LabelledSc
             continue
         for one, other in zip(*np.nonzero(np.tril(~np.isnan(scores), -1)), strict=True):
             left, right = pairs.families[one], pairs.families[other]
-            related = lineage.relation(models[one], models[other]) in SHARING_WEIGHTS
-            if left is None or right is None or not (related or pairs.unrelated[one, other]):
+            truth = _truth(lineage, models[one], models[other])
+            if left is None or right is None or truth is None:
                 continue
-            groups.setdefault((min(left, right), max(left, right), related), []).append(float(scores[one, other]))
-            controls |= set() if related else {models[one], models[other]}
+            groups.setdefault((min(left, right), max(left, right), truth), []).append(float(scores[one, other]))
+            controls |= {models[one], models[other]} if truth == "unrelated" else set()
     rows = [
-        LabelledScore(score=score, related=related, families=(left, right))
-        for (left, right, related), values in sorted(groups.items())
+        LabelledScore(score=score, truth=truth, families=(left, right))
+        for (left, right, truth), values in sorted(groups.items())
         for score in _thinned(values)
     ]
     return LabelledScores(pairs=tuple(rows), controls=len(controls))
+
+
+def _truth(lineage: Lineage, one: str, other: str) -> Truth | None:
+    relation = lineage.relation(one, other)
+    if relation in SHARING_WEIGHTS:
+        return "shares_weights"
+    return "learned" if relation == "distilled" else ("unrelated" if relation == "unrelated" else None)
 
 
 def _thinned(values: list[float]) -> list[float]:
