@@ -89,7 +89,7 @@ def _item(texts: Sequence[str], reference: NDArray[np.bool_]) -> dict[str, Doubl
 
 
 def centred(kernel: Doubles, reference: NDArray[np.bool_]) -> Doubles:
-    """What a similarity has beyond both models' mean similarity with reference models.
+    """What a similarity has beyond a constant and one effect of each model, fitted to pairs with reference models.
 
     Parameters
     ----------
@@ -98,11 +98,15 @@ def centred(kernel: Doubles, reference: NDArray[np.bool_]) -> Doubles:
 
     Returns
     -------
-    shape (n, n), symmetric; among the reference models the mean without the diagonal is 0
+    shape (n, n), symmetric; a reference model's mean with all others is 0. The diagonal means nothing.
     """
+    count = int(reference.sum())
     among = reference[None] & ~np.eye(len(kernel), dtype=bool)
     row = (kernel * among).sum(axis=1) / among.sum(axis=1)
-    return np.asarray(kernel - row[:, None] - row[None] + row[reference].mean())
+    constant = row[reference].mean()
+    # A reference model's own effect is missing from the others that it is compared with.
+    effect = np.where(reference, (count - 1) / (count - 2), 1.0) * (row - constant)
+    return np.asarray(kernel - constant - effect[:, None] - effect[None])
 
 
 def surprise(kernel: Doubles, reference: NDArray[np.bool_]) -> Doubles:

@@ -1,7 +1,7 @@
 """How alike answers to one question are: kernels on texts in which what everybody says counts for nothing.
 
-Each kernel is the cosine of weighted counts of n-grams. An n-gram weighs by how few of the reference models use it in
-their answer to this very question (inverse document frequency within the item), and nothing if more than half do.
+Each kernel is the cosine of weighted counts of n-grams. An n-gram weighs by how few of the other reference models use
+it in their answer to this very question (inverse document frequency within the item), and nothing if more than half do.
 """
 
 import re
@@ -83,34 +83,48 @@ def _cosines(
     from scipy.sparse import csr_array
 
     if not len(grams):
-        return np.zeros((count, count))
+        return np.eye(count)
     order = np.lexsort((owners, grams))
     owners, grams = owners[order], grams[order]
     new_gram = np.concatenate([[True], grams[1:] != grams[:-1]])
     starts = np.flatnonzero(new_gram | np.concatenate([[True], owners[1:] != owners[:-1]]))
-    repeats = np.diff(np.append(starts, len(grams)))
-    place = np.cumsum(new_gram)[starts] - 1
-    owner = owners[starts]
-    users = np.bincount(place)
+    owner, place = owners[starts], np.cumsum(new_gram)[starts] - 1
+    value = np.sqrt(np.diff(np.append(starts, len(grams)))) if counted else np.ones(len(starts))
     among = int(reference.sum())
     known = np.bincount(place, weights=reference[owner])
-    idf = np.log((among + 1) / (known + 0.5))
-    idf[known > among / 2] = 0.0
-    value = np.sqrt(repeats) * idf[place] if counted else np.sqrt(idf[place])
-    length = np.sqrt(np.bincount(owner, weights=value**2, minlength=count))
-    kept = (users[place] > 1) & (value > 0)
-    scaled = value[kept] / length[owner[kept]]
-    matrix = csr_array((scaled, (owner[kept], place[kept])), shape=(count, len(users)))
-    found: Doubles = (matrix @ matrix.T).toarray()
+    power = 2 if counted else 1
+    own = _rarity(known[place] - reference[owner], among) ** power
+    length = np.sqrt(np.bincount(owner, weights=own * value**2, minlength=count))
+    kept = np.bincount(place)[place] > 1
+    scaled = value[kept] / np.maximum(length[owner[kept]], 1e-12)
+    matrix = csr_array((scaled, (owner[kept], place[kept])), shape=(count, len(known)))
+    found = np.zeros((count, count))
+    sides = [np.flatnonzero(reference), np.flatnonzero(~reference)]
+    for rows, row_known in zip(sides, (1, 0), strict=True):
+        for columns, column_known in zip(sides, (1, 0), strict=True):
+            weight = _rarity(known - row_known - column_known, among) ** power
+            product = (matrix[rows] * weight[None]) @ matrix[columns].T
+            found[np.ix_(rows, columns)] = product.toarray()
     np.fill_diagonal(found, 1.0)
-    return found
+    return np.minimum(found, 1.0)
+
+
+def _rarity(others: AnyArray, among: int) -> Doubles:
+    """How telling an n-gram is that two texts have in common, by how many *other* reference texts have it.
+
+    The two texts themselves never count. Otherwise a pair of reference texts would find what it shares less rare than a
+    questioned pair does, and questioned pairs would stand out for that reason alone.
+    """
+    counts = np.maximum(others, 0)
+    return np.where(counts > among / 2, 0.0, np.log((among + 3) / (counts + 2.5)))
 
 
 def _same_mark(texts: Sequence[str], reference: AnyArray, mark: Callable[[str], str]) -> Doubles:
     marks, place = np.unique([mark(text) for text in texts], return_inverse=True)
-    known = np.bincount(place, weights=reference, minlength=len(marks))
-    rarity = np.maximum(np.log((reference.sum() + 1) / (known + 0.5)), 0.0)
-    return np.asarray((place[:, None] == place[None]) * rarity[place][None])
+    known = np.bincount(place, weights=reference, minlength=len(marks))[place]
+    among = int(reference.sum())
+    others = known[:, None] - reference[:, None] - reference[None]
+    return np.where(place[:, None] == place[None], _rarity(others, among), 0.0)
 
 
 def _opening(text: str) -> str:

@@ -1,0 +1,166 @@
+"""Two endpoints and the controls on the same questions, brought into one form for every statistic."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from whorl.comparison.answer_population import AnswerPopulation
+from whorl.comparison.behaviour_document import AskedModel
+from whorl.core.errors import InputError
+from whorl.fingerprints.answer_table import LONGEST_ANSWER, AnswerTable
+from whorl.probes.battery import Battery, Family, Item
+from whorl.probes.normalising import normalise
+from whorl.probes.scoring import score, score_reply
+from whorl.probes.transcript import Transcript, questions_of
+
+LINEAGE_FAMILIES: Final[tuple[Family, ...]] = ("wrong_answers", "low_entropy", "border_inputs", "bias_pairs", "style")
+"""Families whose answers may speak of lineage. Guardrails, principles and failures follow regulation and system
+prompts; context handling and tokenizers belong to gateway and recipe."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Asked:
+    """Answers of one model to a battery.
+
+    Parameters
+    ----------
+    about : who was asked, for the document
+    known_as : the model's name in the population's lineage; None where nothing is known
+    texts : normalised answers by item and draw, the draws in their order
+    labels : likewise, what the items' scorers read in them
+    """
+
+    about: AskedModel
+    known_as: str | None
+    texts: Mapping[str, tuple[str, ...]]
+    labels: Mapping[str, tuple[str, ...]]
+
+
+def from_transcript(transcript: Transcript, *, name: str, known_as: str | None = None) -> Asked:
+    """What a transcript holds."""
+    battery = transcript.header.battery
+    items = {item.id: item for item in battery.items}
+    texts: dict[str, list[str]] = {}
+    labels: dict[str, list[str]] = {}
+    for (item, _), reply in sorted(transcript.answered.items()):
+        texts.setdefault(item, []).append(_plain(reply.text))
+        labels.setdefault(item, []).append(score_reply(items[item], reply).label)
+    served = sorted({reply.served_model for reply in transcript.answered.values() if reply.served_model})
+    return Asked(
+        about=AskedModel(
+            name=name,
+            transcript=transcript.digest,
+            address=transcript.header.endpoint.address,
+            served_models=tuple(served[:20]),
+            answered=len(transcript.answered),
+            asked=questions_of(battery),
+            flags=transcript.flags,
+        ),
+        known_as=known_as,
+        texts={item: tuple(answers) for item, answers in texts.items()},
+        labels={item: tuple(found) for item, found in labels.items()},
+    )
+
+
+def _plain(text: str) -> str:
+    return normalise(text[: 4 * LONGEST_ANSWER])[:LONGEST_ANSWER]
+
+
+def from_population(population: AnswerPopulation, battery: Battery, table: AnswerTable, model: str) -> Asked:
+    """A control model's answers to the battery.
+
+    Raises
+    ------
+    InputError
+        If the population has no answers of the model to these questions.
+    """
+    if model not in table.models:
+        known = ", ".join(table.models[:10])
+        raise InputError(
+            f"the population has no answers of {model!r} to the battery {battery.name}; it has {known}"
+            f"{', ...' if len(table.models) > 10 else ''}: name one of them, or give a transcript as reference"
+        )
+    texts = texts_of(table, table.models.index(model))
+    return Asked(
+        about=AskedModel(
+            name=model,
+            transcript=population.digest,
+            address="population",
+            served_models=(),
+            answered=sum(map(len, texts.values())),
+            asked=questions_of(battery),
+            flags=(),
+        ),
+        known_as=model,
+        texts=texts,
+        labels=labels_of(battery, texts),
+    )
+
+
+def texts_of(table: AnswerTable, place: int) -> dict[str, tuple[str, ...]]:
+    """One model's answers by item, draws in their order."""
+    found: dict[str, list[str]] = {}
+    for item, answer in zip(table.items, table.answers[:, place], strict=True):
+        if answer is not None:
+            found.setdefault(item.partition("#")[0], []).append(answer)
+    return {item: tuple(texts) for item, texts in found.items()}
+
+
+def labels_of(
+    battery: Battery, texts: Mapping[str, Sequence[str]], *, families: Iterable[Family] | None = None
+) -> dict[str, tuple[str, ...]]:
+    """What the items' scorers read in stored answers, of which only the text was kept."""
+    wanted = None if families is None else frozenset(families)
+    return {
+        item.id: tuple(score(item, text, "stop").label for text in texts[item.id])
+        for item in battery.items
+        if item.id in texts and (wanted is None or item.family in wanted)
+    }
+
+
+def items_of(battery: Battery, families: Iterable[Family]) -> tuple[Item, ...]:
+    """The battery's items of some families."""
+    wanted = frozenset(families)
+    return tuple(item for item in battery.items if item.family in wanted)
+
+
+def lineage_table(dataset: str, battery: Battery, asked: Mapping[str, Asked]) -> AnswerTable:
+    """Answers to the items that may speak of lineage, under the names given, as a table beside the controls'."""
+    return _table(dataset, {name: one.texts for name, one in asked.items()}, _lineage_items(battery))
+
+
+def lineage_controls(table: AnswerTable, battery: Battery) -> AnswerTable:
+    """The controls' answers to the items that may speak of lineage."""
+    kept = _lineage_items(battery)
+    rows = [place for place, item in enumerate(table.items) if kept(item.partition("#")[0])]
+    return AnswerTable(
+        dataset=table.dataset,
+        models=table.models,
+        items=tuple(table.items[place] for place in rows),
+        answers=table.answers[rows],
+    )
+
+
+def _lineage_items(battery: Battery) -> Callable[[str], bool]:
+    return frozenset(item.id for item in items_of(battery, LINEAGE_FAMILIES)).__contains__
+
+
+def _table(dataset: str, texts: Mapping[str, Mapping[str, Sequence[str]]], kept: Callable[[str], bool]) -> AnswerTable:
+    models = tuple(sorted(texts))
+    items = sorted(
+        {(item, draw) for found in texts.values() for item in found if kept(item) for draw in range(len(found[item]))}
+    )
+    answers = np.full((len(items), len(models)), None, dtype=np.object_)
+    for column, model in enumerate(models):
+        for row, (item, draw) in enumerate(items):
+            given = texts[model].get(item, ())
+            if draw < len(given):
+                answers[row, column] = given[draw]
+    return AnswerTable(
+        dataset=dataset,
+        models=models,
+        items=tuple(item if draw == 0 else f"{item}#{draw}" for item, draw in items),
+        answers=answers,
+    )

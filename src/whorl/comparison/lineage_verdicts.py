@@ -1,0 +1,351 @@
+"""Verdicts ``line``, ``weights-related`` and ``learned-from``: lineage as far as answers can tell it.
+
+Null of each: the questioned model is one more model like the controls. A verdict needs 50 controls of other lines, and
+the questioned model must stand out among all of them; below that there are figures and no statement. Method page:
+``docs/methods/behaviour.md``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from whorl.comparison.agreement import agreement
+from whorl.comparison.answer_population import AnswerPopulation
+from whorl.comparison.answer_scores import Alternative, PairScores, Question, Ratio, Weighing, score_pairs
+from whorl.comparison.asked import Asked, lineage_controls, lineage_table
+from whorl.comparison.behaviour_document import UNKNOWN, Candidate, ControlScores, Verdict
+from whorl.comparison.documented_lineage import SHARING_WEIGHTS, Lineage
+from whorl.core.arrays import Doubles
+from whorl.core.progress import Progress
+from whorl.fingerprints.answer_table import AnswerTable, joined
+from whorl.probes.battery import Battery
+from whorl.statistics.model_calibration import LEAST_CONTROLS, conformal_rank
+
+QUESTIONED: Final = "(questioned)"
+REFERENCE: Final = "(reference)"
+LEVEL: Final = 0.02
+"""Largest conformal p of a line, of shared weights and of a teacher: with 50 controls, to pass every one of them."""
+_SHOWN: Final = 8
+_LEAST_POWER_FAMILIES: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ScoredTogether:
+    """Two models and the controls, scored together on the questions that may speak of lineage."""
+
+    pairs: PairScores
+    weighing: Weighing
+    lineage: Lineage
+    questioned: int
+    reference: int | None
+    controls: tuple[int, ...]
+
+    def family(self, place: int) -> str:
+        return self.pairs.families[place] or self.pairs.agreement.models[place]
+
+    def score(self, question: Question, one: int, other: int) -> float:
+        return float(self.pairs.scores[question][one, other])
+
+
+def scored_together(
+    questioned: Asked,
+    reference: Asked | None,
+    battery: Battery,
+    table: AnswerTable,
+    population: AnswerPopulation,
+    progress: Progress,
+) -> ScoredTogether:
+    asked = {QUESTIONED: questioned} | ({} if reference is None else {REFERENCE: reference})
+    ours = lineage_table(table.dataset, battery, asked)
+    controls = lineage_controls(table, battery)
+    # A control that is the reference itself would stand beside it as its own best rival.
+    names = {one.known_as for one in asked.values()}
+    kept = [place for place, model in enumerate(controls.models) if model not in names]
+    controls = AnswerTable(
+        dataset=controls.dataset,
+        models=tuple(controls.models[place] for place in kept),
+        items=controls.items,
+        answers=controls.answers[:, kept],
+    )
+    whole = joined(controls, ours)
+    known_as = {name: one.known_as for name, one in asked.items() if one.known_as is not None}
+    found = agreement(whole, np.isin(whole.models, controls.models), progress=progress)
+    pairs = score_pairs(found, population.lineage, known_as=known_as)
+    places = {model: place for place, model in enumerate(whole.models)}
+    return ScoredTogether(
+        pairs=pairs,
+        weighing=Weighing(pairs, population.labelled),
+        lineage=population.lineage,
+        questioned=places[QUESTIONED],
+        reference=places.get(REFERENCE),
+        controls=tuple(places[model] for model in controls.models),
+    )
+
+
+def _unrelated(scored: ScoredTogether, *others: int) -> tuple[int, ...]:
+    """Controls of other families than the given places."""
+    families = {scored.family(place) for place in others}
+    return tuple(place for place in scored.controls if scored.family(place) not in families)
+
+
+def _row(scored: ScoredTogether, question: Question, place: int, others: Sequence[int]) -> Doubles:
+    values = scored.pairs.scores[question][place, list(others)]
+    return np.asarray(values[~np.isnan(values)])
+
+
+def weights_verdict(scored: ScoredTogether | None) -> Verdict:
+    if scored is None or scored.reference is None:
+        missing = "a reference" if scored is not None else "a population of control models"
+        return Verdict(
+            outcome="inconclusive", reason=f"Without {missing} nothing is known of what unrelated models share."
+        )
+    one, other = scored.questioned, scored.reference
+    score = scored.score("same_weights", one, other)
+    if np.isnan(score):
+        return Verdict(outcome="inconclusive", reason="The two have too few answers to the same questions.")
+    controls = _unrelated(scored, one, other)
+    sides = [_row(scored, "same_weights", place, controls) for place in (one, other)]
+    fewest = min(len(side) for side in sides)
+    if fewest < LEAST_CONTROLS:
+        return Verdict(
+            outcome="inconclusive",
+            score=score,
+            reason=_too_few(fewest),
+        )
+    p = max(conformal_rank(score, side) for side in sides)
+    ratios = {against: _ratio(scored, against) for against in ("unrelated", "learned")}
+    weighed = [ratio for ratio in ratios.values() if isinstance(ratio, float)]
+    log10_lr = min(weighed) if weighed else None
+    power = _power(scored, controls)
+    if p > LEVEL:
+        near = f"{round(p * (fewest + 1)) - 1} of {fewest} control models stand as near"
+        if power is None:
+            return Verdict(
+                outcome="inconclusive",
+                log10_lr=log10_lr,
+                p=p,
+                score=score,
+                reason=f"Nothing stands out: {near}. The population has too few pairs that share weights to say how "
+                "probably such a pair would have been seen.",
+            )
+        return Verdict(
+            outcome="none_found" if power >= 0.5 else "inconclusive",
+            log10_lr=log10_lr,
+            p=p,
+            score=score,
+            power=power,
+            reason=f"Nothing stands out: {near}. Of pairs in the population that share weights, a share of {power:.2f} "
+            "stand out.",
+        )
+    nearer = f"The two agree beyond the questions more than either does with any of {fewest} control models"
+    if not isinstance(ratios["unrelated"], float) or ratios["unrelated"] <= 0:
+        return Verdict(
+            outcome="inconclusive",
+            log10_lr=log10_lr,
+            p=p,
+            score=score,
+            power=power,
+            reason=f"{nearer}, but the population does not support a ratio in favour of shared weights: "
+            f"{_why(ratios['unrelated'])}",
+        )
+    if not isinstance(ratios["learned"], float) or ratios["learned"] <= 0:
+        return Verdict(
+            outcome="inconclusive",
+            log10_lr=min(0.0, log10_lr or 0.0),
+            p=p,
+            score=score,
+            power=power,
+            reason=f"{nearer}: they are not independent. Training on the other's answers explains it as well as shared "
+            f"weights do: {_why(ratios['learned'])}",
+        )
+    return Verdict(
+        outcome="supported",
+        log10_lr=log10_lr,
+        p=p,
+        score=score,
+        power=power,
+        reason=f"{nearer}, and more than models do that were trained on each other's answers.",
+    )
+
+
+def _too_few(found: int) -> str:
+    return (
+        f"{found} control models answered these questions; no lineage statement rests on fewer than {LEAST_CONTROLS}."
+    )
+
+
+def _why(ratio: float | str) -> str:
+    return ratio if isinstance(ratio, str) else f"its lower bound is 10^{ratio:.1f}."
+
+
+def _ratio(scored: ScoredTogether, against: Alternative) -> float | str:
+    assert scored.reference is not None
+    ratio = scored.weighing.weigh(scored.questioned, scored.reference, against=against).ratio
+    return ratio.log10_lr if isinstance(ratio, Ratio) else ratio.detail
+
+
+def _power(scored: ScoredTogether, controls: Sequence[int]) -> float | None:
+    """Share of reference pairs that share weights and stand out among models of other families, families alike."""
+    hits: dict[str, list[float]] = {}
+    families = {place: scored.pairs.families[place] for place in controls}
+    models = scored.pairs.agreement.models
+    for number, one in enumerate(controls):
+        for other in controls[:number]:
+            if families[one] is None or families[one] != families[other]:
+                continue
+            if scored.lineage.relation(models[one], models[other]) not in SHARING_WEIGHTS:
+                continue
+            score = scored.score("same_weights", one, other)
+            others = [place for place in controls if families[place] != families[one]]
+            sides = [_row(scored, "same_weights", place, others) for place in (one, other)]
+            if np.isnan(score) or min(map(len, sides)) < 2:
+                continue
+            # With fewer than 49 others, to pass all of them is the most a pair can do.
+            reachable = max(LEVEL, 1 / (min(map(len, sides)) + 1))
+            stands_out = max(conformal_rank(score, side) for side in sides) <= reachable
+            hits.setdefault(str(families[one]), []).append(float(stands_out))
+    return float(np.mean([np.mean(found) for found in hits.values()])) if len(hits) >= _LEAST_POWER_FAMILIES else None
+
+
+def line_verdict(scored: ScoredTogether | None, reference: Asked | None) -> Verdict:
+    if scored is None:
+        return Verdict(outcome="inconclusive", reason="Without a population of control models no line is known.")
+    ranked = _lines(scored, scored.questioned, known=(scored.reference,) if scored.reference is not None else ())
+    if not ranked or len(scored.controls) < LEAST_CONTROLS:
+        return Verdict(
+            outcome="inconclusive",
+            candidates=tuple(Candidate(name=name, score=score, p=None) for name, score in ranked[:_SHOWN]),
+            reason=_too_few(len(scored.controls)),
+        )
+    best = ranked[0][1]
+    # The nearest line of a model whose own line is not there: what a stranger's best match looks like.
+    strangers = [
+        found[0][1]
+        for place in _unrelated(scored, *((scored.reference,) if scored.reference is not None else ()))
+        if (found := _lines(scored, place, without=scored.family(place)))
+    ]
+    p = conformal_rank(best, np.array(strangers))
+    candidates = tuple(
+        Candidate(name=_shown_line(name, reference), score=score, p=conformal_rank(score, np.array(strangers)))
+        for name, score in ranked[:_SHOWN]
+    )
+    if p > LEVEL:
+        return Verdict(
+            outcome=UNKNOWN,
+            p=p,
+            score=best,
+            candidates=candidates,
+            reason=f"The nearest known line, {candidates[0].name}, is no nearer than known lines are to models of "
+            "other lines.",
+        )
+    return Verdict(
+        outcome=candidates[0].name,
+        p=p,
+        score=best,
+        candidates=candidates,
+        reason=f"Nearer to {candidates[0].name} than any control model is to a line that is not its own. A line is a "
+        "lead: it does not tell shared weights from training on answers.",
+    )
+
+
+def _shown_line(name: str, reference: Asked | None) -> str:
+    return reference.about.name if name == REFERENCE and reference is not None else name
+
+
+def _lines(
+    scored: ScoredTogether, place: int, *, known: Sequence[int] = (), without: str | None = None
+) -> list[tuple[str, float]]:
+    """Families by their nearest member, best first."""
+    best: dict[str, float] = {}
+    for other in (*scored.controls, *known):
+        score = scored.score("line", place, other)
+        if other != place and not np.isnan(score) and scored.family(other) != without:
+            name = scored.family(other)
+            best[name] = max(best.get(name, -np.inf), score)
+    return sorted(best.items(), key=lambda pair: (-pair[1], pair[0]))
+
+
+def learned_verdict(scored: ScoredTogether | None, weights: Verdict, reference: Asked | None) -> Verdict:
+    if scored is None:
+        return Verdict(outcome="inconclusive", reason="Without a population of control models no teacher is known.")
+    if weights.outcome == "supported":
+        return Verdict(
+            outcome="inconclusive",
+            reason="The two share weights as far as answers tell; training on answers is then not seen.",
+        )
+    named = () if scored.reference is None else (scored.reference,)
+    if len(scored.controls) < LEAST_CONTROLS:
+        return Verdict(
+            outcome="inconclusive",
+            reason=_too_few(len(scored.controls)),
+        )
+    candidates = sorted(
+        (_teacher(scored, place, reference) for place in (named or scored.controls)),
+        key=lambda one: (one.p if one.p is not None else 1.0, -one.score),
+    )
+    tried = len(candidates)
+    best = candidates[0]
+    rivals = [scored.score("taught", scored.questioned, place) for place in scored.controls if place not in named]
+    p = None if best.p is None else min(1.0, tried * best.p)
+    shown = tuple(candidates[:_SHOWN])
+    if (
+        p is not None
+        and p <= LEVEL
+        and best.score >= max((one for one in rivals if not np.isnan(one)), default=-np.inf)
+    ):
+        return Verdict(
+            outcome="candidates",
+            p=p,
+            score=best.score,
+            candidates=shown[:1],
+            reason=f"Its phrasing is nearer to {best.name} than any control model's is, and nearer than to any other. "
+            "The same public training data would look the same.",
+        )
+    if p is not None and p > 0.2:
+        return Verdict(
+            outcome="none_of_these",
+            p=p,
+            score=best.score,
+            candidates=shown,
+            reason=f"None of {tried} candidate{'s' if tried > 1 else ''} stands out. A teacher that was not asked, or "
+            "whose manner was not taken over, is not seen.",
+        )
+    return Verdict(
+        outcome="inconclusive",
+        p=p,
+        score=best.score,
+        candidates=shown,
+        reason="The nearest candidate stands out too little, after counting how many were tried.",
+    )
+
+
+def _teacher(scored: ScoredTogether, place: int, reference: Asked | None) -> Candidate:
+    """How near the questioned model is to a candidate, against how near models of other lines are."""
+    score = scored.score("taught", scored.questioned, place)
+    others = _unrelated(scored, place)
+    row = _row(scored, "taught", place, [other for other in others if other != place])
+    name = scored.pairs.agreement.models[place]
+    return Candidate(
+        name=_shown_line(name, reference),
+        score=0.0 if np.isnan(score) else score,
+        p=None if np.isnan(score) or not len(row) else conformal_rank(score, row),
+    )
+
+
+def similarities(scored: ScoredTogether | None) -> tuple[ControlScores, ...]:
+    if scored is None or scored.reference is None:
+        return ()
+    found = []
+    titles: Mapping[Question, str] = {
+        "same_weights": "Agreement beyond the questions",
+        "taught": "Openings, closings and phrases in common",
+    }
+    controls = _unrelated(scored, scored.questioned, scored.reference)
+    for question, title in titles.items():
+        value = scored.score(question, scored.questioned, scored.reference)
+        if not np.isnan(value):
+            row = _row(scored, question, scored.questioned, controls)
+            found.append(ControlScores(title=title, value=value, controls=tuple(float(one) for one in row)))
+    return tuple(found)

@@ -1,0 +1,192 @@
+"""Verdict ``endpoint``: do two transcripts come from one distribution of answers?
+
+Null: for every question that was asked several times at a temperature above 0, both transcripts' answers are
+independent draws from one distribution. About the endpoint as a whole: weights, system prompt, sampler and server. Not
+finding a difference is worth what another model's answers would have shown, which is tried on the controls.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from whorl.comparison.asked import Asked
+from whorl.comparison.behaviour_document import BehaviourEvidence, Verdict
+from whorl.probes.battery import Battery, Item
+from whorl.statistics.cell_choices import CellTest, cell_power, cell_test, choice_counts
+from whorl.statistics.detection_power import DetectionPower, detection_power
+from whorl.statistics.text_kernels import text_gram
+from whorl.statistics.two_sample import PromptGram, TwoSampleTest, two_sample_test
+
+LEVEL: Final = 0.01
+ENOUGH_POWER: Final = 0.9
+PERMUTATIONS: Final = 1999
+_POWER_PERMUTATIONS: Final = 399
+_MOST_POWER_MODELS: Final = 60
+_LEAST_DRAWS: Final = 2
+_CHOICES: Final = "low_entropy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointFinding:
+    """The verdict, and the two tests behind it."""
+
+    verdict: Verdict
+    evidence: tuple[BehaviourEvidence, ...]
+
+
+def compare_endpoints(
+    questioned: Asked,
+    reference: Asked,
+    battery: Battery,
+    controls: Mapping[str, Mapping[str, Sequence[str]]],
+    *,
+    seed: int,
+) -> EndpointFinding:
+    """Test whether two endpoints answer from one distribution.
+
+    Parameters
+    ----------
+    controls : labels of the low-entropy items by control model and item, of models of other lines than the reference
+    seed : of the permutations
+    """
+    rng = np.random.default_rng(seed)
+    cells = [item for item in _repeated(battery, questioned, reference) if item.family == _CHOICES]
+    prompts = [item for item in _repeated(battery, questioned, reference) if item.family != _CHOICES]
+    choices = _choices(questioned, reference, cells, rng)
+    texts = _texts(questioned, reference, prompts, rng)
+    tested = [part for part in (choices, texts) if part.p is not None]
+    power = _power(questioned, reference, cells, controls, tests=max(1, len(tested)), rng=rng)
+    return EndpointFinding(verdict=_verdict(tested, power), evidence=(choices, texts))
+
+
+def _repeated(battery: Battery, *sides: Asked) -> list[Item]:
+    return [
+        item
+        for item in battery.items
+        if item.temperature > 0 and all(len(side.labels.get(item.id, ())) >= _LEAST_DRAWS for side in sides)
+    ]
+
+
+def _choices(questioned: Asked, reference: Asked, cells: Sequence[Item], rng: np.random.Generator) -> BehaviourEvidence:
+    first, second = choice_counts(
+        [reference.labels[item.id] for item in cells], [questioned.labels[item.id] for item in cells]
+    )
+    found = cell_test(first, second, permutations=PERMUTATIONS, rng=rng)
+    if not isinstance(found, CellTest):
+        return _untested("low_entropy", "cell_choices/1", found.detail)
+    return BehaviourEvidence(
+        family="low_entropy",
+        method="cell_choices/1",
+        outcome="measured",
+        value=found.divergence,
+        p=found.p,
+        controls=0,
+        speaks_to="endpoint",
+        detail=f"one-word choices in {found.cells} cells: divergence {found.divergence:.3f} bits, "
+        f"{found.divergence_by_chance:.3f} expected from drawing alone",
+    )
+
+
+def _texts(questioned: Asked, reference: Asked, prompts: Sequence[Item], rng: np.random.Generator) -> BehaviourEvidence:
+    grams = []
+    for item in prompts:
+        ours, theirs = reference.texts[item.id], questioned.texts[item.id]
+        grams.append(PromptGram(gram=text_gram([*ours, *theirs]), reference=len(ours)))
+    found = two_sample_test(grams, permutations=PERMUTATIONS, rng=rng)
+    if not isinstance(found, TwoSampleTest):
+        return _untested("repeated answers", "two_sample/1", found.detail)
+    return BehaviourEvidence(
+        family="repeated answers",
+        method="two_sample/1",
+        outcome="measured",
+        value=found.mmd2,
+        p=found.p,
+        controls=0,
+        speaks_to="endpoint",
+        detail=f"{found.answers} answers to {found.prompts} questions that were asked several times",
+    )
+
+
+def _untested(family: str, method: str, detail: str) -> BehaviourEvidence:
+    return BehaviourEvidence(
+        family=family,
+        method=method,
+        outcome="not_testable",
+        value=None,
+        p=None,
+        controls=0,
+        speaks_to="endpoint",
+        detail=detail,
+    )
+
+
+def _power(
+    questioned: Asked,
+    reference: Asked,
+    cells: Sequence[Item],
+    controls: Mapping[str, Mapping[str, Sequence[str]]],
+    *,
+    tests: int,
+    rng: np.random.Generator,
+) -> DetectionPower | None:
+    """How probably a swap for one of the controls would have been seen, by the choices alone."""
+    models = sorted(name for name, labels in controls.items() if any(len(labels.get(item.id, ())) for item in cells))
+    if not models or not cells:
+        return None
+    if len(models) > _MOST_POWER_MODELS:
+        models = sorted(rng.permutation(models)[:_MOST_POWER_MODELS].tolist())
+    draws = max(1, round(float(np.mean([len(questioned.labels[item.id]) for item in cells]))))
+    tables = []
+    for name in models:
+        pair = choice_counts(
+            [reference.labels[item.id] for item in cells], [controls[name].get(item.id, ()) for item in cells]
+        )
+        tables.append(pair)
+    shares = []
+    for ours, theirs in tables:
+        # Counts of each control have their own columns: the power function is asked model by model.
+        found = cell_power(
+            ours, [theirs], draws=draws, level=LEVEL / tests, permutations=_POWER_PERMUTATIONS, trials=1, rng=rng
+        )
+        shares.append(found.probability)
+    return detection_power(shares)
+
+
+def _verdict(tested: Sequence[BehaviourEvidence], power: DetectionPower | None) -> Verdict:
+    known = None if power is None else power.probability
+    if not tested:
+        return Verdict(
+            outcome="inconclusive",
+            power=known,
+            reason="No question was answered often enough by both at a temperature above 0; draw several answers.",
+        )
+    # Bonferroni over the tests that ran.
+    p = min(1.0, len(tested) * min(part.p for part in tested if part.p is not None))
+    if p <= LEVEL:
+        return Verdict(
+            outcome="changed",
+            p=p,
+            power=known,
+            reason="The two give answers of different distributions. The cause may be other weights, another system "
+            "prompt, other sampling settings or another server; this test does not tell which.",
+        )
+    if power is None:
+        return Verdict(
+            outcome="inconclusive",
+            p=p,
+            reason="No difference was found; without control models it is unknown what would have been seen.",
+        )
+    seen = (
+        f"a swap to a model of another line would have been seen with probability {power.probability:.2f} "
+        f"({power.lower:.2f} to {power.upper:.2f}, {power.models} control models)"
+    )
+    if power.lower < ENOUGH_POWER:
+        return Verdict(
+            outcome="inconclusive",
+            p=p,
+            power=known,
+            reason=f"No difference was found, but {seen}: too little to say more.",
+        )
+    return Verdict(outcome="same", p=p, power=known, reason=f"No difference was found; {seen}.")

@@ -1,0 +1,188 @@
+"""Four verdicts on simulated endpoints of known descent, and how often they accuse a stranger."""
+
+from functools import cache
+
+import pytest
+from simulated_endpoints import Simulated, answers, asked
+
+from whorl.comparison.answer_population import AnswerPopulation, build_population
+from whorl.comparison.answer_sources import dataset_name
+from whorl.comparison.behaviour import compare_behaviour
+from whorl.comparison.behaviour_document import Behaviour
+from whorl.comparison.documented_lineage import DocumentedEdge, Lineage
+from whorl.core.errors import InputError
+from whorl.fingerprints.answer_table import answer_tables
+from whorl.probes.battery import Battery
+from whorl.probes.families import battery
+
+CONTROLS = 52
+WITH_CHILDREN = 8
+NORTHWIND = Simulated("northwind")
+
+
+@cache
+def questions() -> Battery:
+    return battery("quick", 3)
+
+
+def controls(count: int) -> tuple[list[Simulated], Lineage]:
+    models: list[Simulated] = []
+    edges: list[DocumentedEdge] = []
+    for number in range(count):
+        name = f"control-{number:02d}"
+        models.append(Simulated(name))
+        edges.append(DocumentedEdge(model=name, family=name, base="", relation="same_family"))
+        if number < WITH_CHILDREN:
+            models += [
+                Simulated(f"{name}-ft", base=name, kept=0.85),
+                Simulated(f"{name}-student", teacher=name, learned=0.15),
+            ]
+            edges += [
+                DocumentedEdge(model=f"{name}-ft", family=name, base=name, relation="finetune"),
+                DocumentedEdge(model=f"{name}-student", family=f"{name}-student", base=name, relation="distilled_from"),
+            ]
+    return models, Lineage(edges=tuple(edges))
+
+
+@cache
+def population(count: int = CONTROLS) -> AnswerPopulation:
+    models, lineage = controls(count)
+    tables = answer_tables(answers(models, questions(), dataset_name(questions())))
+    return build_population(tables, lineage, batteries=(questions(),))
+
+
+@cache
+def against_northwind(case: str) -> Behaviour:
+    models = {
+        "twin": Simulated("twin"),
+        "fine_tune": Simulated("fine-tune", base="northwind", kept=0.85),
+        "student": Simulated("student", teacher="northwind", learned=0.15),
+        "prompted": Simulated("northwind-guarded", base="northwind", tilt="pirate"),
+        "guarded_stranger": Simulated("stranger", tilt="northwind"),
+    }
+    reference = asked(NORTHWIND, questions())
+    return compare_behaviour(asked(models[case], questions()), reference, questions(), population())
+
+
+def outcomes(found: Behaviour) -> tuple[str, str, str, str]:
+    verdicts = found.verdicts
+    return (
+        verdicts.endpoint.outcome,
+        verdicts.line.outcome,
+        verdicts.weights_related.outcome,
+        verdicts.learned_from.outcome,
+    )
+
+
+def test_an_independent_model_is_not_accused() -> None:
+    assert outcomes(against_northwind("twin")) == ("changed", "unknown", "none_found", "none_of_these")
+
+
+def test_a_fine_tune_shares_weights() -> None:
+    found = against_northwind("fine_tune")
+    assert outcomes(found)[1:] == ("northwind", "supported", "inconclusive")
+    assert found.verdicts.weights_related.log10_lr is not None
+    assert found.verdicts.weights_related.log10_lr > 0
+
+
+def test_a_student_points_to_its_teacher_and_not_to_shared_weights() -> None:
+    found = against_northwind("student")
+    assert found.verdicts.weights_related.outcome != "supported"
+    assert found.verdicts.learned_from.outcome == "candidates"
+    assert [one.name for one in found.verdicts.learned_from.candidates] == ["northwind"]
+
+
+def test_a_system_prompt_changes_the_endpoint_and_not_the_weights() -> None:
+    endpoint, _, weights, _ = outcomes(against_northwind("prompted"))
+    assert (endpoint, weights) == ("changed", "supported")
+
+
+def test_the_same_guardrails_on_a_stranger_support_nothing() -> None:
+    """The trap for ever: refusals agree item by item because both follow one rule."""
+    found = against_northwind("guarded_stranger")
+    failures = next(one for one in found.evidence if one.family == "safety failures")
+    assert failures.outcome == "measured"
+    assert failures.speaks_to == "description"
+    assert failures.value is not None
+    assert failures.value > 2
+    assert found.verdicts.weights_related.outcome != "supported"
+    assert found.verdicts.line.outcome == "unknown"
+
+
+def test_asked_twice_the_same_endpoint_shows_no_difference_and_says_what_would_have() -> None:
+    reference = asked(NORTHWIND, questions())
+    verdict = compare_behaviour(
+        asked(NORTHWIND, questions(), salt="again"), reference, questions(), population(), task="check_api"
+    ).verdicts.endpoint
+    assert verdict.outcome == "same"
+    assert verdict.power is not None
+    assert verdict.power > 0.9
+    assert "a swap to a model of another line would have been seen with probability" in verdict.reason
+
+
+def test_strangers_are_hardly_ever_accused() -> None:
+    """8 strangers against one reference: no claim of shared weights, hardly one of a line or a teacher."""
+    reference = asked(NORTHWIND, questions())
+    found = [
+        compare_behaviour(asked(Simulated(f"stranger-{number}"), questions()), reference, questions(), population())
+        for number in range(8)
+    ]
+    assert sum(one.verdicts.weights_related.outcome == "supported" for one in found) == 0
+    assert sum(one.verdicts.line.outcome != "unknown" for one in found) <= 1
+    assert sum(one.verdicts.learned_from.outcome == "candidates" for one in found) <= 1
+
+
+def test_a_known_line_is_found_and_a_stranger_stays_unknown() -> None:
+    known = Simulated("served-anonymously", base="control-03", kept=0.8)
+    found = compare_behaviour(asked(known, questions()), None, questions(), population(), task="identify")
+    assert found.verdicts.line.outcome == "control-03"
+    stranger = asked(Simulated("somebody"), questions())
+    unknown = compare_behaviour(stranger, None, questions(), population(), task="identify")
+    assert unknown.verdicts.line.outcome == "unknown"
+    assert unknown.exit_code == 0
+
+
+def test_below_fifty_controls_there_is_no_lineage_statement() -> None:
+    reference = asked(NORTHWIND, questions())
+    questioned = asked(Simulated("fine-tune", base="northwind", kept=0.85), questions())
+    found = compare_behaviour(questioned, reference, questions(), population(24))
+    assert found.verdicts.weights_related.outcome == "inconclusive"
+    assert found.verdicts.weights_related.log10_lr is None
+    assert "no lineage statement rests on fewer than 50" in found.verdicts.weights_related.reason
+
+
+def test_without_a_population_only_a_difference_can_be_shown() -> None:
+    reference = asked(NORTHWIND, questions())
+    found = compare_behaviour(asked(Simulated("twin"), questions()), reference, questions(), None)
+    assert outcomes(found) == ("changed", "inconclusive", "inconclusive", "inconclusive")
+    same = compare_behaviour(asked(NORTHWIND, questions(), salt="again"), reference, questions(), None)
+    assert same.verdicts.endpoint.outcome == "inconclusive"
+    assert same.exit_code == 3
+
+
+def test_a_population_of_other_questions_is_refused() -> None:
+    other = battery("quick", 4)
+    with pytest.raises(InputError, match="no answers to the battery"):
+        compare_behaviour(asked(NORTHWIND, other), None, other, population())
+
+
+def test_the_document_keeps_the_four_verdicts_apart_under_their_names() -> None:
+    document = against_northwind("twin").model_dump(mode="json")
+    assert document["schema"] == "whorl.behaviour/1"
+    assert list(document["verdicts"]) == ["endpoint", "line", "weights-related", "learned-from"]
+    assert all(verdict["reason"] for verdict in document["verdicts"].values())
+    assert Behaviour.model_validate_json(against_northwind("twin").model_dump_json()) == against_northwind("twin")
+
+
+def test_an_endpoint_that_answered_half_says_so_and_is_compared_on_that() -> None:
+    whole = asked(Simulated("fine-tune", base="northwind", kept=0.85), questions())
+    half = {item: texts for place, (item, texts) in enumerate(whole.texts.items()) if place % 2}
+    about = whole.about.model_copy(update={"answered": sum(map(len, half.values()))})
+    partial = type(whole)(
+        about=about,
+        known_as=None,
+        texts=half,
+        labels={item: whole.labels[item] for item in half if item in whole.labels},
+    )
+    found = compare_behaviour(partial, asked(NORTHWIND, questions()), questions(), population())
+    assert any("questions were answered" in limit for limit in found.limits)

@@ -1,0 +1,95 @@
+"""What follows from publishers' statements for two models."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from whorl.comparison.documented_lineage import DocumentedEdge, Lineage, read_lineage
+from whorl.core.errors import InputError
+
+REAL = Path(__file__).resolve().parents[3] / "shared" / "realdata"
+
+EDGES = """\
+model,family,base,relation,note
+base,north,,same_family,
+chat,north,base,finetune,
+chat@q4,north,chat,same_weights,
+chat-2,north,base,finetune,
+mix,north,chat,merge,
+mix,north,other,merge,
+other,south,,same_family,
+student,west,chat,distilled_from,
+student-2,east,chat,distilled_from,
+router,hub,chat,pipeline,
+mystery,fog,,,
+late,north,,version,
+"""
+
+
+@pytest.fixture
+def lineage(tmp_path: Path) -> Lineage:
+    path = tmp_path / "lineage.csv"
+    path.write_text(EDGES)
+    return read_lineage(path)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "relation"),
+    [
+        ("chat", "chat@q4", "same_weights"),
+        ("chat@q4", "chat@undocumented-variant", "same_weights"),
+        ("chat", "base", "derived"),
+        ("chat@q4", "mix", "derived"),
+        ("other", "mix", "derived"),
+        ("chat", "chat-2", "siblings"),
+        ("mix", "chat-2", "siblings"),
+        ("chat", "student", "distilled"),
+        ("late", "chat", "same_family"),
+        ("student", "late", "teacher_family"),
+        ("student", "student-2", "shared_teacher"),
+        ("router", "other", "pipeline"),
+        ("mystery", "other", "unknown"),
+        ("never-heard-of", "other", "unknown"),
+        ("chat-2", "other", "unrelated"),
+    ],
+)
+def test_closest_documented_relation(lineage: Lineage, first: str, second: str, relation: str) -> None:
+    assert lineage.relation(first, second) == relation
+    assert lineage.relation(second, first) == relation
+
+
+def test_a_circle_of_statements_ends() -> None:
+    edges = tuple(DocumentedEdge(model=a, family="f", base=b, relation="same_weights") for a, b in ("xy", "yx"))
+    assert Lineage(edges=edges).relation("x", "y") in ("same_weights", "derived")
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("model,family\n", "found no base, relation"),
+        ("model,family,base,relation\nm,f,b,stole\n", "line 2: expected a model, a family and one of"),
+        ("model,family,base,relation\n,f,b,merge\n", "line 2"),
+        (b"\xff\xfe", "cannot be read"),
+    ],
+)
+def test_another_table_is_refused(tmp_path: Path, content: str | bytes, complaint: str) -> None:
+    path = tmp_path / "lineage.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(InputError, match=complaint):
+        read_lineage(path)
+
+
+@pytest.mark.skipif(not REAL.is_dir() or os.environ.get("WHORL_NO_REAL"), reason="needs ../shared/realdata")
+def test_real_labels_are_reproduced() -> None:
+    """Every published positive of weights gets its name, and none of the related pairs becomes an unrelated one."""
+    import pyarrow.parquet as pq
+
+    lineage = read_lineage(REAL / "lineage.csv")
+    seen: Counter[tuple[str, str]] = Counter()
+    for row in pq.read_table(REAL / "pairs.parquet").to_pylist():
+        seen[row["relation"], lineage.relation(row["model_a"], row["model_b"])] += 1
+    for relation in ("same_weights", "derived", "siblings"):
+        assert sum(count for (theirs, _), count in seen.items() if theirs == relation) == seen[relation, relation]
+    assert not [pair for pair in seen if pair[1] == "unrelated" and pair[0] not in ("unrelated", "unknown")]
