@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Where `make zoo` trains the reference models: about 1 GB, an hour or so on two cores.
 ZOO ?= zoo-out
 
-.PHONY: venv demo test lint bench zoo study clean
+.PHONY: venv demo test lint bench zoo study study-behaviour clean
 
 $(VENV)/.whorl: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -40,6 +40,10 @@ zoo: $(VENV)/.whorl-dev
 # docs/validation.md from the committed measurements; `make study ZOO=FOLDER MEASURE=1` measures a zoo anew.
 study: $(VENV)/.whorl-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.zoo.study $(if $(MEASURE),$(ZOO))
+
+# docs/validation-behaviour.md from the committed results; `make study-behaviour ANSWERS=FOLDER` measures anew.
+study-behaviour: $(VENV)/.whorl-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.behaviour.study $(ANSWERS)
 
 clean:
 	rm -rf $(VENV) demo-out

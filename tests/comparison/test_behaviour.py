@@ -132,6 +132,19 @@ def test_strangers_are_hardly_ever_accused() -> None:
     assert sum(one.verdicts.learned_from.outcome == "candidates" for one in found) <= 1
 
 
+def test_controls_of_one_jurisdiction_that_stand_as_near_explain_the_agreement() -> None:
+    """Regulation makes unrelated models alike; a pair must pass its own jurisdiction's models, however few."""
+    models, lineage = controls(CONTROLS)
+    cousins = [Simulated(f"cousin-{number}", base="northwind", kept=0.85) for number in range(2)]
+    edges = [DocumentedEdge(model=one.name, family=one.name, base="", relation="same_family") for one in cousins]
+    places = [(one.name, "jurisdiction", "Atlantis") for one in cousins] + [("northwind", "jurisdiction", "Atlantis")]
+    tables = answer_tables(answers([*models, *cousins], questions(), dataset_name(questions())))
+    regulated = build_population(tables, Lineage(edges=(*lineage.edges, *edges), circumstances=tuple(places)))
+    questioned = asked(Simulated("suspect", base="northwind", kept=0.8), questions())
+    found = compare_behaviour(questioned, asked(NORTHWIND, questions(), known_as="northwind"), questions(), regulated)
+    assert found.verdicts.weights_related.outcome != "supported"
+
+
 def test_a_known_line_is_found_and_a_stranger_stays_unknown() -> None:
     known = Simulated("served-anonymously", base="control-03", kept=0.8)
     found = compare_behaviour(asked(known, questions()), None, questions(), population(), task="identify")

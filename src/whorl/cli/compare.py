@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from whorl.cli.behaviour import compare_transcripts, is_transcript_file
 from whorl.cli.exits import Exit
 from whorl.cli.files import is_whorl_page, print_json, require_input, require_output, write_whole
 from whorl.cli.options import AsJson, Quiet
@@ -37,17 +38,31 @@ def compare(
     population: Annotated[
         Path | None,
         typer.Option(
-            "--population", metavar="FILE", help="Weigh with this population, made by `whorl calibrate`, instead."
+            "--population",
+            "-P",
+            metavar="FILE",
+            help="Weigh with this: of `whorl calibrate` for weights, of `whorl population` for transcripts.",
         ),
     ] = None,
     quiet: Quiet = False,
 ) -> Exit:
-    """Say how two models' weights are related, and on what evidence.
+    """Say how two models are related, and on what evidence.
 
-    Each side is a checkpoint folder, a checkpoint file or a stored fingerprint. Exit status 3 means inconclusive.
+    Each side is a checkpoint folder, a checkpoint file or a stored fingerprint; or both are transcripts of endpoints,
+    made by `whorl probe`. Exit status 3 means inconclusive.
     """
     require_input(questioned)
     require_input(reference)
+    transcripts = [is_transcript_file(path) for path in (questioned, reference)]
+    if any(transcripts):
+        if not all(transcripts):
+            raise InputError(
+                f"{questioned} and {reference}: expected two transcripts or two sets of weights, found one of each; "
+                "probe the other model as well, or compare its weights"
+            )
+        if key is not None or commitment is not None:
+            raise InputError("--key and --commitment: a release key marks weights, which a transcript does not hold")
+        return compare_transcripts(questioned, reference, population, html=html, as_json=as_json, quiet=quiet)
     if html is not None:
         require_page(html, inputs=(questioned, reference))
     secret = None if key is None and commitment is None else read_opened_key(key, commitment)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from whorl.cli.behaviour import identify_transcript, is_transcript_file
 from whorl.cli.exits import Exit
 from whorl.cli.files import print_json, require_input
 from whorl.cli.options import DEFAULT_REGISTRY, AsJson, Quiet, RegistryFile
@@ -43,18 +44,31 @@ class TestedLead:
 
 
 def identify(
-    suspect: Annotated[Path, typer.Argument(metavar="SUSPECT", help="A checkpoint or a stored fingerprint.")],
+    suspect: Annotated[
+        Path, typer.Argument(metavar="SUSPECT", help="A checkpoint, a stored fingerprint, or a transcript.")
+    ],
     registry: RegistryFile = DEFAULT_REGISTRY,
     top: Annotated[int, typer.Option("--top", min=1, max=100, help="How many search hits are tested.")] = 5,
+    population: Annotated[
+        Path | None,
+        typer.Option("--population", "-P", metavar="FILE", help="Transcripts: the models whose lines are known."),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Transcripts: also write the report as one page.")
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> Exit:
-    """Search a registry for the models that this one may come from, and test each hit.
+    """Search for the models that this one may come from: weights in a registry, answers in a population.
 
     A search hit is a lead; what counts is the pairwise test printed with it. Exit status 3 means that no relation was
     established and at least one test was inconclusive.
     """
     require_input(suspect)
+    if is_transcript_file(suspect):
+        return identify_transcript(suspect, population, html=html, as_json=as_json, quiet=quiet)
+    if population is not None or html is not None:
+        raise InputError(f"{suspect}: --population and --html are for transcripts, and this is none")
     require_input(registry, expected="a registry file, made by `whorl register`")
     with shown_progress(quiet=quiet) as progress:
         leads = tested_leads(suspect, registry, top=top, progress=progress)

@@ -9,12 +9,16 @@ import typer
 
 from whorl import __version__
 from whorl.cli.calibrate import calibrate
+from whorl.cli.check_api import check_api
 from whorl.cli.commit import commit
 from whorl.cli.compare import compare
 from whorl.cli.exits import Exit, exits
 from whorl.cli.fingerprint import fingerprint
 from whorl.cli.identify import identify
 from whorl.cli.lineage import lineage
+from whorl.cli.pairs import pairs
+from whorl.cli.population import population
+from whorl.cli.probe import probe
 from whorl.cli.register import register
 from whorl.cli.release import release
 from whorl.cli.shares import shares
@@ -52,13 +56,17 @@ def whorl(
     """
 
 
-app.command(short_help="Say how two models' weights are related.")(exits(compare))
+app.command(short_help="Say how two models are related: by weights, or answers.")(exits(compare))
 app.command(short_help="Say how much of each candidate a merged model holds.")(exits(shares))
 app.command(short_help="Take a model's fingerprint: one small file.")(exits(fingerprint))
 app.command(short_help="Enter a model into a registry file.")(exits(register))
 app.command(short_help="Search a registry, and test each hit.")(exits(identify))
 app.command(short_help="Draw the tree of a set of models.")(exits(lineage))
 app.command(short_help="Calibrate ratios on models of known ancestry.")(exits(calibrate))
+app.command(short_help="Ask an endpoint a battery of questions.")(exits(probe))
+app.add_typer(population, name="population", short_help="Make a population of control models.")
+app.command(short_help="Score every pair of models of a table of answers.")(exits(pairs))
+app.command(short_help="Check that an endpoint serves the model it claims.")(exits(check_api))
 app.command(short_help="Seal a secret key for a model, before its release.")(exits(commit))
 app.command(short_help="Write the copy to release, marked by the key.")(exits(release))
 

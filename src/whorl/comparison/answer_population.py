@@ -39,6 +39,7 @@ class _Metadata(StoredDocument):
     schema_: Literal["whorl.answer-population/1"] = Field(default="whorl.answer-population/1", alias="schema")
     whorl_version: str
     lineage: tuple[tuple[str, str, str, Edge], ...] = Field(description="model, family, base, relation")
+    circumstances: tuple[tuple[str, str, str], ...] = Field(description="model, era | language | ..., value")
     pairs: tuple[tuple[float, Truth, str, str], ...] = Field(description="score, truth, both families")
     controls: int = Field(ge=0)
     batteries: tuple[Battery, ...] = Field(description="those that were asked, where answers come from transcripts")
@@ -111,6 +112,7 @@ def _metadata(
     return _Metadata(
         whorl_version=__version__,
         lineage=tuple((edge.model, edge.family, edge.base, edge.relation) for edge in lineage.edges),
+        circumstances=lineage.circumstances,
         pairs=tuple((round(pair.score, 6), pair.truth, *pair.families) for pair in labelled.pairs),
         controls=labelled.controls,
         batteries=tuple(batteries),
@@ -186,7 +188,8 @@ def read_population(path: Path) -> AnswerPopulation:
         edges=tuple(
             DocumentedEdge(model=model, family=family, base=base, relation=relation)
             for model, family, base, relation in metadata.lineage
-        )
+        ),
+        circumstances=metadata.circumstances,
     )
     labelled = LabelledScores(
         pairs=tuple(
@@ -204,8 +207,3 @@ def read_population(path: Path) -> AnswerPopulation:
         batteries=metadata.batteries,
         digest=_digest(metadata),
     )
-
-
-def _edge(row: tuple[str, str, str, str]) -> DocumentedEdge:
-    model, family, base, relation = row
-    return DocumentedEdge(model=model, family=family, base=base, relation=relation)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from whorl.comparison.answer_sources import dataset_name
 from whorl.comparison.asked import LINEAGE_FAMILIES, Asked, labels_of, texts_of
 from whorl.comparison.behaviour_document import UNKNOWN, Behaviour, BehaviourEvidence, Controls, Verdict, Verdicts
 from whorl.comparison.conduct import conduct_rows, profiles
+from whorl.comparison.documented_lineage import CIRCUMSTANCES
 from whorl.comparison.lineage_verdicts import (
     LEVEL,
     ScoredTogether,
@@ -165,5 +166,10 @@ def _limits(questioned: Asked, reference: Asked | None, scored: ScoredTogether |
     if scored is not None and any(scored.pairs.families[place] is None for place in scored.controls):
         limits.append(
             "The descent of some control models is not documented; unknown relatives make it harder to stand out."
+        )
+    unmatched = [kind for kind in CIRCUMSTANCES if scored is not None and not scored.matches(kind)]
+    if unmatched:
+        limits.append(
+            f"Controls were not matched by {', '.join(unmatched)}: the lineage file does not say it of these models."
         )
     return tuple(limits)

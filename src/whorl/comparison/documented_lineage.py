@@ -1,13 +1,15 @@
 """What publishers said about where models come from, and what follows for two of them.
 
 A CSV file with the columns ``model, family, base, relation``, one row for each documented edge: ``model`` comes from
-``base`` by ``relation``. Format: ``docs/specs/answer-table.md``.
+``base`` by ``relation``; and optionally columns for what makes unrelated models alike. Format:
+``docs/specs/answer-table.md``.
 """
 
 import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
@@ -28,6 +30,8 @@ Relation: TypeAlias = Literal[
     "unknown",  # nothing is documented of one of them
     "unrelated",
 ]
+CIRCUMSTANCES: Final = ("era", "language", "jurisdiction", "vendor")
+"""Optional columns. Models of one circumstance are alike without being related: shared regulation, data, taste."""
 SHARING_WEIGHTS: Final = ("same_weights", "derived")
 _WEIGHT_EDGES: Final = ("same_weights", "finetune", "merge")
 _COLUMNS: Final = ("model", "family", "base", "relation")
@@ -47,9 +51,23 @@ class DocumentedEdge:
 
 @dataclass(frozen=True, kw_only=True)
 class Lineage:
-    """All statements about a set of models. Models it does not name are of no known family."""
+    """All statements about a set of models. Models it does not name are of no known family.
+
+    Parameters
+    ----------
+    circumstances : model, which of `CIRCUMSTANCES`, value: what makes unrelated models alike
+    """
 
     edges: tuple[DocumentedEdge, ...] = field(default=())
+    circumstances: tuple[tuple[str, str, str], ...] = field(default=())
+
+    @cached_property
+    def _circumstances(self) -> Mapping[tuple[str, str], str]:
+        return {(model, kind): value for model, kind, value in self.circumstances}
+
+    def circumstance(self, model: str, kind: str) -> str | None:
+        """A model's era, language, jurisdiction or vendor; a variant has its model's."""
+        return self._circumstances.get((model, kind)) or self._circumstances.get((model.split("@")[0], kind))
 
     @cached_property
     def families(self) -> Mapping[str, str]:
@@ -163,7 +181,14 @@ def read_lineage(path: Path) -> Lineage:
                     f"{path}: expected a CSV table with the columns {', '.join(_COLUMNS)}, "
                     f"found no {', '.join(missing)}"
                 )
-            return Lineage(edges=tuple(_edges(path, rows)))
+            listed = list(islice(rows, _MOST_ROWS + 1))
+            given = dict.fromkeys(
+                (str(row["model"]), kind, value)
+                for row in listed
+                for kind in CIRCUMSTANCES
+                if isinstance(value := row.get(kind), str) and value
+            )
+            return Lineage(edges=tuple(_edges(path, listed)), circumstances=tuple(given))
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: expected a CSV table in UTF-8, but it cannot be read: {error}") from error
 

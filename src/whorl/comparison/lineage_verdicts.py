@@ -16,7 +16,7 @@ from whorl.comparison.answer_population import AnswerPopulation
 from whorl.comparison.answer_scores import Alternative, PairScores, Question, Ratio, Weighing, score_pairs
 from whorl.comparison.asked import Asked, lineage_controls, lineage_table
 from whorl.comparison.behaviour_document import UNKNOWN, Candidate, ControlScores, Verdict
-from whorl.comparison.documented_lineage import SHARING_WEIGHTS, Lineage
+from whorl.comparison.documented_lineage import CIRCUMSTANCES, SHARING_WEIGHTS, Lineage
 from whorl.core.arrays import Doubles
 from whorl.core.progress import Progress
 from whorl.fingerprints.answer_table import AnswerTable, joined
@@ -38,12 +38,24 @@ class ScoredTogether:
     pairs: PairScores
     weighing: Weighing
     lineage: Lineage
+    known_as: Mapping[str, str]
     questioned: int
     reference: int | None
     controls: tuple[int, ...]
 
     def family(self, place: int) -> str:
         return self.pairs.families[place] or self.pairs.agreement.models[place]
+
+    def circumstance(self, place: int, kind: str) -> str | None:
+        """Era, language, jurisdiction or vendor of the model at a place, where documented."""
+        model = self.pairs.agreement.models[place]
+        return self.lineage.circumstance(self.known_as.get(model, model), kind)
+
+    def matches(self, kind: str) -> bool:
+        """Whether some control is known to share a circumstance with either model."""
+        sides = [place for place in (self.questioned, self.reference) if place is not None]
+        values = {self.circumstance(place, kind) for place in sides} - {None}
+        return any(self.circumstance(place, kind) in values for place in self.controls)
 
     def score(self, question: Question, one: int, other: int) -> float:
         return float(self.pairs.scores[question][one, other])
@@ -78,6 +90,7 @@ def scored_together(
         pairs=pairs,
         weighing=Weighing(pairs, population.labelled),
         lineage=population.lineage,
+        known_as=known_as,
         questioned=places[QUESTIONED],
         reference=places.get(REFERENCE),
         controls=tuple(places[model] for model in controls.models),
@@ -139,6 +152,9 @@ def weights_verdict(scored: ScoredTogether | None) -> Verdict:
             reason=f"Nothing stands out: {near}. Of pairs in the population that share weights, a share of {power:.2f} "
             "stand out.",
         )
+    alike = _matched(scored, score, controls)
+    if alike is not None:
+        return Verdict(outcome="inconclusive", log10_lr=0.0, p=p, score=score, power=power, reason=alike)
     nearer = f"The two agree beyond the questions more than either does with any of {fewest} control models"
     if not isinstance(ratios["unrelated"], float) or ratios["unrelated"] <= 0:
         return Verdict(
@@ -168,6 +184,26 @@ def weights_verdict(scored: ScoredTogether | None) -> Verdict:
         power=power,
         reason=f"{nearer}, and more than models do that were trained on each other's answers.",
     )
+
+
+def _matched(scored: ScoredTogether, score: float, controls: Sequence[int]) -> str | None:
+    """Why models of the same circumstances explain the agreement, where one of them stands as near.
+
+    The sharpest comparison is with models of the same era, language, jurisdiction or vendor: they are alike for reasons
+    that are no descent. However few they are, the pair must pass every one of them on both sides.
+    """
+    assert scored.reference is not None
+    for kind in CIRCUMSTANCES:
+        for place in (scored.questioned, scored.reference):
+            value = scored.circumstance(place, kind)
+            same = [other for other in controls if value is not None and scored.circumstance(other, kind) == value]
+            near = [_row(scored, "same_weights", side, same) for side in (scored.questioned, scored.reference)]
+            if any((row >= score).any() for row in near):
+                return (
+                    f"Of {len(same)} unrelated control models of the same {kind} ({value}), some stand as near: what "
+                    f"models of one {kind} have in common explains the agreement."
+                )
+    return None
 
 
 def _too_few(found: int) -> str:
