@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PARTS = ("peers", "search", "streaming")
+PARTS = ("peers", "search", "streaming", "probing")
 
 
 def main() -> None:
