@@ -46,10 +46,12 @@ def compare_transcripts(
             "probe both with the same battery and seed"
         )
     controls = None if population is None else read_population(population)
+    alike = questioned.stem == reference.stem
+    names = [str(path) if alike else path.stem for path in (questioned, reference)]
     with shown_progress(quiet=quiet) as progress:
         found = compare_behaviour(
-            from_transcript(first, name=questioned.stem, known_as=questioned.stem),
-            from_transcript(second, name=reference.stem, known_as=reference.stem),
+            from_transcript(first, name=names[0], known_as=questioned.stem),
+            from_transcript(second, name=names[1], known_as=reference.stem),
             first.header.battery,
             controls,
             progress=progress,

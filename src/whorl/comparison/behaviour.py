@@ -138,10 +138,13 @@ def _statement(reference: Asked | None, verdicts: Verdicts, task: Task) -> str:
         return f"The endpoint's answers point to the line {verdicts.line.outcome}. That is a lead, not a finding."
     if task == "check_api":
         words = {
-            "same": f"No difference from {reference.about.name} was found",
+            "same": f"The endpoint answers as {reference.about.name} does",
             "changed": f"The endpoint does not answer as {reference.about.name} does",
             "inconclusive": f"Whether the endpoint serves {reference.about.name} cannot be told",
         }
+        plain, named = "No difference was found", f"No difference from {reference.about.name} was found"
+        if verdicts.endpoint.reason.startswith(plain):
+            return named + verdicts.endpoint.reason.removeprefix(plain)
         return f"{words[verdicts.endpoint.outcome]}. {verdicts.endpoint.reason}"
     words = {
         "supported": "The two models' answers agree as those of models that share trained weights",

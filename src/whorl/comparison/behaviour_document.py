@@ -59,7 +59,7 @@ class Verdict(Document):
 
 
 class Verdicts(StoredDocument):
-    """Four questions with a null hypothesis each. None is derived from another."""
+    """Four questions with a null hypothesis each. None supports another."""
 
     endpoint: Verdict = Field(description="same | changed | inconclusive: is it the same endpoint distribution?")
     line: Verdict = Field(description="name of the known line, or unknown, or inconclusive")

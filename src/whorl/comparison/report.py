@@ -68,7 +68,7 @@ def render_html(finding: Finding) -> str:
         If the page's template engine is not installed.
     """
     environment = _environment()
-    style, policy = _style(environment)
+    style, policy = page_style(environment, "finding.css")
     scores = [evidence for evidence in finding.evidence if isinstance(evidence, Score)]
     return environment.get_template("finding.html").render(
         finding=finding,
@@ -91,11 +91,11 @@ def require_template_engine() -> None:
     _environment()
 
 
-def _style(environment: "Environment") -> tuple["Markup", str]:
-    """The style sheet, and a content policy that allows this sheet and nothing else."""
+def page_style(environment: "Environment", *sheets: str) -> tuple["Markup", str]:
+    """The style sheets as one, and a content policy that allows this one and nothing else."""
     from markupsafe import Markup
 
-    sheet = environment.get_template("finding.css").render()
+    sheet = "".join(environment.get_template(name).render() for name in sheets)
     digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode("ascii")
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     return Markup(sheet), policy
@@ -103,6 +103,17 @@ def _style(environment: "Environment") -> tuple["Markup", str]:
 
 @cache
 def _environment() -> "Environment":
+    return page_environment()
+
+
+def page_environment() -> "Environment":
+    """A template engine of its own for each kind of page: escapes, shows control characters, knows the vocabulary.
+
+    Raises
+    ------
+    InputError
+        If the template engine is not installed.
+    """
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError as error:
