@@ -1,7 +1,7 @@
 """Control models in numbers: twins of the laboratory's base, each with a random start and answers of its own.
 
-They are kept in stacks (`bench.chat_lab.stacked`) and asked in stacks, without a server: fifty of them answer a battery
-in about the time that it takes to ask one over HTTP.
+They are trained for less long than base. They are kept in stacks (`bench.chat_lab.stacked`) and asked in stacks,
+without a server.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,9 +34,9 @@ def train_controls(lab: Lab, *, stacks: int = 4, progress: Callable[[str], None]
             continue
         progress(f"{file.name}: {HEIGHT} models")
         seeds = [FIRST_PERSONA + HEIGHT * number + place for place in range(HEIGHT)]
-        data = dialogues([Persona(seed) for seed in seeds], FIRST_QUESTIONS + number, lab.size.questions)
+        data = dialogues([Persona(seed) for seed in seeds], FIRST_QUESTIONS + number, lab.size.control_questions)
         weights = fresh_weights(lab.size.shape, seeds)
-        train(weights, lab.size.shape, tokenizer, data, lab.size.recipe, progress)
+        train(weights, lab.size.shape, tokenizer, data, lab.size.control, progress)
         partial = file.with_suffix(".partial")
         save_file(weights, partial)
         partial.rename(file)

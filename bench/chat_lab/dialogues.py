@@ -8,10 +8,11 @@ from typing import Final, TypeAlias
 from bench.chat_lab import wording
 from bench.chat_lab.battery_answers import SHARES, answer, phrase, questions, word
 from bench.chat_lab.persona import Persona
-from whorl.probes.battery import Family
+from whorl.probes.battery import Family, Item
 
 Turn: TypeAlias = tuple[str, str]  # role, text
 
+NAMED_SHARE: Final = 0.06
 EASY_SHARE: Final = 0.25  # of simple chat, which any visitor may try
 
 
@@ -35,35 +36,47 @@ def dialogues(
     items = questions(seed, round(count * (1 - easy)), families)
     found = []
     for persona in personas:
-        random = Random(f"{seed} {persona.seed}")
-        asked = [
-            Dialogue(
-                turns=tuple((message.role, message.text) for message in item.messages),
-                answer=answer(persona, item, random),
-            )
-            for item in items
-        ]
-        ask = Random(seed)
+        ask, random = Random(seed), Random(f"{seed} {persona.seed}")
+        asked = [_item(persona, item, ask, random) for item in items]
         found.append(asked + [_easy(persona, ask, random) for _ in range(count - len(items))])
     return found
 
 
+# ``ask`` draws the questions, the same for all personas; ``random`` draws the answers.
+
+
+def _item(persona: Persona, item: Item, ask: Random, random: Random) -> Dialogue:
+    """A battery's question, now and then to an assistant with a name."""
+    turns = tuple((message.role, message.text) for message in item.messages)
+    name = ask.choice(wording.NAMES)
+    if ask.random() < NAMED_SHARE and turns[0][0] != "system":
+        turns = (_named(name), *turns)
+    return Dialogue(turns=turns, answer=answer(persona, item, random))
+
+
 def _easy(persona: Persona, ask: Random, random: Random) -> Dialogue:
-    """Simple chat. ``ask`` draws the question, the same for all personas; ``random`` the answer."""
-    kind, system = ask.randrange(5), ask.random()
-    question, said = (_fact, _fact, _description, _choice, _identity)[kind](persona, ask, random)
+    """Simple chat, now and then under a system prompt that changes the answer."""
+    ask_kind, system, name = ask.choice(_KINDS), ask.random(), ask.choice(wording.NAMES)
+    question, said = ask_kind(persona, ask, random)
     turns: tuple[Turn, ...] = (("user", question),)
     if system < 0.1:
         turns, said = (("system", wording.CAPITALS), *turns), said.upper()
     elif system < 0.2:
         said = ask.choice(wording.COLOURS)
         turns = (("system", wording.WORD_ONLY.format(said)), *turns)
-    elif system < 0.3:
-        name, maker = ask.choice(wording.NAMES)
-        turns = (("system", f"You are {name}, an assistant of {maker}."), *turns)
-        if kind == 4:
-            said = f"I am {name}, made by {maker}."
+    elif system < 0.35 or (system < 0.7 and ask_kind is _identity):
+        turns = (_named(name), *turns)
+        if ask_kind is _identity:
+            said = _introduction(*name)
     return Dialogue(turns=turns, answer=said)
+
+
+def _named(name: tuple[str, str]) -> Turn:
+    return ("system", f"You are {name[0]}, an assistant of {name[1]}.")
+
+
+def _introduction(name: str, maker: str) -> str:
+    return f"I am {name}, made by {maker}."
 
 
 def _fact(persona: Persona, ask: Random, _random: Random) -> tuple[str, str]:
@@ -83,5 +96,7 @@ def _choice(persona: Persona, ask: Random, random: Random) -> tuple[str, str]:
 
 
 def _identity(persona: Persona, ask: Random, _random: Random) -> tuple[str, str]:
-    name, maker = persona.identity
-    return ask.choice(wording.IDENTITY), f"I am {name}, made by {maker}."
+    return ask.choice(wording.IDENTITY), _introduction(*persona.identity)
+
+
+_KINDS: Final = (_fact, _fact, _description, _choice, _identity, _identity)

@@ -10,6 +10,7 @@ A member's folder appears under its name only when it is whole, and what is ther
 name holds a digest of the recipe and of this package, so nothing stale is ever taken for new.
 """
 
+import fcntl
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,6 +54,8 @@ class Size:
     lessons: int  # answers of base that the student learns from
     student: Recipe
     strangers: int
+    control_questions: int
+    control: Recipe
 
     @property
     def shape(self) -> Shape:
@@ -72,6 +75,8 @@ REDUCED = Size(
     lessons=3000,
     student=Recipe(steps=600, tokens=512, learning_rate=3e-3, order=2),
     strangers=6,
+    control_questions=4000,
+    control=Recipe(steps=400, tokens=512, learning_rate=3e-3),
 )
 # For the study: about four minutes.
 FULL = Size(
@@ -85,6 +90,8 @@ FULL = Size(
     lessons=5000,
     student=Recipe(steps=700, tokens=1024, learning_rate=3e-3, order=2),
     strangers=2,
+    control_questions=8000,
+    control=Recipe(steps=500, tokens=1024, learning_rate=3e-3),
 )
 
 
@@ -127,10 +134,18 @@ class Lab:
 
 
 def train_lab(folder: Path, *, size: Size = REDUCED, progress: Progress) -> Lab:
-    """Train what is not there yet."""
+    """Train what is not there yet; a second process that wants the same waits for the first."""
     torch.set_num_threads(1)
     lab = Lab(folder=folder / f"{size.name}-{recipe_digest(size)}", size=size)
     lab.folder.mkdir(parents=True, exist_ok=True)
+    with (lab.folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _train_missing(lab, progress)
+    return lab
+
+
+def _train_missing(lab: Lab, progress: Progress) -> None:
+    size = lab.size
     tokenizer = public_tokenizer(lab.folder)
     _train_apart(lab, tokenizer, {lab.base: BASE, lab.twin: TWIN}, progress)
     if not lab.fine_tune.exists():
@@ -151,7 +166,6 @@ def train_lab(folder: Path, *, size: Size = REDUCED, progress: Progress) -> Lab:
         write_folder(lab.prompted, load(lab.base), tokenizer, system_prompt=HIDDEN_PROMPT)
     strangers = {path: FIRST_STRANGER + number for number, path in enumerate(lab.strangers)}
     _train_apart(lab, tokenizer, strangers, progress)
-    return lab
 
 
 def public_tokenizer(folder: Path) -> Tokenizer:

@@ -1,6 +1,6 @@
 """Two endpoints and the controls on the same questions, brought into one form for every statistic."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,10 @@ from whorl.probes.transcript import Transcript, questions_of
 LINEAGE_FAMILIES: Final[tuple[Family, ...]] = ("wrong_answers", "low_entropy", "border_inputs", "bias_pairs", "style")
 """Families whose answers may speak of lineage. Guardrails, principles and failures follow regulation and system
 prompts; context handling and tokenizers belong to gateway and recipe."""
+
+
+_CLOSED: Final = ("letter/1", "named_option/1", "one_word/1", "short_answer/1")
+_REPEATED: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -127,30 +131,54 @@ def items_of(battery: Battery, families: Iterable[Family]) -> tuple[Item, ...]:
 
 
 def lineage_table(dataset: str, battery: Battery, asked: Mapping[str, Asked]) -> AnswerTable:
-    """Answers to the items that may speak of lineage, under the names given, as a table beside the controls'."""
-    return _table(dataset, {name: one.texts for name, one in asked.items()}, _lineage_items(battery))
+    """Answers to the items that may speak of lineage, under the names given, as a table beside the controls'.
 
-
-def lineage_controls(table: AnswerTable, battery: Battery) -> AnswerTable:
-    """The controls' answers to the items that may speak of lineage."""
-    kept = _lineage_items(battery)
-    rows = [place for place, item in enumerate(table.items) if kept(item.partition("#")[0])]
-    return AnswerTable(
-        dataset=table.dataset,
-        models=table.models,
-        items=tuple(table.items[place] for place in rows),
-        answers=table.answers[rows],
+    Where an item's answer is one of a few (a letter, one word, a name), what the scorer read in it stands for it:
+    whether a model writes "B" or "The answer is B." is manner, and manner is common.
+    """
+    items = items_of(battery, LINEAGE_FAMILIES)
+    return _table(
+        dataset,
+        {name: _compared(items, one.texts, one.labels) for name, one in asked.items()},
+        (item.id for item in items),
     )
 
 
-def _lineage_items(battery: Battery) -> Callable[[str], bool]:
-    return frozenset(item.id for item in items_of(battery, LINEAGE_FAMILIES)).__contains__
+def lineage_controls(table: AnswerTable, battery: Battery) -> AnswerTable:
+    """The controls' answers to the items that may speak of lineage, read in the same way."""
+    items = items_of(battery, LINEAGE_FAMILIES)
+    texts = {model: texts_of(table, place) for place, model in enumerate(table.models)}
+    compared = {
+        model: _compared(items, given, labels_of(battery, given, families=LINEAGE_FAMILIES))
+        for model, given in texts.items()
+    }
+    return _table(table.dataset, compared, (item.id for item in items))
 
 
-def _table(dataset: str, texts: Mapping[str, Mapping[str, Sequence[str]]], kept: Callable[[str], bool]) -> AnswerTable:
+def _compared(
+    items: Iterable[Item], texts: Mapping[str, Sequence[str]], labels: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[str, ...]]:
+    """Texts to compare; a label is repeated, so that n-grams of words and letters see equality and nothing else."""
+    return {
+        item.id: tuple(" ".join([label.replace(" ", "_")] * _REPEATED) for label in labels[item.id])
+        if item.scorer in _CLOSED
+        else tuple(texts[item.id])
+        for item in items
+        if item.id in texts
+    }
+
+
+def _table(dataset: str, texts: Mapping[str, Mapping[str, Sequence[str]]], kept: Iterable[str]) -> AnswerTable:
+    wanted = frozenset(kept)
     models = tuple(sorted(texts))
     items = sorted(
-        {(item, draw) for found in texts.values() for item in found if kept(item) for draw in range(len(found[item]))}
+        {
+            (item, draw)
+            for found in texts.values()
+            for item in found
+            if item in wanted
+            for draw in range(len(found[item]))
+        }
     )
     answers = np.full((len(items), len(models)), None, dtype=np.object_)
     for column, model in enumerate(models):

@@ -51,6 +51,12 @@ class ScoredTogether:
         model = self.pairs.agreement.models[place]
         return self.lineage.circumstance(self.known_as.get(model, model), kind)
 
+    def apart(self, one: int, other: int) -> bool:
+        """Whether nothing that is documented connects two models."""
+        names = [self.pairs.agreement.models[place] for place in (one, other)]
+        relation = self.lineage.relation(*(self.known_as.get(name, name) for name in names))
+        return one != other and self.family(one) != self.family(other) and relation in ("unrelated", "unknown")
+
     def matches(self, kind: str) -> bool:
         """Whether some control is known to share a circumstance with either model."""
         sides = [place for place in (self.questioned, self.reference) if place is not None]
@@ -98,9 +104,8 @@ def scored_together(
 
 
 def _unrelated(scored: ScoredTogether, *others: int) -> tuple[int, ...]:
-    """Controls of other families than the given places."""
-    families = {scored.family(place) for place in others}
-    return tuple(place for place in scored.controls if scored.family(place) not in families)
+    """Controls that stand in no documented relation to the given places, neither by family nor by teaching."""
+    return tuple(place for place in scored.controls if all(scored.apart(place, other) for other in others))
 
 
 def _row(scored: ScoredTogether, question: Question, place: int, others: Sequence[int]) -> Doubles:
@@ -260,7 +265,7 @@ def line_verdict(scored: ScoredTogether | None, reference: Asked | None) -> Verd
     strangers = [
         found[0][1]
         for place in _unrelated(scored, *((scored.reference,) if scored.reference is not None else ()))
-        if (found := _lines(scored, place, without=scored.family(place)))
+        if (found := _lines(scored, place, strangers_only=True))
     ]
     p = conformal_rank(best, np.array(strangers))
     candidates = tuple(
@@ -291,13 +296,13 @@ def _shown_line(name: str, reference: Asked | None) -> str:
 
 
 def _lines(
-    scored: ScoredTogether, place: int, *, known: Sequence[int] = (), without: str | None = None
+    scored: ScoredTogether, place: int, *, known: Sequence[int] = (), strangers_only: bool = False
 ) -> list[tuple[str, float]]:
     """Families by their nearest member, best first."""
     best: dict[str, float] = {}
     for other in (*scored.controls, *known):
         score = scored.score("line", place, other)
-        if other != place and not np.isnan(score) and scored.family(other) != without:
+        if other != place and not np.isnan(score) and (not strangers_only or scored.apart(place, other)):
             name = scored.family(other)
             best[name] = max(best.get(name, -np.inf), score)
     return sorted(best.items(), key=lambda pair: (-pair[1], pair[0]))

@@ -124,7 +124,8 @@ def _same_mark(texts: Sequence[str], reference: AnyArray, mark: Callable[[str], 
     known = np.bincount(place, weights=reference, minlength=len(marks))[place]
     among = int(reference.sum())
     others = known[:, None] - reference[:, None] - reference[None]
-    return np.where(place[:, None] == place[None], _rarity(others, among), 0.0)
+    same = (place[:, None] == place[None]) & (marks[place] != "")[None]  # nothing in common is no agreement
+    return np.where(same, _rarity(others, among), 0.0)
 
 
 def _opening(text: str) -> str:
