@@ -57,23 +57,31 @@ def main() -> None:
     lab = train_lab(arguments.folder, size=REDUCED if arguments.reduced else FULL, progress=progress)
     work = lab.folder / f"{arguments.battery}-{arguments.seed}"
     work.mkdir(exist_ok=True)
-    population = _population(lab, arguments.battery, arguments.seed, work, progress)
     transcripts = _transcripts(lab, arguments.battery, arguments.seed, work, progress)
-    publish(
-        "live", _judged(transcripts, population, progress) | {"battery": arguments.battery, "size": lab.size.name}, ""
-    )
+    population = _population(lab, arguments.battery, arguments.seed, work, transcripts["base"], progress)
+    document = {
+        "command": " ".join(["python -m bench.chat_lab.verdicts", *sys.argv[1:]]).replace(str(arguments.folder), "LAB"),
+        "battery": f"{arguments.battery}, seed {arguments.seed}",
+        "models": lab.size.name,
+        "compared": _judged(transcripts, population, progress),
+    }
+    RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+    PAGE.write_text(page(document))
+    print(PAGE.read_text())
 
 
-def _population(lab: Lab, name: str, seed: int, work: Path, progress: Callable[[str], None]) -> Path:
+def _population(lab: Lab, name: str, seed: int, work: Path, base: Path, progress: Callable[[str], None]) -> Path:
     built, table = work / "controls.pop", work / "controls.parquet"
-    if not built.exists():
+    if not table.exists():
         files = train_controls(lab, stacks=STACKS, progress=progress)
         relatives = train_relatives(lab, files[0], progress=progress)
         asked = battery(name, seed)
-        rows = [*control_rows(lab, files, asked, progress), *relative_rows(lab, relatives, asked, progress)]
-        write_table(table, iter(rows))
-        (work / "lineage.csv").write_text(lineage_csv(files))
-        _whorl("population", "build", table, "-o", built, "-q")
+        write_table(
+            table, iter([*control_rows(lab, files, asked, progress), *relative_rows(lab, relatives, asked, progress)])
+        )
+        (work / "lineage.csv").write_text(lineage_csv(files) + "base,base,,same_family\n")
+    built.unlink(missing_ok=True)
+    _whorl("population", "build", table, base, "-o", built, "-q")
     return built
 
 
@@ -108,10 +116,7 @@ def _judged(transcripts: dict[str, Path], population: Path, progress: Callable[[
         progress(f"comparing {who}")
         document = _whorl("compare", transcripts[who], transcripts["base"], "-P", population, "--json", "-q")
         identified = _whorl("identify", transcripts[who], "-P", population, "--json", "-q")
-        checked = _whorl(
-            "check-api", transcripts[who], "--claims", "base", "--reference", transcripts["base"], "-P", population,
-            "--json", "-q",
-        )  # fmt: skip
+        checked = _whorl("check-api", transcripts[who], "--claims", "base", "-P", population, "--json", "-q")
         compared[who] = {
             "verdicts": document["verdicts"],
             "identified": identified["verdicts"]["line"]["outcome"],
@@ -130,11 +135,12 @@ def page(document: dict[str, Any]) -> str:
     lines = [
         "# Live: served models of known descent",
         "",
-        f"Written by `{document['command']}` (battery {document['battery']}, {document['models']} models) from `bench/results/live.json`.",
+        f"Written by `{document['command']}` from `bench/results/live.json`: battery {document['battery']}, "
+        f"{document['models']} models.",
         "",
-        "Small chat models with guardrails, trained for this ([laboratory](../bench/chat_lab/lab.py)): a base, a fine-tune of it, a student of its",
-        "answers, an independent twin, base under a hidden system prompt, a stranger; 52 control models, of which 13 have a fine-tune and a student.",
-        "All are served by llama.cpp, base also by `transformers serve`, and probed over HTTP. Reference: base.",
+        "Small chat models with guardrails, trained for this: a base, a fine-tune of it, a student of its answers,",
+        "an independent twin, base under a hidden system prompt, a stranger; 52 control models, of which 13 have a",
+        "fine-tune and a student. llama.cpp serves them all, `transformers serve` also base. Reference: base.",
         "",
         "| questioned | endpoint | line | weights-related | learned-from | identify | as it should be |",
         "| --- | --- | --- | --- | --- | --- | --- |",

@@ -10,6 +10,7 @@ from whorl.core.errors import InputError
 
 if TYPE_CHECKING:
     from whorl.comparison.behaviour_document import Behaviour
+    from whorl.probes.battery import Battery
 
 TRANSCRIPT = "a transcript that `whorl probe` wrote"
 POPULATION = "the population that `whorl population build` wrote"
@@ -39,12 +40,7 @@ def compare_transcripts(
 
     _require(html, population, inputs=(questioned, reference))
     first, second = read_transcript(questioned), read_transcript(reference)
-    if first.header.battery.digest != second.header.battery.digest:
-        raise InputError(
-            f"{questioned} and {reference} are answers to different questions ({first.header.battery.name} "
-            f"{first.header.battery.digest[:23]}; {second.header.battery.name} {second.header.battery.digest[:23]}); "
-            "probe both with the same battery and seed"
-        )
+    require_same_questions(questioned, first.header.battery, reference, second.header.battery)
     controls = None if population is None else read_population(population)
     alike = questioned.stem == reference.stem
     names = [str(path) if alike else path.stem for path in (questioned, reference)]
@@ -82,6 +78,15 @@ def identify_transcript(
             progress=progress,
         )
     return show(found, html=html, as_json=as_json)
+
+
+def require_same_questions(one: object, asked: "Battery", other: object, also_asked: "Battery") -> None:
+    """Raise `InputError` unless two sides answered the same battery."""
+    if asked.digest != also_asked.digest:
+        raise InputError(
+            f"{one} and {other} are answers to different questions ({asked.name} {asked.digest[:23]}; "
+            f"{also_asked.name} {also_asked.digest[:23]}); probe both with the same battery and seed"
+        )
 
 
 def _require(html: Path | None, population: Path | None, *, inputs: tuple[Path, ...]) -> None:

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from whorl.cli.behaviour import POPULATION, TRANSCRIPT, require_behaviour_page, show
+from whorl.cli.behaviour import (
+    POPULATION,
+    TRANSCRIPT,
+    is_transcript_file,
+    require_behaviour_page,
+    require_same_questions,
+    show,
+)
 from whorl.cli.exits import Exit
 from whorl.cli.files import require_input, require_output
 from whorl.cli.options import ApiName, AsJson, Concurrency, Keyring, KeyVariable, MaxRequests, ModelName, Quiet, Timeout
@@ -70,26 +77,31 @@ def check_api(
     controls = None if population is None else read_population(population)
     battery, genuine = _genuine(claims, reference, controls)
     with tempfile.TemporaryDirectory() as folder, shown_progress(quiet=quiet) as progress:
-        kept = output if output is not None else Path(folder) / "answers.jsonl"
-        receipt = plan_and_take(
-            endpoint,
-            battery,
-            kept,
-            model=model,
-            api=api,
-            key=key_of(key_env, keyring),
-            concurrency=concurrency,
-            max_requests=max_requests,
-            timeout=timeout,
-            quiet=quiet,
-            progress=progress,
-        )
-        if receipt.answered == 0:
-            raise InputError(
-                f"the endpoint gave no answer, at the end with: {receipt.last_error}; nothing can be checked"
+        if is_transcript_file(Path(endpoint)):
+            asked = Path(endpoint)
+        else:
+            asked = output if output is not None else Path(folder) / "answers.jsonl"
+            receipt = plan_and_take(
+                endpoint,
+                battery,
+                asked,
+                model=model,
+                api=api,
+                key=key_of(key_env, keyring),
+                concurrency=concurrency,
+                max_requests=max_requests,
+                timeout=timeout,
+                quiet=quiet,
+                progress=progress,
             )
+            if receipt.answered == 0:
+                raise InputError(
+                    f"the endpoint gave no answer, at the end with: {receipt.last_error}; nothing can be checked"
+                )
+        transcript = read_transcript(asked)
+        require_same_questions(endpoint, transcript.header.battery, claims, battery)
         found = compare_behaviour(
-            from_transcript(read_transcript(kept), name=endpoint),
+            from_transcript(transcript, name=endpoint),
             genuine,
             battery,
             controls,
