@@ -31,11 +31,15 @@ QUESTIONED = ("fine_tune", "student", "twin", "prompted", "stranger")
 RIGHT = {
     "fine_tune": {"weights-related": ("supported",), "line": ("base",)},
     "student": {"weights-related": ("inconclusive", "none_found"), "learned-from": ("candidates",)},
-    "twin": {"endpoint": ("changed",), "weights-related": ("none_found", "inconclusive"), "line": ("unknown",)},
-    "prompted": {"endpoint": ("changed",), "weights-related": ("supported",), "line": ("base",)},
+    "twin": {
+        "endpoint": ("changed", "inconclusive"),
+        "weights-related": ("none_found", "inconclusive"),
+        "line": ("unknown",),
+    },
+    "prompted": {"endpoint": ("changed", "inconclusive"), "weights-related": ("supported",), "line": ("base",)},
     "stranger": {"endpoint": ("changed",), "weights-related": ("none_found", "inconclusive"), "line": ("unknown",)},
-    "base_again": {"endpoint": ("same",), "line": ("base",)},
-    "base_transformers": {"endpoint": ("same",), "line": ("base",)},
+    "base_again": {"endpoint": ("same", "inconclusive"), "line": ("base",)},
+    "base_transformers": {"endpoint": ("same", "inconclusive"), "line": ("base",)},
 }
 """Outcomes that are right; what is not listed may be anything."""
 

@@ -199,3 +199,20 @@ def test_an_endpoint_that_answered_half_says_so_and_is_compared_on_that() -> Non
     )
     found = compare_behaviour(partial, asked(NORTHWIND, questions()), questions(), population())
     assert any("questions were answered" in limit for limit in found.limits)
+
+
+def test_answers_that_hardly_repeat_reassure_nobody() -> None:
+    """Two models that draw from everything look the same; the controls, which do not, would vouch for them."""
+    noisy = []
+    for salt in ("one", "other"):
+        given = asked(NORTHWIND, questions(), salt=salt)
+        labels = {
+            item.id: tuple(f"{salt}-{item.id}-{draw}" for draw in range(item.draws))
+            if item.family == "low_entropy"
+            else given.labels.get(item.id, ())
+            for item in questions().items
+        }
+        noisy.append(type(given)(about=given.about, known_as=None, texts=given.texts, labels=labels))
+    verdict = compare_behaviour(noisy[0], noisy[1], questions(), population(), task="check_api").verdicts.endpoint
+    assert verdict.outcome == "inconclusive"
+    assert "answers hardly repeat" in verdict.reason

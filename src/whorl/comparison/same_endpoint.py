@@ -21,6 +21,9 @@ from whorl.statistics.two_sample import PromptGram, TwoSampleTest, two_sample_te
 
 LEVEL: Final = 0.01
 ENOUGH_POWER: Final = 0.9
+MOST_BY_CHANCE: Final = 0.5
+"""Divergence in bits that drawing alone may give: above it, hardly an answer was given twice, and the power over
+controls that answer less widely says nothing of a swap for one that answers as widely."""
 PERMUTATIONS: Final = 1999
 _POWER_PERMUTATIONS: Final = 399
 _MOST_POWER_MODELS: Final = 60
@@ -56,9 +59,9 @@ def compare_endpoints(
     prompts = [item for item in _repeated(battery, questioned, reference) if item.family != _CHOICES]
     choices = _choices(questioned, reference, cells, rng)
     texts = _texts(questioned, reference, prompts, rng)
-    tested = [part for part in (choices, texts) if part.p is not None]
+    tested = [part for part in (choices, texts) if part.evidence.p is not None]
     power = _power(questioned, reference, cells, controls, tests=max(1, len(tested)), rng=rng)
-    return EndpointFinding(verdict=_verdict(tested, power), evidence=(choices, texts))
+    return EndpointFinding(verdict=_verdict(tested, power), evidence=(choices.evidence, texts.evidence))
 
 
 def _repeated(battery: Battery, *sides: Asked) -> list[Item]:
@@ -69,14 +72,22 @@ def _repeated(battery: Battery, *sides: Asked) -> list[Item]:
     ]
 
 
-def _choices(questioned: Asked, reference: Asked, cells: Sequence[Item], rng: np.random.Generator) -> BehaviourEvidence:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tested:
+    """One test, and the divergence in bits that drawing alone gives, where it knows."""
+
+    evidence: BehaviourEvidence
+    expected: float | None = None
+
+
+def _choices(questioned: Asked, reference: Asked, cells: Sequence[Item], rng: np.random.Generator) -> _Tested:
     first, second = choice_counts(
         [reference.labels[item.id] for item in cells], [questioned.labels[item.id] for item in cells]
     )
     found = cell_test(first, second, permutations=PERMUTATIONS, rng=rng)
     if not isinstance(found, CellTest):
-        return _untested("low_entropy", "cell_choices/1", found.detail)
-    return BehaviourEvidence(
+        return _Tested(evidence=_untested("low_entropy", "cell_choices/1", found.detail))
+    measured = BehaviourEvidence(
         family="low_entropy",
         method="cell_choices/1",
         outcome="measured",
@@ -87,17 +98,18 @@ def _choices(questioned: Asked, reference: Asked, cells: Sequence[Item], rng: np
         detail=f"one-word choices in {found.cells} cells: divergence {found.divergence:.3f} bits, "
         f"{found.divergence_by_chance:.3f} expected from drawing alone",
     )
+    return _Tested(evidence=measured, expected=found.divergence_by_chance)
 
 
-def _texts(questioned: Asked, reference: Asked, prompts: Sequence[Item], rng: np.random.Generator) -> BehaviourEvidence:
+def _texts(questioned: Asked, reference: Asked, prompts: Sequence[Item], rng: np.random.Generator) -> _Tested:
     grams = []
     for item in prompts:
         ours, theirs = reference.texts[item.id], questioned.texts[item.id]
         grams.append(PromptGram(gram=text_gram([*ours, *theirs]), reference=len(ours)))
     found = two_sample_test(grams, permutations=PERMUTATIONS, rng=rng)
     if not isinstance(found, TwoSampleTest):
-        return _untested("repeated answers", "two_sample/1", found.detail)
-    return BehaviourEvidence(
+        return _Tested(evidence=_untested("repeated answers", "two_sample/1", found.detail))
+    measured = BehaviourEvidence(
         family="repeated answers",
         method="two_sample/1",
         outcome="measured",
@@ -107,6 +119,7 @@ def _texts(questioned: Asked, reference: Asked, prompts: Sequence[Item], rng: np
         speaks_to="endpoint",
         detail=f"{found.answers} answers to {found.prompts} questions that were asked several times",
     )
+    return _Tested(evidence=measured)
 
 
 def _untested(family: str, method: str, detail: str) -> BehaviourEvidence:
@@ -154,7 +167,7 @@ def _power(
     return detection_power(shares)
 
 
-def _verdict(tested: Sequence[BehaviourEvidence], power: DetectionPower | None) -> Verdict:
+def _verdict(tested: Sequence[_Tested], power: DetectionPower | None) -> Verdict:
     known = None if power is None else power.probability
     if not tested:
         return Verdict(
@@ -163,7 +176,7 @@ def _verdict(tested: Sequence[BehaviourEvidence], power: DetectionPower | None) 
             reason="No question was answered often enough by both at a temperature above 0; draw several answers.",
         )
     # Bonferroni over the tests that ran.
-    p = min(1.0, len(tested) * min(part.p for part in tested if part.p is not None))
+    p = min(1.0, len(tested) * min(part.evidence.p for part in tested if part.evidence.p is not None))
     if p <= LEVEL:
         return Verdict(
             outcome="changed",
@@ -182,6 +195,15 @@ def _verdict(tested: Sequence[BehaviourEvidence], power: DetectionPower | None) 
         f"a swap to a model of another line would have been seen with probability {power.probability:.2f} "
         f"({power.lower:.2f} to {power.upper:.2f}, {power.models} control models)"
     )
+    diffuse = next((part.expected for part in tested if part.expected is not None), 0.0)
+    if diffuse > MOST_BY_CHANCE:
+        return Verdict(
+            outcome="inconclusive",
+            p=p,
+            power=known,
+            reason=f"No difference was found, but answers hardly repeat: drawing alone gives a divergence of "
+            f"{diffuse:.2f} bits of at most 1. Two models that answer as widely would look the same; draw more.",
+        )
     if power.lower < ENOUGH_POWER:
         return Verdict(
             outcome="inconclusive",
