@@ -51,6 +51,7 @@ def control_names(files: list[Path]) -> list[str]:
 def control_rows(lab: Lab, files: list[Path], battery: Battery, progress: Callable[[str], None]) -> Iterator[Row]:
     """Every control's answers to every question and draw of a battery, as rows of an answer table."""
     tokenizer, names = public_tokenizer(lab.folder), iter(control_names(files))
+    dataset = dataset_name(battery)
     for file in files:
         progress(f"{file.name}: {len(battery.items)} items")
         said = battery_answers(load_file(file), lab.size, tokenizer, battery)
@@ -58,7 +59,7 @@ def control_rows(lab: Lab, files: list[Path], battery: Battery, progress: Callab
             name = next(names)
             for item, text in zip(_asked(battery), texts, strict=True):
                 yield {
-                    "dataset": dataset_name(battery),
+                    "dataset": dataset,
                     "model": name,
                     "prompt_id": item.id,
                     "prompt": item.messages[-1].text,

@@ -106,6 +106,8 @@ def _transcripts(lab: Lab, name: str, seed: int, work: Path, progress: Callable[
     found = {}
     for who, serve in servers.items():
         found[who] = work / f"{who}.jsonl"
+        if found[who].exists():
+            continue
         progress(f"probing {who}")
         with serve() as server:
             _whorl(

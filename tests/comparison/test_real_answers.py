@@ -43,18 +43,29 @@ def judged(data: RealData) -> dict[str, Judged]:
 
 @pytest.fixture(scope="module")
 def speechmap_rows(data: RealData) -> list[PairRow]:
-    """DeepSeek, GLM and GPT models by a population without DeepSeek's."""
-    return rows_of(data, "speechmap", asked={"deepseek", "glm", "gpt"}, left_out={"deepseek"})
+    """DeepSeek, GLM and GPT models by a population without DeepSeek's, on every second question."""
+    return rows_of(data, "speechmap", asked={"deepseek", "glm", "gpt"}, left_out={"deepseek"}, items=2)
 
 
-def rows_of(data: RealData, dataset: str, *, asked: set[str], left_out: set[str], every: int = 1) -> list[PairRow]:
-    """`whorl pairs` on the models of some families, by a population of every so many models of the others."""
-    table = data.table(dataset)
+def rows_of(
+    data: RealData, dataset: str, *, asked: set[str], left_out: set[str], every: int = 1, items: int = 1
+) -> list[PairRow]:
+    """`whorl pairs` on the models of some families, by a population of every so many models of the others.
+
+    ``items``: every so many questions.
+    """
+    table = fewer_items(data.table(dataset), items)
     families = [data.family(model) for model in table.models]
     controls = np.zeros(len(families), bool)
     controls[np.flatnonzero([family not in left_out for family in families])[::every]] = True
     population = build_population([part(table, controls)], data.lineage)
     return list(pair_rows([part(table, np.array([family in asked for family in families]))], population))
+
+
+def fewer_items(table: AnswerTable, every: int) -> AnswerTable:
+    return AnswerTable(
+        dataset=table.dataset, models=table.models, items=table.items[::every], answers=table.answers[::every]
+    )
 
 
 def part(table: AnswerTable, kept: np.ndarray) -> AnswerTable:

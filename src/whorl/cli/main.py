@@ -15,6 +15,7 @@ from whorl.cli.compare import compare
 from whorl.cli.exits import Exit, exits
 from whorl.cli.fingerprint import fingerprint
 from whorl.cli.identify import identify
+from whorl.cli.identify_table import identify_table
 from whorl.cli.lineage import lineage
 from whorl.cli.pairs import pairs
 from whorl.cli.population import population
@@ -66,6 +67,7 @@ app.command(short_help="Calibrate ratios on models of known ancestry.")(exits(ca
 app.command(short_help="Ask an endpoint a battery of questions.")(exits(probe))
 app.add_typer(population, name="population", short_help="Make a population of control models.")
 app.command(short_help="Score every pair of models of a table of answers.")(exits(pairs))
+app.command(short_help="Name the models of a table from a few answers.")(exits(identify_table))
 app.command(short_help="Check that an endpoint serves the model it claims.")(exits(check_api))
 app.command(short_help="Seal a secret key for a model, before its release.")(exits(commit))
 app.command(short_help="Write the copy to release, marked by the key.")(exits(release))

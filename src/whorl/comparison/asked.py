@@ -9,7 +9,7 @@ import numpy as np
 from whorl.comparison.answer_population import AnswerPopulation
 from whorl.comparison.behaviour_document import AskedModel
 from whorl.core.errors import InputError
-from whorl.fingerprints.answer_table import LONGEST_ANSWER, AnswerTable
+from whorl.fingerprints.answer_table import LONGEST_ANSWER, AnswerTable, item_name, prompt_of
 from whorl.probes.battery import Battery, Family, Item
 from whorl.probes.normalising import normalise
 from whorl.probes.scoring import score, score_reply
@@ -108,7 +108,7 @@ def texts_of(table: AnswerTable, place: int) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     for item, answer in zip(table.items, table.answers[:, place], strict=True):
         if answer is not None:
-            found.setdefault(item.partition("#")[0], []).append(answer)
+            found.setdefault(prompt_of(item), []).append(answer)
     return {item: tuple(texts) for item, texts in found.items()}
 
 
@@ -189,6 +189,6 @@ def _table(dataset: str, texts: Mapping[str, Mapping[str, Sequence[str]]], kept:
     return AnswerTable(
         dataset=dataset,
         models=models,
-        items=tuple(item if draw == 0 else f"{item}#{draw}" for item, draw in items),
+        items=tuple(item_name(item, draw) for item, draw in items),
         answers=answers,
     )

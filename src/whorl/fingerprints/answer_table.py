@@ -22,6 +22,8 @@ LONGEST_ANSWER: Final = 6000
 MOST_ROWS: Final = 20_000_000
 MOST_MODELS: Final = 5_000
 LONGEST_NAME: Final = 300
+DRAW_MARK: Final = "\N{SYMBOL FOR UNIT SEPARATOR}"
+"""Between a question's id and the number of a further draw: in no id that was seen; ``#`` and ``/`` are common."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -159,6 +161,16 @@ def answer_tables(answers: Iterable[Answer], *, normalised: bool = False) -> tup
     return tuple(_table(dataset, prompts) for dataset, prompts in sorted(sets.items()))
 
 
+def item_name(prompt_id: str, draw: int) -> str:
+    """Name of a draw of a question as an item of its own; the first draw has the question's name."""
+    return prompt_id if draw == 0 else f"{prompt_id}{DRAW_MARK}{draw}"
+
+
+def prompt_of(item: str) -> str:
+    """The question that an item is a draw of."""
+    return item.partition(DRAW_MARK)[0]
+
+
 def _table(dataset: str, prompts: dict[str, dict[str, list[str]]]) -> AnswerTable:
     models = tuple(sorted({model for answered in prompts.values() for model in answered}))
     if len(models) > MOST_MODELS:
@@ -172,7 +184,7 @@ def _table(dataset: str, prompts: dict[str, dict[str, list[str]]]) -> AnswerTabl
             for model, texts in answered.items():
                 if draw < len(texts):
                     row[places[model]] = texts[draw]
-            items.append(prompt if draw == 0 else f"{prompt}#{draw}")
+            items.append(item_name(prompt, draw))
             rows.append(row)
     return AnswerTable(dataset=dataset, models=models, items=tuple(items), answers=np.stack(rows))
 
