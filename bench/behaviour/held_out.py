@@ -1,0 +1,245 @@
+"""Every pair scored by a population that has never seen the families of either model."""
+
+import hashlib
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.behaviour.naive import naive_similarity
+from bench.behaviour.realdata import RealData, folds
+from whorl.comparison import agreement as agreeing
+from whorl.comparison.agreement import Agreement, agreement
+from whorl.comparison.answer_pairs import LEAST_CONTROL_MODELS
+from whorl.comparison.answer_scores import (
+    LEAST_MODELS_OF_A_SET,
+    QUESTIONS,
+    LabelledScores,
+    PairScores,
+    Ratio,
+    Weighing,
+    labelled_scores,
+    score_pairs,
+)
+from whorl.core.arrays import AnyArray, Doubles
+from whorl.fingerprints import answer_kernels as kernels
+from whorl.fingerprints.answer_table import AnswerTable
+from whorl.statistics.model_calibration import LEAST_CONTROLS
+
+NAIVE = "naive"
+NO_LABELLED = LabelledScores(pairs=(), controls=0)  # where there are too few controls for a ratio anyhow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ScoredPairs:
+    """All pairs of one data set that have a score.
+
+    Parameters
+    ----------
+    dataset, models, families : families are those of the models
+    items : questions of the data set
+    left, right : shape (n,), places of each pair's models
+    relation : shape (n,), documented relation
+    scores : question, or `NAIVE` -> shape (n,)
+    p : shape (n,), NaN where the population has too few unrelated pairs
+    log10_lr, central : shape (n,), the capped ratio and the one before shrinking and caps; NaN where there is none
+    by_own_table : shape (n,), bool: fewer than 10 controls were left, and the reference is the table itself
+    without_score : pairs with too few questions in common
+    """
+
+    dataset: str
+    models: tuple[str, ...]
+    families: tuple[str, ...]
+    items: int
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    relation: NDArray[np.str_]
+    scores: dict[str, Doubles]
+    p: Doubles
+    log10_lr: Doubles
+    central: Doubles
+    by_own_table: NDArray[np.bool_]
+    without_score: int
+
+    def chosen(self, *relations: str) -> AnyArray:
+        """Which pairs stand in one of these relations."""
+        return np.isin(self.relation, relations)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Families that a population does not hold.
+
+    Parameters
+    ----------
+    small_together : on a large set, the other small families go with one of them
+    """
+
+    families: frozenset[str]
+    small_together: bool = False
+
+
+class HeldOutScores:
+    """Scores with families left out. Comparisons of answers are kept in a folder, for they take the time.
+
+    Equal to building a population without the families from all tables (`build_population`) and scoring each whole
+    table against it (`score_table`): among reference models, agreement does not depend on the others.
+    """
+
+    def __init__(self, data: RealData, kept: Path) -> None:
+        self._data = data
+        self._kept = kept
+        self._pairs: dict[tuple[str, frozenset[str]], PairScores] = {}
+        self._labelled: dict[LeftOut, LabelledScores] = {}
+        self._naive: dict[str, Doubles] = {}
+        self._digests = {table.dataset: _digest(table) for table in data.tables}
+
+    def left_out_pairs(self, table: AnswerTable) -> ScoredPairs:
+        """Every pair of a table, each by the population without the families of both its models."""
+        families = [self._data.family(model) for model in table.models]
+        together = folds(self._data, table)
+        left, right = np.nonzero(np.tril(np.ones((len(families), len(families)), bool), -1))
+        wanted: dict[LeftOut, list[int]] = {}
+        for number, (one, other) in enumerate(_places(left, right)):
+            wanted.setdefault(
+                LeftOut(together[families[one]] | together[families[other]], small_together=True), []
+            ).append(number)
+        return self._pairs_by(table, left, right, wanted)
+
+    def split_pairs(self, table: AnswerTable, half: frozenset[str]) -> ScoredPairs | None:
+        """The pairs within one half of the families, by the population of the other half; None where it is too small.
+
+        So a stranger's table is scored: all of its pairs by one population that knows none of their families.
+        """
+        inside = np.array([self._data.family(model) in half for model in table.models])
+        if np.count_nonzero(~inside) < LEAST_CONTROL_MODELS or np.count_nonzero(inside) < 2:
+            return None
+        left, right = np.nonzero(np.tril(np.outer(inside, inside), -1))
+        return self._pairs_by(table, left, right, {LeftOut(half): list(range(left.size))})
+
+    def scored_without(self, table: AnswerTable, family: str) -> PairScores:
+        """All of a table's pairs by the population without one model's family."""
+        return self._scored(table, LeftOut(folds(self._data, table)[family], small_together=True))[0]
+
+    def _pairs_by(
+        self,
+        table: AnswerTable,
+        left: NDArray[np.int64],
+        right: NDArray[np.int64],
+        wanted: Mapping[LeftOut, Sequence[int]],
+    ) -> ScoredPairs:
+        scores = {name: np.full(left.size, np.nan) for name in QUESTIONS}
+        figures = {name: np.full(left.size, np.nan) for name in ("p", "log10_lr", "central")}
+        own = np.zeros(left.size, bool)
+        for excluded, numbers in wanted.items():
+            found, controlled = self._scored(table, excluded)
+            enough = controlled and np.count_nonzero(found.agreement.reference) >= LEAST_CONTROLS
+            weighing = Weighing(found, self._labelled_without(excluded) if enough else NO_LABELLED)
+            for number in numbers:
+                place = int(left[number]), int(right[number])
+                own[number] = not controlled
+                for name in QUESTIONS:
+                    scores[name][number] = found.scores[name][place]
+                if not np.isnan(found.scores["same_weights"][place]):
+                    weighed = weighing.weigh(*place)
+                    figures["p"][number] = np.nan if weighed.p is None else weighed.p
+                    if controlled and isinstance(weighed.ratio, Ratio):
+                        figures["log10_lr"][number] = weighed.ratio.log10_lr
+                        figures["central"][number] = weighed.ratio.central
+        known = ~np.isnan(scores["same_weights"])
+        names = [(table.models[one], table.models[other]) for one, other in _places(left, right)]
+        relation = np.array([self._data.labels[table.dataset, *pair] for pair in names])
+        scores[NAIVE] = self._naive_of(table)[left, right]
+        return ScoredPairs(
+            dataset=table.dataset,
+            models=table.models,
+            families=tuple(self._data.family(model) for model in table.models),
+            items=len(table.items),
+            left=left[known],
+            right=right[known],
+            relation=relation[known],
+            scores={name: values[known] for name, values in scores.items()},
+            p=figures["p"][known],
+            log10_lr=figures["log10_lr"][known],
+            central=figures["central"][known],
+            by_own_table=own[known],
+            without_score=int(np.count_nonzero(~known)),
+        )
+
+    def _naive_of(self, table: AnswerTable) -> Doubles:
+        if table.dataset not in self._naive:
+            self._naive[table.dataset] = naive_similarity(table)
+        return self._naive[table.dataset]
+
+    def _scored(self, table: AnswerTable, excluded: LeftOut) -> tuple[PairScores, bool]:
+        """All of a table's pairs by the population without these families, and whether it had enough models left."""
+        together = folds(self._data, table)
+        here = excluded.families.intersection(together)
+        out = here.union(*(together[family] for family in here)) if excluded.small_together else here
+        reference = np.array([self._data.family(model) not in out for model in table.models])
+        controlled = np.count_nonzero(reference) >= LEAST_CONTROL_MODELS
+        key = table.dataset, out if controlled else frozenset[str]()
+        if key not in self._pairs:
+            found = self._agreement(table, reference if controlled else np.ones_like(reference))
+            scored = score_pairs(found, self._data.lineage)
+            self._pairs[key] = replace(scored, agreement=replace(found, means={}))
+        return self._pairs[key], bool(controlled)
+
+    def _labelled_without(self, excluded: LeftOut) -> LabelledScores:
+        if excluded not in self._labelled:
+            self._labelled[excluded] = labelled_scores(self._population(excluded), self._data.lineage)
+        return self._labelled[excluded]
+
+    def _population(self, excluded: LeftOut) -> Iterator[PairScores]:
+        """The scores that a population built without these families holds."""
+        for table in self._data.tables:
+            found, controlled = self._scored(table, excluded)
+            if controlled and np.count_nonzero(found.agreement.reference) >= LEAST_MODELS_OF_A_SET:
+                yield _among(found, found.agreement.reference)
+
+    def _agreement(self, table: AnswerTable, reference: NDArray[np.bool_]) -> Agreement:
+        name = hashlib.sha256(self._digests[table.dataset] + reference.tobytes()).hexdigest()[:24]
+        file = self._kept / f"{table.dataset}-{name}.npz"
+        if file.is_file():
+            with np.load(file, allow_pickle=False) as stored:
+                means = {key: stored[key] for key in stored.files if key != "items"}
+                return Agreement(models=table.models, reference=reference, items=stored["items"], means=means)
+        print(f"comparing {table.dataset}, {np.count_nonzero(~reference)} of {len(reference)} left out", flush=True)
+        found = agreement(table, reference)
+        self._kept.mkdir(parents=True, exist_ok=True)
+        np.savez(file, items=found.items, **found.means)
+        return found
+
+
+def _among(pairs: PairScores, kept: NDArray[np.bool_]) -> PairScores:
+    """The part of scores that is about these models."""
+    block = np.ix_(kept, kept)
+    found = pairs.agreement
+    return PairScores(
+        agreement=Agreement(
+            models=tuple(np.array(found.models, object)[kept]),
+            reference=found.reference[kept],
+            items=found.items[block],
+            means={},
+        ),
+        scores={name: values[block] for name, values in pairs.scores.items()},
+        unrelated=pairs.unrelated[block],
+        families=tuple(np.array(pairs.families, object)[kept]),
+    )
+
+
+def _places(left: AnyArray, right: AnyArray) -> Iterator[tuple[int, int]]:
+    return zip(left.tolist(), right.tolist(), strict=True)
+
+
+def _digest(table: AnswerTable) -> bytes:
+    """What a kept comparison depends on: the answers, and how they are compared."""
+    told = hashlib.sha256(table.dataset.encode())
+    for module in (agreeing, kernels):
+        told.update(inspect.getsource(module).encode())
+    for part in (*table.models, *table.items, *(str(answer) for answer in table.answers.flat)):
+        told.update(part.encode("utf-8", "surrogatepass") + b"\x00")
+    return told.digest()
