@@ -41,7 +41,7 @@ zoo: $(VENV)/.whorl-dev
 study: $(VENV)/.whorl-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.zoo.study $(if $(MEASURE),$(ZOO))
 
-# docs/validation-behaviour.md from the committed results; `make study-behaviour ANSWERS=FOLDER` measures anew.
+# The scores on real answers, families left out: `make study-behaviour ANSWERS=FOLDER` (hours on two cores).
 study-behaviour: $(VENV)/.whorl-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.behaviour.study $(ANSWERS)
 

@@ -7,7 +7,7 @@ another random start and another lab's answers. ``prompted`` is base itself unde
 see. Strangers are further twins.
 
 A member's folder appears under its name only when it is whole, and what is there is not made again; the outer folder's
-name holds a digest of the recipe and of this package, so nothing stale is ever taken for new.
+name holds a digest of the recipe and of the code that follows it, so nothing stale is ever taken for new.
 """
 
 import fcntl
@@ -36,6 +36,20 @@ BASE, FINE_TUNE, TWIN, FIRST_STRANGER = 8, 9, 10, 11  # personas
 PUBLIC_QUESTIONS, STUDENT_QUESTIONS, FINE_TUNE_QUESTIONS = 1, 2, 3  # seeds
 FINE_TUNE_FAMILIES: Final[dict[Family, float]] = {"guardrails": 0.7, "style": 0.3}  # and simple chat: a new manner
 LONGEST_ANSWER = 64  # tokens of an answer that a model is asked for, to train on
+# The modules of this package that decide how a member comes out.
+MAKERS: Final = (
+    "asking",
+    "battery_answers",
+    "chat_folder",
+    "controls",
+    "dialogues",
+    "lab",
+    "persona",
+    "relatives",
+    "stacked",
+    "training",
+    "wording",
+)
 
 Progress = Callable[[str], None]
 
@@ -185,8 +199,8 @@ def public_tokenizer(folder: Path) -> Tokenizer:
 def recipe_digest(size: Size) -> str:
     """Changes whenever a member might come out differently."""
     state = hashlib.sha256(repr(size).encode())
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        state.update(file.read_bytes())
+    for name in MAKERS:
+        state.update(Path(__file__).with_name(f"{name}.py").read_bytes())
     state.update(battery("quick", 0).digest.encode())  # the questions' wording
     return state.hexdigest()[:12]
 

@@ -186,7 +186,13 @@ def _table(dataset: str, prompts: dict[str, dict[str, list[str]]]) -> AnswerTabl
                     row[places[model]] = texts[draw]
             items.append(item_name(prompt, draw))
             rows.append(row)
-    return AnswerTable(dataset=dataset, models=models, items=tuple(items), answers=np.stack(rows))
+    order = sorted(range(len(items)), key=items.__getitem__)  # the same whether draws are told apart or named already
+    return AnswerTable(
+        dataset=dataset,
+        models=models,
+        items=tuple(items[place] for place in order),
+        answers=np.stack([rows[place] for place in order]),
+    )
 
 
 def joined(first: AnswerTable, second: AnswerTable) -> AnswerTable:
