@@ -1,86 +1,134 @@
-"""``whorl identify-table``: how often is a model named rightly from a few answers, and a stranger taken for one?"""
+"""``whorl identify-table``: how well models of a table are identified from a few answers, for evaluation in bulk."""
 
-from dataclasses import asdict
+import io
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from whorl.cli.exits import Exit
-from whorl.cli.files import print_json, require_input
+from whorl.cli.files import print_json, require_input, require_output, write_whole
 from whorl.cli.options import AsJson, Quiet
 from whorl.cli.progress import shown_progress
-from whorl.core.errors import InputError
+
+if TYPE_CHECKING:
+    from whorl.comparison.answer_population import AnswerPopulation
+    from whorl.comparison.documented_lineage import Lineage
+
+_DESIGNS = {
+    "same_prompts": "questioned by other draws of the prompts it is known from",
+    "other_prompts": "questioned on other prompts than it is known from: only habits of style can tell",
+}
 
 
 def identify_table(
     table: Annotated[Path, typer.Argument(metavar="TABLE", help="Answers in the long layout, Parquet or CSV.")],
-    enrol: Annotated[int, typer.Option("--enrol", min=2, help="Answers of each model that it is enrolled on.")],
-    probe: Annotated[int, typer.Option("--probe", min=1, help="Answers that it is to be named from.")],
+    enrol: Annotated[int, typer.Option("--enrol", metavar="N", min=2, help="Answers from which each model is known.")],
+    probe: Annotated[int, typer.Option("--probe", metavar="M", min=1, help="Other answers that are questioned.")] = 10,
+    population: Annotated[
+        Path | None,
+        typer.Option("--population", "-P", metavar="FILE", help="Control models that say what is usual."),
+    ] = None,
     lineage: Annotated[
         Path | None,
-        typer.Option("--lineage", metavar="FILE", help="Documented descent; left out: lineage.csv beside the table."),
+        typer.Option(
+            "--lineage", metavar="FILE", help="Documented descent (CSV); lineage.csv beside TABLE where it is there."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the split of questions.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the division into enrolled and questioned.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Also write every trial (Parquet).")
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> Exit:
-    """Name each model of a table from a few of its answers, with its line enrolled and without.
+    """Try identification on a table: right model, right line, and how often an unknown model is taken for a known one.
 
-    Closed set: is the best candidate right? Open set: with the model's own line left out, is a candidate accepted?
-    Thresholds are set on families other than the probe's.
+    Each model is enrolled on N answers and questioned by samples of M others, once while it is known and once while
+    nothing of its line is. Nothing is said of any model in particular: this measures the method.
     """
     require_input(table, expected="a table of answers")
     beside = table.parent / "lineage.csv"
     documented = lineage if lineage is not None else (beside if beside.is_file() else None)
-    if documented is not None:
-        require_input(documented, expected="a CSV table with the columns model, family, base, relation")
+    inputs = [table, *(path for path in (population, documented) if path is not None)]
+    for path in inputs[1:]:
+        require_input(path, expected="a file")
+    if out is not None:
+        require_output(out, inputs=tuple(inputs), replace=True)
 
+    import numpy as np
+
+    from whorl.comparison.answer_population import read_population
     from whorl.comparison.answer_sources import read_sources
-    from whorl.comparison.documented_lineage import Lineage, read_lineage
-    from whorl.comparison.identification import identify_table as identified
-    from whorl.comparison.identification import shares
+    from whorl.comparison.identification_summary import document, summary, write_trials
+    from whorl.comparison.identification_trials import try_table
 
-    known = Lineage() if documented is None else read_lineage(documented)
-    found, refused = [], []
+    controls = None if population is None else read_population(population)
+    known = _lineage(documented, controls)
     with shown_progress(quiet=quiet) as progress:
-        for one in read_sources([table]).tables:
-            try:
-                found.append(identified(one, known, enrol=enrol, probe=probe, seed=seed, progress=progress))
-            except InputError as error:  # a small data set must not hide the others
-                refused.append(str(error))
-    if not found:
-        raise InputError("; ".join(refused))
-    documents: list[dict[str, object]] = [
-        {
-            "dataset": one.dataset,
-            "design": one.design,
-            "models": one.models,
-            "enrolled": one.enrolled,
-            "probed": one.probed,
-            "probes": len(one.results),
-            **shares(one.results),
-        }
-        for one in found
-    ]
+        tried = [
+            try_table(
+                one,
+                known,
+                enrol=enrol,
+                probe=probe,
+                controls=None if controls is None else controls.table(one.dataset),
+                seed=seed,
+                progress=progress,
+            )
+            for one in read_sources([table]).tables
+        ]
+    found = [document(one, summary(one, np.random.default_rng(seed))) for one in tried]
+    if out is not None:
+        file = io.BytesIO()
+        write_trials(tried, file)
+        write_whole(out, file.getvalue())
     if as_json:
-        print_json(
-            {
-                "schema": "whorl.identification/1",
-                "datasets": documents,
-                "left_out": refused,
-                "probes": [asdict(result) for one in found for result in one.results],
-            }
-        )
-        return Exit.DONE
-    for result in found:
-        rates = shares(result.results)
-        typer.echo(
-            f"{result.dataset}: {result.models} models, enrolled on {result.enrolled} answers, {len(result.results)} "
-            f"probes of {result.probed} ({result.design})\n"
-            f"  right model {rates['right']:.3f}, right line {rates['right_line']:.3f}, right line and accepted "
-            f"{rates['right_line_and_accepted']:.3f}, stranger accepted {rates['stranger_accepted']:.3f}"
-        )
-    for line in refused:
-        typer.echo(f"left out: {line}")
+        print_json({"schema": "whorl.identify-table/1", "seed": seed, "datasets": found})
+    else:
+        for one in found:
+            _print(one)
     return Exit.DONE
+
+
+def _lineage(documented: Path | None, controls: "AnswerPopulation | None") -> "Lineage":
+    """The file's statements, and the population's about models that the file does not name."""
+    from whorl.comparison.documented_lineage import Lineage, read_lineage
+
+    stated = Lineage() if documented is None else read_lineage(documented)
+    if controls is None:
+        return stated
+    return Lineage(
+        edges=(*stated.edges, *(edge for edge in controls.lineage.edges if edge.model not in stated.families))
+    )
+
+
+def _print(found: dict[str, Any]) -> None:
+    typer.echo(
+        f"{found['dataset']}: {found['models']} models of {found['lines']} lines, each known from {found['enrol']} "
+        f"answers and {_DESIGNS[found['design']]}, {found['probe']} at a time"
+    )
+    if found["models_with_too_few_answers"]:
+        typer.echo(f"  {found['models_with_too_few_answers']} models have too few answers and were left out")
+    if found["problem"]:
+        typer.echo(f"  not tried: {found['problem']}")
+        return
+    for name, words in (
+        ("right_model", "first candidate is the model itself"),
+        ("right_line", "first candidate is of its line"),
+        ("known_right_line", "... and accepted"),
+        ("known_right_model", "the model itself, and accepted"),
+        ("known_wrong", "another line accepted, though the right one is known"),
+        ("unknown_accepted", "unknown model taken for a stranger"),
+        ("related_accepted", "... or for a documented relative of another line"),
+    ):
+        share = found[name]
+        if share is not None:
+            typer.echo(
+                f"  {words:<52} {share['value']:6.1%}  [{share['lower']:.1%}, {share['upper']:.1%}]  "
+                f"{share['hits']} of {share['trials']}, {share['models']} models"
+            )
+    if found["open_set_problem"]:
+        typer.echo(f"  unknown models were not tried: {found['open_set_problem']}")
+    for confusion in found["confusions"][:3]:
+        typer.echo(f"  {confusion['model']} unknown: {confusion['samples']} samples taken for {confusion['taken_for']}")
