@@ -11,7 +11,7 @@ from whorl.core.arrays import AnyArray, Doubles, Ints
 from whorl.statistics.roc import auc, auc_interval, hit_rate_interval
 
 RESAMPLES: Final = 999
-SPLIT_RESAMPLES: Final = 299
+PAIRED_RESAMPLES: Final = 299
 MANY_ITEMS: Final = 100
 SCORE_OF: Final = {
     "same_weights": "same_weights",
@@ -114,7 +114,7 @@ def _relation_rows(
 
 
 def _drawn(groups: dict[str, Contrast], units: int, rng: np.random.Generator) -> Iterator[list[tuple[float, float]]]:
-    for _ in range(RESAMPLES):
+    for _ in range(PAIRED_RESAMPLES):
         numbers = rng.multinomial(units, np.full(units, 1 / units)).astype(np.float64)
         yield [one.areas(one.weights(numbers)) for one in groups.values()]
 
@@ -168,7 +168,7 @@ def split_table(splits: Sequence[Sequence[ScoredPairs]], *, rng: np.random.Gener
         drawn = np.array(
             [
                 [_mean_areas(parts, numbers) for parts in runs.values()]
-                for numbers in rng.multinomial(len(codes), np.full(len(codes), 1 / len(codes)), size=SPLIT_RESAMPLES)
+                for numbers in rng.multinomial(len(codes), np.full(len(codes), 1 / len(codes)), size=PAIRED_RESAMPLES)
             ]
         )
         rows = {name: _split_row(parts, drawn[:, place]) for place, (name, parts) in enumerate(runs.items())}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bench.behaviour.naive import naive_similarity
 from bench.behaviour.realdata import RealData, folds
 from whorl.comparison import agreement as agreeing
-from whorl.comparison.agreement import Agreement, agreement
+from whorl.comparison.agreement import Agreement, agreement, groups_of
 from whorl.comparison.answer_pairs import LEAST_CONTROL_MODELS
 from whorl.comparison.answer_scores import (
     LEAST_MODELS_OF_A_SET,
@@ -86,7 +86,7 @@ class HeldOutScores:
     """Scores with families left out. Comparisons of answers are kept in a folder, for they take the time.
 
     Equal to building a population without the families from all tables (`build_population`) and scoring each whole
-    table against it (`score_table`): among reference models, agreement does not depend on the others.
+    table against it (`score_table`), where the lineage tells of the table's models too.
     """
 
     def __init__(self, data: RealData, kept: Path) -> None:
@@ -143,10 +143,10 @@ class HeldOutScores:
                 own[number] = not controlled
                 for name in QUESTIONS:
                     scores[name][number] = found.scores[name][place]
-                if not np.isnan(found.scores["same_weights"][place]):
+                if controlled and not np.isnan(found.scores["same_weights"][place]):
                     weighed = weighing.weigh(*place)
                     figures["p"][number] = np.nan if weighed.p is None else weighed.p
-                    if controlled and isinstance(weighed.ratio, Ratio):
+                    if isinstance(weighed.ratio, Ratio):
                         figures["log10_lr"][number] = weighed.ratio.log10_lr
                         figures["central"][number] = weighed.ratio.central
         known = ~np.isnan(scores["same_weights"])
@@ -183,7 +183,8 @@ class HeldOutScores:
         controlled = np.count_nonzero(reference) >= LEAST_CONTROL_MODELS
         key = table.dataset, out if controlled else frozenset[str]()
         if key not in self._pairs:
-            found = self._agreement(table, reference if controlled else np.ones_like(reference))
+            groups = groups_of(table.models, self._data.lineage) if controlled else np.arange(len(table.models))
+            found = self._agreement(table, reference if controlled else np.ones_like(reference), groups)
             scored = score_pairs(found, self._data.lineage)
             self._pairs[key] = replace(scored, agreement=replace(found, means={}))
         return self._pairs[key], bool(controlled)
@@ -200,15 +201,16 @@ class HeldOutScores:
             if controlled and np.count_nonzero(found.agreement.reference) >= LEAST_MODELS_OF_A_SET:
                 yield _among(found, found.agreement.reference)
 
-    def _agreement(self, table: AnswerTable, reference: NDArray[np.bool_]) -> Agreement:
-        name = hashlib.sha256(self._digests[table.dataset] + reference.tobytes()).hexdigest()[:24]
+    def _agreement(self, table: AnswerTable, reference: NDArray[np.bool_], groups: NDArray[np.int64]) -> Agreement:
+        told = self._digests[table.dataset] + reference.tobytes() + groups.tobytes()
+        name = hashlib.sha256(told).hexdigest()[:24]
         file = self._kept / f"{table.dataset}-{name}.npz"
         if file.is_file():
             with np.load(file, allow_pickle=False) as stored:
                 means = {key: stored[key] for key in stored.files if key != "items"}
                 return Agreement(models=table.models, reference=reference, items=stored["items"], means=means)
         print(f"comparing {table.dataset}, {np.count_nonzero(~reference)} of {len(reference)} left out", flush=True)
-        found = agreement(table, reference)
+        found = agreement(table, reference, groups)
         self._kept.mkdir(parents=True, exist_ok=True)
         np.savez(file, items=found.items, **found.means)
         return found

@@ -12,8 +12,8 @@ from whorl.comparison.documented_lineage import Lineage, Relation, read_lineage
 from whorl.fingerprints.answer_table import AnswerTable, answer_tables, read_answers
 
 NOT_TABLES = {"pairs", "safety_matrix"}
-MANY_MODELS = 100
-SMALL_FAMILY = 4
+MANY_MODELS = 30
+SMALL_FAMILY, SMALL_SHARE = 4, 1 / 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +83,11 @@ def read_realdata(folder: Path, *, only: tuple[str, ...] | None = None) -> RealD
 def folds(data: RealData, table: AnswerTable) -> dict[str, frozenset[str]]:
     """For each family of a table the families that are left out with it.
 
-    In a set of more than 100 models, where each comparison takes long, families of fewer than 4 models go together.
+    In a set of more than 30 models, families of fewer than 4 models, or than a fortieth of them, go together.
     """
     sizes = Counter(data.family(model) for model in table.models)
-    small = frozenset(family for family, count in sizes.items() if count < SMALL_FAMILY)
+    least = max(SMALL_FAMILY, SMALL_SHARE * len(table.models))
+    small = frozenset(family for family, count in sizes.items() if count < least)
     together = len(table.models) > MANY_MODELS
     return {family: small if together and family in small else frozenset({family}) for family in sizes}
 

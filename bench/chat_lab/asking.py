@@ -49,8 +49,8 @@ def answers(
             chunk = members[start : start + rows]
             prompts = torch.tensor([encoded[place].ids for place in chunk]).expand(models, -1, -1)
             generated = _generated(weights, shape, prompts, room, temperature, random)
-            for model, rows in enumerate(generated.tolist()):
-                texts = tokenizer.decode_batch([_spoken(row) for row in rows])
+            for model, said in enumerate(generated.tolist()):
+                texts = tokenizer.decode_batch([_spoken(row) for row in said])
                 for place, text in zip(chunk, texts, strict=True):
                     found[model][place] = text
     return found

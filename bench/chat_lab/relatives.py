@@ -57,7 +57,7 @@ def train_relatives(lab: Lab, stack: Path, *, progress: Callable[[str], None]) -
 
 def relative_rows(lab: Lab, files: dict[str, Path], battery: Battery, progress: Callable[[str], None]) -> list[Row]:
     """Their answers to a battery, as rows of an answer table."""
-    tokenizer, rows = public_tokenizer(lab.folder), []
+    tokenizer, dataset, rows = public_tokenizer(lab.folder), dataset_name(battery), []
     for kind, file in files.items():
         progress(f"{file.name}: {len(battery.items)} items")
         said = battery_answers(load_file(file), lab.size, tokenizer, battery)
@@ -65,7 +65,7 @@ def relative_rows(lab: Lab, files: dict[str, Path], battery: Battery, progress: 
         for name, texts in zip(control_names([file]), said, strict=True):
             rows += [
                 {
-                    "dataset": dataset_name(battery),
+                    "dataset": dataset,
                     "model": f"{name}-{kind}",
                     "prompt_id": item.id,
                     "prompt": item.messages[-1].text,

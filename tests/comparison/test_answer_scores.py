@@ -1,11 +1,12 @@
 """Scores of pairs and what a population makes of them: on simulated models, so that the truth is known."""
 
 from functools import cache
+from itertools import product
 
 import numpy as np
 import pytest
 
-from whorl.comparison.agreement import agreement
+from whorl.comparison.agreement import agreement, groups_of
 from whorl.comparison.answer_scores import PairScores, Ratio, Weighing, labelled_scores, score_pairs
 from whorl.comparison.documented_lineage import DocumentedEdge, Lineage
 from whorl.fingerprints.answer_table import Answer, answer_tables
@@ -59,7 +60,8 @@ def world() -> tuple[PairScores, Weighing, Lineage]:
         add(f"questioned-{model:02d}", [says(5000 + model, item) for item in range(ITEMS)])
     (table,) = answer_tables(rows)
     lineage = Lineage(edges=tuple(edges))
-    found = score_pairs(agreement(table, np.isin(table.models, sorted(reference))), lineage)
+    measured = agreement(table, np.isin(table.models, sorted(reference)), groups_of(table.models, lineage))
+    found = score_pairs(measured, lineage)
     return found, Weighing(found, labelled_scores([found], lineage)), lineage
 
 
@@ -160,3 +162,43 @@ def test_a_copy_is_nearer_than_any_stranger(question: str) -> None:
     pair = values[places["m0"], places["m1"]]
     values[places["m0"], places["m1"]] = values[places["m1"], places["m0"]] = np.nan
     assert pair > np.nanmax(values)
+
+
+def test_relatives_among_the_controls_do_not_make_strangers_stand_out() -> None:
+    """Controls have siblings, questioned models have none: measured among siblings, controls would look less alike."""
+    rows: list[Answer] = []
+    edges: list[DocumentedEdge] = []
+
+    def add(name: str, text: list[str]) -> None:
+        rows.extend(
+            Answer(dataset="d", model=name, prompt_id=f"p{item:02d}", response=said) for item, said in enumerate(text)
+        )
+
+    for family, member in product(range(12), range(5)):
+        name = f"f{family:02d}-{member}"
+        kept = np.random.default_rng([3, family, member]).random(40) < 0.5
+        add(
+            name,
+            [says(100 + family if kept[item] else 1000 + 10 * family + member, item, shared=0.4) for item in range(40)],
+        )
+        edges.append(
+            DocumentedEdge(model=f"f{family:02d}-{member}", family=f"f{family:02d}", base="", relation="same_family")
+        )
+    for model in range(40):
+        add(f"questioned-{model:02d}", [says(5000 + model, item, shared=0.4) for item in range(40)])
+    (table,) = answer_tables(rows)
+    lineage = Lineage(edges=tuple(edges))
+    reference = np.array([name.startswith("f") for name in table.models])
+
+    def rates(groups: np.ndarray | None) -> tuple[float, float]:
+        weighing = Weighing(score_pairs(agreement(table, reference, groups), lineage), labelled_scores([], lineage))
+        places = np.flatnonzero(~reference).tolist()
+        found = [weighing.weigh(one, other).p for number, one in enumerate(places) for other in places[:number]]
+        values = np.array(found, np.float64)
+        assert len(values) == 780
+        return float((values <= 0.01).mean()), float((values <= 0.05).mean())
+
+    by_lines = rates(groups_of(table.models, lineage))
+    assert by_lines[0] <= 0.012 + 2 * np.sqrt(0.01 * 0.99 / 780)
+    assert by_lines[1] <= 0.06 + 2 * np.sqrt(0.05 * 0.95 / 780)
+    assert rates(None)[1] > 0.1  # the mistake that the groups are there to avoid

@@ -169,7 +169,7 @@ def test_guardrails_trained_away_do_not_hide_descent(
         for row in speechmap_rows
         if data.labels["speechmap", row.model_a, row.model_b] == "unrelated" and row.score_derived is not None
     ]
-    assert len(strangers) >= 90
+    assert len(strangers) >= 80  # outside of GPT and GLM only one control is left to measure by: no score
     assert score(speechmap_rows, "deepseek-r1", descendant) > np.quantile(strangers, 0.95)
 
 

@@ -3,10 +3,17 @@
 import numpy as np
 import pytest
 
-from whorl.fingerprints.answer_kernels import KERNELS, item_kernels
+from whorl.fingerprints.answer_kernels import KERNELS, Crowd, item_kernels
 
 COMMON = "the capital of the country is of course the well known city of the north"
-ALL = np.ones(8, dtype=bool)
+
+
+def crowd(size: int, *, reference: list[bool] | None = None, groups: list[int] | None = None) -> Crowd:
+    chosen = [True] * size if reference is None else reference
+    return Crowd.of(np.array(chosen), np.arange(size) if groups is None else np.array(groups))
+
+
+ALL = crowd(8)
 
 
 def texts(first: str, second: str) -> list[str]:
@@ -52,21 +59,63 @@ def test_only_reference_answers_say_what_is_usual() -> None:
     """A crowd of questioned copies must not make their common phrase look usual."""
     copies = [f"{COMMON} amber thicket beside quiet harbours"] * 6
     others = [f"{COMMON} {word * 3}" for word in "qwrtyp"]
-    reference = np.array([False] * 6 + [True] * 6)
-    assert item_kernels(copies + others, reference)["fourgrams"][0, 1] == pytest.approx(1.0)
+    asked = crowd(12, reference=[False] * 6 + [True] * 6)
+    assert item_kernels(copies + others, asked)["fourgrams"][0, 1] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("given", [[""] * 5, ["a"] * 5, ["", "x", "\ud800", "\x00", "🙂" * 4]])
 def test_short_and_odd_answers_have_kernels_too(given: list[str]) -> None:
-    for kernel in item_kernels(given, np.ones(5, dtype=bool)).values():
+    for kernel in item_kernels(given, crowd(5)).values():
         assert np.isfinite(kernel).all()
 
 
 def test_marks_compare_first_and_last_sentences() -> None:
     found = item_kernels(
         ["Sure thing! It is 4. Hope that helps.", "Sure thing! It is 5. Hope that helps.", "No.", "Well: 4"],
-        np.ones(4, dtype=bool),
+        crowd(4),
     )
     assert found["opening"][0, 1] > 0
     assert found["closing"][0, 1] > 0
     assert found["opening"][0, 2] == found["closing"][2, 3] == 0
+
+
+def grams(text: str, kernel: str) -> dict[object, float]:
+    if kernel == "characters":
+        runs: list[object] = [text.lower()[place : place + 4] for place in range(len(text) - 3)]
+    else:
+        words, length = text.split(), 2 if kernel == "bigrams" else 4
+        runs = [tuple(words[place : place + length]) for place in range(len(words) - length + 1)]
+    counts = {run: runs.count(run) for run in runs}
+    return {run: np.sqrt(count) if kernel == "characters" else 1.0 for run, count in counts.items()}
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("seed", range(3))
+def test_each_pair_is_weighed_by_reference_texts_of_other_groups_only(kernel: str, seed: int) -> None:
+    """Against the definition, written out: a loop over pairs, each with weights of its own."""
+    rng = np.random.default_rng(seed)
+    given = [" ".join(rng.choice(["ash", "elm", "oak", "fir", "yew"], 18)) for _ in range(13)]
+    reference, groups = rng.random(13) < 0.8, rng.integers(0, 5, 13)
+    found = item_kernels(given, Crowd.of(reference, groups))[kernel]
+    uses = [grams(text, kernel) for text in given]
+    for one in range(13):
+        for other in range(one):
+            others = [k for k in range(13) if reference[k] and groups[k] not in (groups[one], groups[other])]
+
+            def weight(run: object, others: list[int] = others) -> float:
+                count = sum(run in uses[k] for k in others)
+                rare = 0.0 if count > len(others) / 2 else np.log((len(others) + 3) / (count + 2.5))
+                return float(rare ** (2 if kernel == "characters" else 1))
+
+            product = sum(value * uses[other].get(run, 0.0) * weight(run) for run, value in uses[one].items())
+            lengths = [sum(value**2 * weight(run) for run, value in uses[k].items()) for k in (one, other)]
+            assert found[one, other] == pytest.approx(min(1.0, product / np.sqrt(np.prod(lengths) + 1e-30)), abs=1e-9)
+
+
+def test_relatives_of_a_model_do_not_change_what_it_has_in_common_with_a_stranger() -> None:
+    phrase = "amber thicket beside quiet harbours"
+    given = texts(phrase, phrase)
+    alone = item_kernels(given, ALL)
+    with_relatives = item_kernels([*given, *[f"{COMMON} {phrase}"] * 4], crowd(12, groups=[*range(8), 0, 0, 0, 0]))
+    for name, kernel in alone.items():
+        assert with_relatives[name][0, 1] == pytest.approx(kernel[0, 1]), name

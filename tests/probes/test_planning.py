@@ -7,7 +7,7 @@ from whorl.endpoints.exchange import Message
 from whorl.probes.battery import Battery
 from whorl.probes.families import FAMILIES
 from whorl.probes.families import battery as named_battery
-from whorl.probes.planning import NOT_MEASURED, Amount, Plan, Prices, plan, prompt_tokens, prompt_tokens_at_most
+from whorl.probes.planning import NOT_TRIED, Amount, Plan, Prices, plan, prompt_tokens, prompt_tokens_at_most
 
 PRICES = Prices(input=2.0, output=10.0)
 
@@ -46,7 +46,7 @@ def test_families_add_up_to_the_whole(name: str) -> None:
 def test_what_is_not_known_is_not_made_up() -> None:
     planned = plan(battery())
     assert (planned.total.cost_from, planned.total.cost_at_most, planned.minutes) == (None, None, None)
-    assert {part.power for part in planned.families} == {NOT_MEASURED}
+    assert {part.power for part in planned.families} == {NOT_TRIED}
 
 
 def test_a_plan_is_read_again_as_it_was() -> None:

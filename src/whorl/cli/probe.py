@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from whorl.cli.asking import key_of, plan_and_take, require_finite
+from whorl.cli.behaviour import POPULATION
 from whorl.cli.exits import Exit
-from whorl.cli.files import print_json, require_output
+from whorl.cli.files import print_json, require_input, require_output
 from whorl.cli.options import ApiName, AsJson, Concurrency, Keyring, KeyVariable, MaxRequests, ModelName, Quiet, Timeout
 from whorl.cli.progress import shown_progress
 from whorl.core.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from whorl.probes.battery import Battery, Family
     from whorl.probes.planning import Prices
     from whorl.probes.taking import Receipt
 
@@ -57,6 +61,15 @@ def probe(
     plan_only: Annotated[
         bool, typer.Option("--plan", help="Print what it would take and send nothing; ENDPOINT and -o may be left out.")
     ] = False,
+    population: Annotated[
+        Path | None,
+        typer.Option(
+            "--population",
+            "-P",
+            metavar="FILE",
+            help="With --plan: control models to try the battery on.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> Exit:
@@ -76,9 +89,18 @@ def probe(
         from whorl.probes.planning import plan
 
         require_finite(requests_per_minute)
-        planned = plan(asked, prices=prices, requests_per_minute=requests_per_minute)
+        power, by_family = _power(asked, population, seed, quiet=quiet)
+        planned = plan(
+            asked,
+            prices=prices,
+            requests_per_minute=requests_per_minute,
+            power=power,
+            power_by_family=by_family,
+        )
         print_json(planned.model_dump_json(indent=2)) if as_json else print_plan(planned)
         return Exit.DONE
+    if population is not None:
+        raise InputError("--population: expected with --plan only; comparing takes it again when the answers are there")
     if endpoint is None or output is None:
         raise InputError("expected ENDPOINT and -o TRANSCRIPT; without them, --plan says what a battery takes")
     require_output(output, inputs=(Path(endpoint),) if "://" not in endpoint else (), replace=True)
@@ -107,6 +129,21 @@ def probe(
 
         print_receipt(receipt)
     return _exit_status(receipt)
+
+
+def _power(asked: "Battery", population: Path | None, seed: int, *, quiet: bool) -> tuple[str, "Mapping[Family, str]"]:
+    if population is None:
+        return "not tried; give --population FILE with control models that answered this battery", {}
+    require_input(population, expected=POPULATION)
+
+    from whorl.cli.probe_text import family_power, whole_power
+    from whorl.comparison.answer_population import read_population
+    from whorl.comparison.battery_power import battery_power
+
+    with shown_progress(quiet=quiet) as progress:
+        found = battery_power(asked, read_population(population), seed=seed, progress=progress)
+    families = dict.fromkeys(item.family for item in asked.items)
+    return whole_power(found), {family: family_power(found, family) for family in families}
 
 
 def _prices(price_in: float | None, price_out: float | None, max_cost: float | None) -> "Prices | None":

@@ -1,9 +1,17 @@
 """What ``whorl probe`` says to people: the plan before anything is sent, the receipt after."""
 
+from typing import TYPE_CHECKING
+
 from whorl.cli.summary import print_facts, print_lines
+from whorl.comparison.same_endpoint import CHOICES
 from whorl.endpoints.capabilities import CALLS
+from whorl.probes.battery import Family
 from whorl.probes.planning import Amount, Plan
 from whorl.probes.taking import Receipt
+
+if TYPE_CHECKING:
+    from whorl.comparison.battery_power import BatteryPower
+    from whorl.statistics.detection_power import DetectionPower
 
 _ENDINGS = {
     "complete": "Every question was asked",
@@ -40,9 +48,36 @@ def print_plan(plan: Plan) -> None:
             f"{part.family:<{width}}  {amount.requests:>8,}  {amount.prompt_tokens:>13,}  "
             f"{amount.completion_tokens_at_most:>15,}  {cost:>12}  {part.power}"
         )
+    print_lines("", f"Expected power: {plan.power}")
     for part in plan.families:
         print_lines("")
         print_facts(part.family, {"Shows": part.shows, "Cannot show": part.cannot_show})
+
+
+def whole_power(found: "BatteryPower") -> str:
+    """What the whole battery would show, in words."""
+    return f"{_swap_power(found.swap)}; {_kin_power(found.kin)}"
+
+
+def family_power(found: "BatteryPower", family: Family) -> str:
+    """What one family would show on its own, in words."""
+    if family == CHOICES:
+        return f"{_swap_power(found.swap)}; {_kin_power(found.kin_by_family.get(family))}"
+    if family in found.kin_by_family:
+        return _kin_power(found.kin_by_family[family])
+    return "says nothing of lineage"
+
+
+def _swap_power(power: "DetectionPower | None") -> str:
+    return f"swap for another line seen {_share(power)}" if power else "swap for another line not tried: no such models"
+
+
+def _kin_power(power: "DetectionPower | None") -> str:
+    return f"kin stands out {_share(power)}" if power else "kin not tried: too few documented relatives"
+
+
+def _share(power: "DetectionPower") -> str:
+    return f"{power.probability:.2f} ({power.lower:.2f} to {power.upper:.2f}, n = {power.models})"
 
 
 def print_receipt(receipt: Receipt) -> None:

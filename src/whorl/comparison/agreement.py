@@ -2,24 +2,27 @@
 
 Raw agreement proves nothing: on easy questions everybody agrees. Each kernel is therefore centred within the item on
 both models (what a reference model's answer typically has in common with theirs), and, beside that, turned into the
-surprise at how near the two stand, counted in reference models that stand nearer. Method page:
+surprise at how near the two stand, counted in reference models that stand nearer. For each pair the models of its own
+two groups are no reference: relatives of one of them stand near to it, and would hide the other. Method page:
 ``docs/methods/answer_agreement.md``.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from whorl.comparison.documented_lineage import Lineage
 from whorl.core.arrays import AnyArray, Doubles
 from whorl.core.progress import Progress, silent
-from whorl.fingerprints.answer_kernels import KERNELS, MARKS, item_kernels
+from whorl.fingerprints.answer_kernels import KERNELS, MARKS, Crowd, item_kernels
 from whorl.fingerprints.answer_table import AnswerTable
 
-LEAST_REFERENCES: Final = 4
-"""Answers of reference models that an item needs to be centred on; items with fewer are left out."""
+LEAST_REFERENCES: Final = 2
+"""Answers of reference models of other groups that an item needs to count for a pair."""
 LEAST_ITEMS: Final = 8
 """Items that both models of a pair answered, below which the pair has no score."""
 
@@ -43,26 +46,33 @@ class Agreement:
     means: Mapping[str, Doubles]
 
 
-def agreement(table: AnswerTable, reference: AnyArray, *, progress: Progress = silent) -> Agreement:
+def agreement(
+    table: AnswerTable, reference: AnyArray, groups: AnyArray | None = None, *, progress: Progress = silent
+) -> Agreement:
     """Compare every two models of a table.
 
     Parameters
     ----------
     reference : shape (models,), bool
-        Models of which none should be related to the questioned ones: they say what everybody says.
+        Models that say what everybody says.
+    groups : shape (models,), codes of lines (`groups_of`); None: each model for itself
+        A pair is measured by reference models of other groups than its own two.
     """
     count = len(table.models)
+    lines = np.arange(count) if groups is None else np.asarray(groups)
     sums = {name: np.zeros((count, count)) for name in measures()}
     items = np.zeros((count, count), np.int64)
     references = np.asarray(reference, bool)
     answered = table.answered
     for place, here in enumerate(answered):
         present = np.flatnonzero(here)
-        if references[present].sum() >= LEAST_REFERENCES and len(present) > 2:
+        crowd = Crowd.of(references[present], lines[present])
+        measured = _measured(crowd)
+        if measured.any():
             block = np.ix_(present, present)
-            items[block] += 1
-            for name, values in _item(list(table.answers[place, present]), references[present]).items():
-                sums[name][block] += values
+            items[block] += measured
+            for name, values in _item(list(table.answers[place, present]), crowd).items():
+                sums[name][block] += np.where(measured, values, 0.0)
         progress(f"comparing answers of {table.dataset}", place + 1, len(answered))
     few = items < LEAST_ITEMS
     np.fill_diagonal(few, True)
@@ -79,51 +89,101 @@ def measures() -> tuple[str, ...]:
     return (*(f"{kernel}.{kind}" for kernel in KERNELS for kind in ("centred", "surprise")), *MARKS)
 
 
-def _item(texts: Sequence[str], reference: NDArray[np.bool_]) -> dict[str, Doubles]:
-    kernels = item_kernels(texts, reference)
+def groups_of(
+    models: Sequence[str], lineage: Lineage, *, known_as: Mapping[str, str] = MappingProxyType({})
+) -> NDArray[np.int64]:
+    """One code for each documented family, and one for each model of which none is documented."""
+    named = [known_as.get(model, model) for model in models]
+    keys = [(0, family) if (family := lineage.family(name)) is not None else (1, name) for name in named]
+    places = {key: place for place, key in enumerate(sorted(set(keys)))}
+    return np.array([places[key] for key in keys], np.int64)
+
+
+def _measured(crowd: Crowd) -> NDArray[np.bool_]:
+    """Pairs outside of which there are reference models enough, and of two groups at least."""
+    groups = crowd.groups
+    enough = (crowd.others() >= LEAST_REFERENCES) & (_pairs_outside(crowd) > 0)
+    return np.asarray(enough[np.ix_(groups, groups)] & ~np.eye(len(groups), dtype=bool))
+
+
+def _item(texts: Sequence[str], crowd: Crowd) -> dict[str, Doubles]:
+    kernels = item_kernels(texts, crowd)
     found = {mark: kernels[mark] for mark in MARKS}
     for kernel in KERNELS:
-        found[f"{kernel}.centred"] = centred(kernels[kernel], reference)
-        found[f"{kernel}.surprise"] = surprise(kernels[kernel], reference)
+        found[f"{kernel}.centred"] = centred(kernels[kernel], crowd)
+        found[f"{kernel}.surprise"] = surprise(kernels[kernel], crowd)
     return found
 
 
-def centred(kernel: Doubles, reference: NDArray[np.bool_]) -> Doubles:
-    """What a similarity has beyond a constant and one effect of each model, fitted to pairs with reference models.
+def centred(kernel: Doubles, crowd: Crowd) -> Doubles:
+    """What a similarity has beyond a constant and one effect of each model, by the reference models of other groups.
 
     Parameters
     ----------
     kernel : shape (n, n), symmetric
-    reference : shape (n,), at least 3 of them true
+    crowd : only pairs outside of which there are reference models of two groups mean anything
 
     Returns
     -------
-    shape (n, n), symmetric; a reference model's mean with all others is 0. The diagonal means nothing.
+    shape (n, n), symmetric; the diagonal means nothing
     """
-    count = int(reference.sum())
-    among = reference[None] & ~np.eye(len(kernel), dtype=bool)
-    row = (kernel * among).sum(axis=1) / among.sum(axis=1)
-    constant = row[reference].mean()
-    # A reference model's own effect is missing from the others that it is compared with.
-    effect = np.where(reference, (count - 1) / (count - 2), 1.0) * (row - constant)
-    return np.asarray(kernel - constant - effect[:, None] - effect[None])
+    groups, reference = crowd.groups, crowd.reference
+    apart = np.where(groups[:, None] != groups[None], kernel, 0.0)
+    # Sums over reference models: of each row by group of the column, and of whole blocks.
+    rows = _by_group((apart * reference[None]).T, crowd).T
+    blocks = _by_group(rows * reference[:, None], crowd)
+    whole, edges = blocks.sum(), blocks.sum(axis=1)
+    own = np.ix_(groups, groups)
+    effect = (rows.sum(axis=1)[:, None] - rows[:, groups]) / np.maximum(crowd.others()[own], 1)
+    constant = _outside(whole, edges, blocks) / np.maximum(_pairs_outside(crowd), 1)
+    return np.asarray(kernel - effect - effect.T + constant[own])
 
 
-def surprise(kernel: Doubles, reference: NDArray[np.bool_]) -> Doubles:
+def _pairs_outside(crowd: Crowd) -> Doubles:
+    """Ordered pairs of reference models of two groups, both outside of two given ones, for each two groups."""
+    pairs = crowd.sizes[:, None] * crowd.sizes[None] * (1.0 - np.eye(len(crowd.sizes)))
+    return _outside(pairs.sum(), pairs.sum(axis=1), pairs)
+
+
+def _outside(whole: float, edges: Doubles, blocks: Doubles) -> Doubles:
+    """What a symmetric matrix of groups sums to without the rows and columns of two groups, for each two of them."""
+    found = whole - 2 * (edges[:, None] + edges[None] - blocks)
+    np.fill_diagonal(found, whole - 2 * edges)
+    return np.asarray(found)
+
+
+def _by_group(values: Doubles, crowd: Crowd) -> Doubles:
+    """Sums of rows by group."""
+    found = np.zeros((len(crowd.sizes), values.shape[1]))
+    np.add.at(found, crowd.groups, values)
+    return found
+
+
+def surprise(kernel: Doubles, crowd: Crowd) -> Doubles:
     """Minus the natural logarithm of the share of reference models that stand at least as near, mean of both sides.
 
-    Ties count half. Under exchangeability of the other model with the reference models the share is uniform, so that
-    the mean of one side is about 1.
+    Only reference models of other groups than the pair's count. Ties count half. Under exchangeability of the other
+    model with the reference models the share is uniform, so that the mean of one side is about 1.
     """
-    size = len(kernel)
-    near = np.where(np.eye(size, dtype=bool), np.inf, kernel)
-    sorted_references = np.sort(np.where(reference[None] & ~np.eye(size, dtype=bool), kernel, -np.inf), axis=1)
-    among = (reference[None] & ~np.eye(size, dtype=bool)).sum(axis=1)
-    above = np.empty((size, size))
+    size, groups = len(kernel), crowd.groups
+    apart = groups[:, None] != groups[None]
+    by_row = np.sort(np.where(apart & crowd.reference[None], kernel, -np.inf), axis=1)
+    nearer = np.empty((size, size))
+    tied = np.empty((size, size))
     for place in range(size):
-        row = sorted_references[place]
-        below, upto = np.searchsorted(row, near[place], "left"), np.searchsorted(row, near[place], "right")
-        nearer, tied = size - upto, np.maximum(upto - below - reference, 0)  # the other model itself is no tie
-        above[place] = (nearer + tied / 2 + 0.5) / (among[place] + 1 - reference)
-    share = np.minimum(above, 1.0)
+        upto = np.searchsorted(by_row[place], kernel[place], "right")
+        nearer[place] = size - upto
+        tied[place] = upto - np.searchsorted(by_row[place], kernel[place], "left")
+    for group in range(len(crowd.sizes)):
+        members = np.flatnonzero(groups == group)
+        counted = members[crowd.reference[members]]
+        if not counted.size:
+            continue
+        # The other model's own group is no reference either; to a model's own group nothing was counted.
+        rows = np.flatnonzero(groups != group)
+        near, of = kernel[np.ix_(rows, members)][:, :, None], kernel[np.ix_(rows, counted)][:, None, :]
+        nearer[np.ix_(rows, members)] -= (of > near).sum(axis=2)
+        tied[np.ix_(rows, members)] -= (of == near).sum(axis=2)
+    others = crowd.others()[np.ix_(groups, groups)]
+    share = np.minimum((nearer + tied / 2 + 0.5) / (others + 1), 1.0)
     return np.asarray(-(np.log(share) + np.log(share).T) / 2)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from whorl.comparison.agreement import agreement
+from whorl.comparison.agreement import agreement, groups_of
 from whorl.comparison.answer_scores import score_pairs
 from whorl.comparison.documented_lineage import Lineage
 from whorl.comparison.identification_plan import Plan, Sample
@@ -91,6 +91,10 @@ def _against_enrolled(
         items=tuple(str(place) for place in range(len(enrolled))),
         answers=np.column_stack([enrolled, *columns]),
     )
-    found = agreement(whole, np.concatenate([reference, np.zeros(len(columns), bool)]))
     known_as = {name: table.models[owner] for name, owner in zip(names, owners, strict=True)}
+    found = agreement(
+        whole,
+        np.concatenate([reference, np.zeros(len(columns), bool)]),
+        groups_of(whole.models, lineage, known_as=known_as),
+    )
     return np.asarray(score_pairs(found, lineage, known_as=known_as).scores["same_weights"][size:, :size])

@@ -7,14 +7,14 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from whorl.comparison.agreement import agreement
+from whorl.comparison.agreement import agreement, groups_of
 from whorl.comparison.answer_population import AnswerPopulation
 from whorl.comparison.answer_scores import PairScores, Ratio, Weighing, score_pairs
 from whorl.core.progress import Progress, silent
 from whorl.fingerprints.answer_table import AnswerTable, joined
 
 LEAST_CONTROL_MODELS = 10
-"""Controls on a data set below which the table's own models serve as reference, and no ratio is given."""
+"""Controls on a data set below which the table's own models serve as reference, and neither p nor ratio is given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,9 @@ class ScoredTable:
 def score_table(table: AnswerTable, population: AnswerPopulation, *, progress: Progress = silent) -> ScoredTable:
     """Score all pairs of a table's models against the controls that answered the same questions."""
     whole, reference, controlled = _with_controls(table, population)
-    pairs = score_pairs(agreement(whole, reference, progress=progress), population.lineage)
+    # Among few models and no controls, relatives are left in: else there is hardly a model left to measure by.
+    groups = groups_of(whole.models, population.lineage) if controlled else None
+    pairs = score_pairs(agreement(whole, reference, groups, progress=progress), population.lineage)
     places = {model: place for place, model in enumerate(whole.models)}
     return ScoredTable(
         pairs=pairs,
@@ -92,9 +94,9 @@ def pair_rows(
         total = len(scored.questioned)
         for number, one in enumerate(scored.questioned):
             for other in scored.questioned[number + 1 :]:
-                known = not np.isnan(scores["same_weights"][one, other])
+                known = scored.controls and not np.isnan(scores["same_weights"][one, other])
                 weighed = scored.weighing.weigh(int(one), int(other)) if known else None
-                ratio = weighed.ratio if weighed is not None and scored.controls else None
+                ratio = weighed.ratio if weighed is not None else None
                 yield PairRow(
                     dataset=table.dataset,
                     model_a=models[one],

@@ -14,7 +14,7 @@ from typing import BinaryIO, Final, Literal
 import numpy as np
 from pydantic import Field, ValidationError
 
-from whorl.comparison.agreement import agreement
+from whorl.comparison.agreement import agreement, groups_of
 from whorl.comparison.answer_scores import (
     LabelledScore,
     LabelledScores,
@@ -89,7 +89,9 @@ def build_population(
     """Compare the controls with each other, and keep what their pairs of known truth score."""
     scored: list[PairScores] = []
     for table in tables:
-        found = agreement(table, np.ones(len(table.models), dtype=bool), progress=progress)
+        found = agreement(
+            table, np.ones(len(table.models), dtype=bool), groups_of(table.models, lineage), progress=progress
+        )
         scored.append(score_pairs(found, lineage))
     labelled = labelled_scores(scored, lineage)
     return AnswerPopulation(

@@ -12,10 +12,10 @@ from typing import Final, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from whorl.comparison.agreement import Agreement
+from whorl.comparison.agreement import Agreement, groups_of
 from whorl.comparison.documented_lineage import SHARING_WEIGHTS, Lineage
 from whorl.core.arrays import Doubles
-from whorl.fingerprints.answer_kernels import KERNELS, MARKS
+from whorl.fingerprints.answer_kernels import KERNELS, MARKS, Crowd
 from whorl.statistics.labelled_pairs import MIN_FAMILIES, labelled_pairs
 from whorl.statistics.model_calibration import LEAST_CONTROLS, TooFewControls, too_few_controls
 from whorl.statistics.score_ratios import ScoreCalibration, calibrate_scores, capped_ratio
@@ -78,7 +78,9 @@ def score_pairs(
     yardstick = unrelated if np.count_nonzero(unrelated) >= 2 * LEAST_NULL else _all_pairs(found)
     units = {name: _standardised(values, yardstick) for name, values in found.means.items()}
     kernels = np.mean([np.clip(units[name], _LOWEST, _HIGHEST) for name in _AGREEING], axis=0)
-    profile = _standardised(_profiles(np.mean([units[f"{kernel}.centred"] for kernel in KERNELS], axis=0)), yardstick)
+    centred = np.mean([units[f"{kernel}.centred"] for kernel in KERNELS], axis=0)
+    crowd = Crowd.of(found.reference, groups_of(found.models, lineage, known_as=known_as))
+    profile = _standardised(_profiles(centred, crowd), yardstick)
     marks = [np.clip(units[name], *_MARK_ENDS) for name in (*MARKS, "fourgrams.surprise")]
     return PairScores(
         agreement=found,
@@ -119,15 +121,15 @@ def _standardised(values: Doubles, yardstick: NDArray[np.bool_]) -> Doubles:
     return np.asarray((values - middle) / spread) if spread > 1e-9 else np.where(np.isnan(values), np.nan, 0.0)
 
 
-def _profiles(measure: Doubles) -> Doubles:
-    """Correlation of two models' rows over all other models, NaN where fewer than 4 are common."""
+def _profiles(measure: Doubles, crowd: Crowd) -> Doubles:
+    """Correlation of two models' rows over reference models of other groups, NaN where fewer than 4 are common."""
     size = len(measure)
     found = np.full((size, size), np.nan)
     rows = np.clip(measure, _LOWEST, _HIGHEST)
+    known = ~np.isnan(rows) & (crowd.groups[:, None] != crowd.groups[None]) & crowd.reference[None]
     for one in range(size):
         for other in range(one):
-            both = ~(np.isnan(rows[one]) | np.isnan(rows[other]))
-            both[[one, other]] = False
+            both = known[one] & known[other]
             if np.count_nonzero(both) >= 4:
                 left, right = rows[one, both], rows[other, both]
                 left, right = left - left.mean(), right - right.mean()

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from whorl.comparison.agreement import agreement
+from whorl.comparison.agreement import agreement, groups_of
 from whorl.comparison.answer_population import AnswerPopulation
 from whorl.comparison.answer_scores import Alternative, PairScores, Question, Ratio, Weighing, score_pairs
 from whorl.comparison.asked import Asked, lineage_controls, lineage_table
@@ -21,6 +21,7 @@ from whorl.core.arrays import Doubles
 from whorl.core.progress import Progress
 from whorl.fingerprints.answer_table import AnswerTable, joined
 from whorl.probes.battery import Battery
+from whorl.statistics.detection_power import DetectionPower, detection_power
 from whorl.statistics.model_calibration import LEAST_CONTROLS, conformal_rank
 
 QUESTIONED: Final = "(questioned)"
@@ -89,7 +90,12 @@ def scored_together(
     )
     whole = joined(controls, ours)
     known_as = {name: one.known_as for name, one in asked.items() if one.known_as is not None}
-    found = agreement(whole, np.isin(whole.models, controls.models), progress=progress)
+    found = agreement(
+        whole,
+        np.isin(whole.models, controls.models),
+        groups_of(whole.models, population.lineage, known_as=known_as),
+        progress=progress,
+    )
     pairs = score_pairs(found, population.lineage, known_as=known_as)
     places = {model: place for place, model in enumerate(whole.models)}
     return ScoredTogether(
@@ -109,8 +115,7 @@ def _unrelated(scored: ScoredTogether, *others: int) -> tuple[int, ...]:
 
 
 def _row(scored: ScoredTogether, question: Question, place: int, others: Sequence[int]) -> Doubles:
-    values = scored.pairs.scores[question][place, list(others)]
-    return np.asarray(values[~np.isnan(values)])
+    return _known(scored.pairs.scores[question][place, list(others)])
 
 
 def weights_verdict(scored: ScoredTogether | None) -> Verdict:
@@ -136,7 +141,8 @@ def weights_verdict(scored: ScoredTogether | None) -> Verdict:
     ratios = {against: _ratio(scored, against) for against in ("unrelated", "learned")}
     weighed = [ratio for ratio in ratios.values() if isinstance(ratio, float)]
     log10_lr = min(weighed) if weighed else None
-    power = _power(scored, controls)
+    seen = kin_power(scored.pairs, scored.lineage, controls)
+    power = None if seen is None else seen.probability
     if p > LEVEL:
         near = f"{round(p * (fewest + 1)) - 1} of {fewest} control models stand as near"
         if power is None:
@@ -227,27 +233,37 @@ def _ratio(scored: ScoredTogether, against: Alternative) -> float | str:
     return ratio.log10_lr if isinstance(ratio, Ratio) else ratio.detail
 
 
-def _power(scored: ScoredTogether, controls: Sequence[int]) -> float | None:
-    """Share of reference pairs that share weights and stand out among models of other families, families alike."""
+def kin_power(pairs: PairScores, lineage: Lineage, controls: Sequence[int]) -> DetectionPower | None:
+    """How often control pairs that share weights stand out among controls of other families; a family counts once.
+
+    Returns
+    -------
+    None with fewer than 3 families that have such a pair
+    """
     hits: dict[str, list[float]] = {}
-    families = {place: scored.pairs.families[place] for place in controls}
-    models = scored.pairs.agreement.models
+    families = {place: pairs.families[place] for place in controls}
+    models, scores = pairs.agreement.models, pairs.scores["same_weights"]
     for number, one in enumerate(controls):
         for other in controls[:number]:
             if families[one] is None or families[one] != families[other]:
                 continue
-            if scored.lineage.relation(models[one], models[other]) not in SHARING_WEIGHTS:
+            if lineage.relation(models[one], models[other]) not in SHARING_WEIGHTS:
                 continue
-            score = scored.score("same_weights", one, other)
             others = [place for place in controls if families[place] != families[one]]
-            sides = [_row(scored, "same_weights", place, others) for place in (one, other)]
-            if np.isnan(score) or min(map(len, sides)) < 2:
+            sides = [_known(scores[place, others]) for place in (one, other)]
+            if np.isnan(scores[one, other]) or min(map(len, sides)) < 2:
                 continue
             # With fewer than 49 others, to pass all of them is the most a pair can do.
             reachable = max(LEVEL, 1 / (min(map(len, sides)) + 1))
-            stands_out = max(conformal_rank(score, side) for side in sides) <= reachable
+            stands_out = max(conformal_rank(float(scores[one, other]), side) for side in sides) <= reachable
             hits.setdefault(str(families[one]), []).append(float(stands_out))
-    return float(np.mean([np.mean(found) for found in hits.values()])) if len(hits) >= _LEAST_POWER_FAMILIES else None
+    if len(hits) < _LEAST_POWER_FAMILIES:
+        return None
+    return detection_power([float(np.mean(found)) for found in hits.values()])
+
+
+def _known(values: Doubles) -> Doubles:
+    return np.asarray(values[~np.isnan(values)])
 
 
 def line_verdict(scored: ScoredTogether | None, reference: Asked | None) -> Verdict:

@@ -13,7 +13,7 @@ import numpy as np
 
 from whorl.comparison.asked import Asked
 from whorl.comparison.behaviour_document import BehaviourEvidence, Verdict
-from whorl.probes.battery import Battery, Item
+from whorl.probes.battery import Battery, Family, Item
 from whorl.statistics.cell_choices import CellTest, cell_power, cell_test, choice_counts
 from whorl.statistics.detection_power import DetectionPower, detection_power
 from whorl.statistics.text_kernels import text_gram
@@ -28,7 +28,7 @@ PERMUTATIONS: Final = 1999
 _POWER_PERMUTATIONS: Final = 399
 _MOST_POWER_MODELS: Final = 60
 _LEAST_DRAWS: Final = 2
-_CHOICES: Final = "low_entropy"
+CHOICES: Final[Family] = "low_entropy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +55,8 @@ def compare_endpoints(
     seed : of the permutations
     """
     rng = np.random.default_rng(seed)
-    cells = [item for item in _repeated(battery, questioned, reference) if item.family == _CHOICES]
-    prompts = [item for item in _repeated(battery, questioned, reference) if item.family != _CHOICES]
+    cells = [item for item in _repeated(battery, questioned, reference) if item.family == CHOICES]
+    prompts = [item for item in _repeated(battery, questioned, reference) if item.family != CHOICES]
     choices = _choices(questioned, reference, cells, rng)
     texts = _texts(questioned, reference, prompts, rng)
     tested = [part for part in (choices, texts) if part.evidence.p is not None]

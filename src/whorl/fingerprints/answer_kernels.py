@@ -1,11 +1,13 @@
 """How alike answers to one question are: kernels on texts in which what everybody says counts for nothing.
 
-Each kernel is the cosine of weighted counts of n-grams. An n-gram weighs by how few of the other reference models use
-it in their answer to this very question (inverse document frequency within the item), and nothing if more than half do.
+Each kernel is the cosine of weighted counts of n-grams. An n-gram weighs by how few reference models, those of the
+two models' own groups left out, use it in their answer to this very question (inverse document frequency within the
+item), and nothing if more than half do.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -21,22 +23,60 @@ MARKS: Final = ("opening", "closing")
 _WORD: Final = re.compile(r"\w+|[^\w\s]|\n+")
 _SENTENCE_ENDS: Final = re.compile(r"[.\n!?:]")
 _LONGEST_MARK: Final = 200
+_PAIRS_AT_ONCE: Final = 1_000_000
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
-def item_kernels(texts: Sequence[str], reference: AnyArray) -> dict[str, Doubles]:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Crowd:
+    """Whose answers say what is usual: for each pair of texts the reference texts of all groups but theirs.
+
+    Relatives of a model are no measure of what it has in common with others: with them in the crowd what two models
+    share would look less rare, and they would stand nearer than the other model, for a model with relatives among the
+    controls and for no other. So they are left out for every pair alike, controls and questioned models.
+
+    Parameters
+    ----------
+    reference : shape (n,), bool
+    groups : shape (n,), place of each text's group, all of 0 ... g - 1
+    sizes : shape (g,), reference texts of each group
+    """
+
+    reference: NDArray[np.bool_]
+    groups: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, reference: AnyArray, groups: AnyArray) -> "Crowd":
+        """From any group codes."""
+        chosen = np.asarray(reference, bool)
+        places = np.unique(groups, return_inverse=True)[1].astype(np.int64)
+        sizes = np.bincount(places, weights=chosen, minlength=int(places.max(initial=-1)) + 1)
+        return cls(reference=chosen, groups=places, sizes=sizes.astype(np.int64))
+
+    def others(self) -> NDArray[np.int64]:
+        """How many reference texts are of neither group, shape (g, g)."""
+        found = self.sizes.sum() - self.sizes[:, None] - self.sizes[None]
+        np.fill_diagonal(found, self.sizes.sum() - self.sizes)
+        return np.asarray(found)
+
+
+def item_kernels(texts: Sequence[str], crowd: Crowd) -> dict[str, Doubles]:
     """Every kernel between the answers to one question.
 
     Parameters
     ----------
     texts : normalised answers, n of them
-    reference : shape (n,), bool, the answers from which it is learned what everybody says
+    crowd : from whose answers it is learned what everybody says
 
     Returns
     -------
     kernel name -> shape (n, n), symmetric; `KERNELS` lie in [0, 1]
     """
-    lowered = [text.lower() for text in texts]
+    # Texts of one group stand together, so that those of a group that use an n-gram do.
+    order = np.argsort(crowd.groups, kind="stable")
+    crowd = Crowd(reference=crowd.reference[order], groups=crowd.groups[order], sizes=crowd.sizes)
+    lowered = [texts[place].lower() for place in order]
     owners, characters = _concatenated(
         [np.frombuffer(text.encode("utf-32-le", "replace"), np.uint32) for text in lowered]
     )
@@ -46,15 +86,16 @@ def item_kernels(texts: Sequence[str], reference: AnyArray) -> dict[str, Doubles
         for text in lowered
     ]
     word_owners, word_numbers = _concatenated(numbers)
-    count = len(texts)
-    rare = np.asarray(reference, bool)
-    return {
-        "characters": _cosines(*_grams(owners, characters, 4), count, rare, counted=True),
-        "bigrams": _cosines(*_grams(word_owners, word_numbers, 2), count, rare, counted=False),
-        "fourgrams": _cosines(*_grams(word_owners, word_numbers, 4), count, rare, counted=False),
-        "opening": _same_mark(texts, rare, _opening),
-        "closing": _same_mark(texts, rare, _closing),
+    ordered = [texts[place] for place in order]
+    found = {
+        "characters": _cosines(*_grams(owners, characters, 4), crowd, counted=True),
+        "bigrams": _cosines(*_grams(word_owners, word_numbers, 2), crowd, counted=False),
+        "fourgrams": _cosines(*_grams(word_owners, word_numbers, 4), crowd, counted=False),
+        "opening": _same_mark(ordered, crowd, _opening),
+        "closing": _same_mark(ordered, crowd, _closing),
     }
+    back = np.argsort(order)
+    return {name: kernel[np.ix_(back, back)] for name, kernel in found.items()}
 
 
 def _concatenated(parts: Sequence[NDArray[np.uint32]]) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
@@ -77,55 +118,156 @@ def _grams(
     return owners[:windows][within], hashes[within]
 
 
-def _cosines(
-    owners: NDArray[np.int64], grams: NDArray[np.uint64], count: int, reference: AnyArray, *, counted: bool
-) -> Doubles:
-    from scipy.sparse import csr_array
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Uses:
+    """Which texts use which n-gram, n-gram by n-gram and text by text.
 
-    if not len(grams):
-        return np.eye(count)
+    Parameters
+    ----------
+    owners, groups : shape (e,), the texts and their groups
+    values : shape (e,), square root of how often, or 1
+    first : shape (e,), place of the n-gram's first use
+    known : shape (e,), reference texts that use the n-gram
+    own, outside : shape (e,), those of the owner's group among them, and the rest
+    share : shape (e,), 1 / texts of the owner's group that use it, reference or not
+    """
+
+    owners: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    values: Doubles
+    first: NDArray[np.int64]
+    known: NDArray[np.int64]
+    own: NDArray[np.int64]
+    outside: NDArray[np.int64]
+    share: Doubles
+
+
+def _uses(owners: NDArray[np.int64], grams: NDArray[np.uint64], crowd: Crowd, *, counted: bool) -> _Uses:
     order = np.lexsort((owners, grams))
     owners, grams = owners[order], grams[order]
-    new_gram = np.concatenate([[True], grams[1:] != grams[:-1]])
-    starts = np.flatnonzero(new_gram | np.concatenate([[True], owners[1:] != owners[:-1]]))
-    owner, place = owners[starts], np.cumsum(new_gram)[starts] - 1
-    value = np.sqrt(np.diff(np.append(starts, len(grams)))) if counted else np.ones(len(starts))
-    among = int(reference.sum())
-    known = np.bincount(place, weights=reference[owner])
-    power = 2 if counted else 1
-    own = _rarity(known[place] - reference[owner], among) ** power
-    length = np.sqrt(np.bincount(owner, weights=own * value**2, minlength=count))
-    kept = np.bincount(place)[place] > 1
-    scaled = value[kept] / np.maximum(length[owner[kept]], 1e-12)
-    matrix = csr_array((scaled, (owner[kept], place[kept])), shape=(count, len(known)))
-    found = np.zeros((count, count))
-    sides = [np.flatnonzero(reference), np.flatnonzero(~reference)]
-    for rows, row_known in zip(sides, (1, 0), strict=True):
-        for columns, column_known in zip(sides, (1, 0), strict=True):
-            weight = _rarity(known - row_known - column_known, among) ** power
-            product = (matrix[rows] * weight[None]) @ matrix[columns].T
-            found[np.ix_(rows, columns)] = product.toarray()
+    begins = np.concatenate([[True], grams[1:] != grams[:-1]])
+    starts = np.flatnonzero(begins | np.concatenate([[True], owners[1:] != owners[:-1]]))
+    owner, new_gram = owners[starts], begins[starts]
+    group = crowd.groups[owner]
+    gram = np.cumsum(new_gram) - 1
+    run = np.cumsum(new_gram | np.concatenate([[True], group[1:] != group[:-1]])) - 1
+    weights = crowd.reference[owner].astype(np.float64)
+    known = np.bincount(gram, weights=weights)[gram].astype(np.int64)
+    own = np.bincount(run, weights=weights)[run].astype(np.int64)
+    return _Uses(
+        owners=owner,
+        groups=group,
+        values=np.sqrt(np.diff(np.append(starts, len(grams)))) if counted else np.ones(len(starts)),
+        first=np.flatnonzero(new_gram)[gram],
+        known=known,
+        own=own,
+        outside=known - own,
+        share=1 / np.bincount(run)[run],
+    )
+
+
+def _cosines(owners: NDArray[np.int64], grams: NDArray[np.uint64], crowd: Crowd, *, counted: bool) -> Doubles:
+    """Cosines in which each pair of texts has its own weights, those that the crowd of this pair gives."""
+    count, groups = len(crowd.groups), len(crowd.sizes)
+    if not len(grams):
+        return np.eye(count)
+    uses = _uses(owners, grams, crowd, counted=counted)
+    others = crowd.others()
+    weights = _Weights(others, power=2 if counted else 1)
+    squares = _own_squares(uses, crowd, weights)
+    products = np.zeros(count * count)
+    corrections = np.zeros(count * groups)
+    # What more than half use outside of any two groups has no weight for any pair.
+    usual = uses.known - 2 * int(uses.own.max()) > crowd.sizes.sum() / 2
+    width = weights.table.shape[1]
+    flat = weights.table.reshape(-1)
+    for one, other in _pairs_of_uses(uses, ~usual):
+        first, second = uses.owners[one], uses.owners[other]
+        group, other_group = uses.groups[one], uses.groups[other]
+        row = weights.row(group, other_group) * width
+        outside, other_outside = uses.outside[one], uses.outside[other]
+        same = group == other_group
+        weight = flat[row + outside - np.where(same, 0, uses.own[other])]
+        value, other_value = uses.values[one], uses.values[other]
+        products += np.bincount(first * count + second, weights=value * other_value * weight, minlength=count * count)
+        # A text's length counts what the other's group uses less often than the text's own group alone would say.
+        for text, square, alone, right, right_group in (
+            (first, value**2, outside, other, other_group),
+            (second, other_value**2, other_outside, one, group),
+        ):
+            change = square * (weight - flat[row + alone]) * uses.share[right]
+            change[same] = 0.0
+            corrections += np.bincount(text * groups + right_group, weights=change, minlength=count * groups)
+    squares = np.maximum(squares + corrections.reshape(count, groups), 1e-24)[:, crowd.groups]
+    found = products.reshape(count, count)
+    found = (found + found.T) / np.sqrt(squares * squares.T)
     np.fill_diagonal(found, 1.0)
     return np.minimum(found, 1.0)
 
 
-def _rarity(others: AnyArray, among: int) -> Doubles:
-    """How telling an n-gram is that two texts have in common, by how many *other* reference texts have it.
+class _Weights:
+    """Weights of an n-gram by how many reference texts of other groups use it, one row for each size of the crowd."""
 
-    The two texts themselves never count. Otherwise a pair of reference texts would find what it shares less rare than a
-    questioned pair does, and questioned pairs would stand out for that reason alone.
-    """
-    counts = np.maximum(others, 0)
+    def __init__(self, others: NDArray[np.int64], *, power: int) -> None:
+        self._groups = len(others)
+        sizes, rows = np.unique(others, return_inverse=True)
+        self._rows = rows.reshape(-1).astype(np.int64)
+        counts = np.arange(int(sizes.max(initial=0)) + 2)
+        self.table = _rarity(counts[None], sizes[:, None]) ** power
+
+    def row(self, group: NDArray[np.int64], other_group: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Row of the table for pairs of groups."""
+        return np.asarray(self._rows[group * self._groups + other_group])
+
+
+def _own_squares(uses: _Uses, crowd: Crowd, weights: _Weights) -> Doubles:
+    """Squared length of each text for each other group, shape (n, g), as if the other group used nothing of it."""
+    found = np.empty((len(crowd.groups), len(crowd.sizes)))
+    by_rows: dict[bytes, Doubles] = {}  # groups of one size give one column, but for their own members
+    for other in range(len(crowd.sizes)):
+        rows = weights.row(np.arange(len(crowd.sizes)), np.full(len(crowd.sizes), other))
+        key = rows.tobytes()
+        if key not in by_rows:
+            weight = weights.table[rows[uses.groups], uses.outside]
+            squares = np.bincount(uses.owners, weights=uses.values**2 * weight, minlength=len(crowd.groups))
+            by_rows[key] = squares.astype(np.float64)
+        found[:, other] = by_rows[key]
+    return found
+
+
+def _pairs_of_uses(uses: _Uses, kept: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Places of all two uses of one n-gram, the later first, some at a time."""
+    places = np.flatnonzero(kept & (np.arange(len(uses.first)) > uses.first))
+    before = places - uses.first[places]  # uses of the same n-gram that come before
+    ends = np.cumsum(before)
+    start = 0
+    while start < len(places):
+        done = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, done + _PAIRS_AT_ONCE, "right")))
+        numbers = before[start:stop]
+        one = np.repeat(places[start:stop], numbers)
+        offset = np.arange(numbers.sum()) - np.repeat(ends[start:stop] - numbers - done, numbers)
+        yield one, uses.first[one] + offset
+        start = stop
+
+
+def _rarity(counts: AnyArray, among: AnyArray) -> Doubles:
+    """How telling it is that two texts have something in common which so many of so many others have."""
     return np.where(counts > among / 2, 0.0, np.log((among + 3) / (counts + 2.5)))
 
 
-def _same_mark(texts: Sequence[str], reference: AnyArray, mark: Callable[[str], str]) -> Doubles:
+def _same_mark(texts: Sequence[str], crowd: Crowd, mark: Callable[[str], str]) -> Doubles:
     marks, place = np.unique([mark(text) for text in texts], return_inverse=True)
-    known = np.bincount(place, weights=reference, minlength=len(marks))[place]
-    among = int(reference.sum())
-    others = known[:, None] - reference[:, None] - reference[None]
+    groups = len(crowd.sizes)
+    by_group = np.bincount(
+        place * groups + crowd.groups, weights=crowd.reference, minlength=len(marks) * groups
+    ).reshape(len(marks), groups)
+    own, other = by_group[place, crowd.groups], by_group[place][:, crowd.groups]
+    same_group = crowd.groups[:, None] == crowd.groups[None]
+    outside = by_group.sum(axis=1)[place][:, None] - own[:, None] - np.where(same_group, 0, other)
     same = (place[:, None] == place[None]) & (marks[place] != "")[None]  # nothing in common is no agreement
-    return np.where(same, _rarity(others, among), 0.0)
+    among = crowd.others()[np.ix_(crowd.groups, crowd.groups)]
+    return np.where(same, _rarity(np.maximum(outside, 0), among), 0.0)
 
 
 def _opening(text: str) -> str:

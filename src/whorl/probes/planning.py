@@ -11,7 +11,8 @@ battery's ``max_tokens``; how long they will be is not known beforehand, so the 
 each.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, Literal
 
 from pydantic import Field
@@ -27,7 +28,7 @@ TOKENS_PER_MESSAGE: Final = 4
 TOKENS_PER_QUESTION: Final = 3
 MOST_TOKENS_PER_MESSAGE: Final = 16
 MOST_TOKENS_PER_QUESTION: Final = 64
-NOT_MEASURED: Final = "not measured"
+NOT_TRIED: Final = "not tried"
 
 
 class Prices(Document):
@@ -60,7 +61,7 @@ class FamilyPlan(Document):
     amount: Amount
     shows: str
     cannot_show: str
-    power: str = Field(description="how probably it would see a difference, or that this was not measured")
+    power: str = Field(description="how probably it would show something, tried on control models; or that it was not")
 
 
 class Plan(StoredDocument):
@@ -71,18 +72,27 @@ class Plan(StoredDocument):
     seed: int
     digest: str
     total: Amount
+    power: str = Field(description="of all families together")
     families: tuple[FamilyPlan, ...]
     requests_per_minute: float | None = Field(gt=0)
     minutes: float | None = Field(description="time at that rate, if the endpoint keeps up; None without a rate")
 
 
-def plan(battery: Battery, *, prices: Prices | None = None, requests_per_minute: float | None = None) -> Plan:
+def plan(
+    battery: Battery,
+    *,
+    prices: Prices | None = None,
+    requests_per_minute: float | None = None,
+    power: str = NOT_TRIED,
+    power_by_family: Mapping[Family, str] = MappingProxyType({}),
+) -> Plan:
     """What asking every question of a battery once takes, in all and by family.
 
     Parameters
     ----------
     prices : per million tokens; None leaves the cost out
     requests_per_minute : the rate that is kept to; None leaves the time out
+    power, power_by_family : what was found by trying the battery on control models, in words
     """
     families = dict.fromkeys(item.family for item in battery.items)
     requests = questions_of(battery)
@@ -91,13 +101,14 @@ def plan(battery: Battery, *, prices: Prices | None = None, requests_per_minute:
         seed=battery.seed,
         digest=battery.digest,
         total=_amount(battery.items, prices),
+        power=power,
         families=tuple(
             FamilyPlan(
                 family=family,
                 amount=_amount([item for item in battery.items if item.family == family], prices),
                 shows=FAMILIES[family].shows,
                 cannot_show=FAMILIES[family].cannot_show,
-                power=NOT_MEASURED,
+                power=power_by_family.get(family, NOT_TRIED),
             )
             for family in families
         ),
