@@ -455,3 +455,20 @@ def test_help_needs_no_http_library(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.endswith("[]\n")
+
+
+def test_a_plan_says_that_its_power_was_not_tried_and_how_to_try_it(run: Run, tmp_path: Path) -> None:
+    plain = run("probe", "--plan", "--battery", NAME).stdout
+    assert "Expected power: not tried; give --population FILE" in " ".join(plain.split())
+    missing = run("probe", "--plan", "--battery", NAME, "-P", str(tmp_path / "none"))
+    assert missing.exit_code == 2
+    assert "whorl population build" in missing.stderr
+
+
+def test_a_population_without_a_plan_is_refused_before_anything_is_sent(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "controls").write_bytes(b"")
+    with answering() as server:
+        result = run(*probed(server, tmp_path / "a", "-P", str(tmp_path / "controls")))
+        assert server.bodies == []
+    assert result.exit_code == 2
+    assert "expected with --plan only" in result.stderr
