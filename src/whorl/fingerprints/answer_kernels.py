@@ -120,26 +120,26 @@ def _grams(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Uses:
-    """Which texts use which n-gram, n-gram by n-gram and text by text.
+    """Which texts use which n-gram: n-gram by n-gram, group by group, text by text.
+
+    A run is the texts of one group that use one n-gram; weights of pairs of texts are those of their runs.
 
     Parameters
     ----------
-    owners, groups : shape (e,), the texts and their groups
-    values : shape (e,), square root of how often, or 1
+    owners, values, runs : shape (e,), of each use the text, square root of how often or 1, and its run
     first : shape (e,), place of the n-gram's first use
-    known : shape (e,), reference texts that use the n-gram
-    own, outside : shape (e,), those of the owner's group among them, and the rest
-    share : shape (e,), 1 / texts of the owner's group that use it, reference or not
+    groups, counts, known : shape (r,), of each run its group, its reference texts, and all that use the n-gram
+    first_run : shape (r,), place of the n-gram's first run
     """
 
     owners: NDArray[np.int64]
-    groups: NDArray[np.int64]
     values: Doubles
+    runs: NDArray[np.int64]
     first: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    counts: NDArray[np.int64]
     known: NDArray[np.int64]
-    own: NDArray[np.int64]
-    outside: NDArray[np.int64]
-    share: Doubles
+    first_run: NDArray[np.int64]
 
 
 def _uses(owners: NDArray[np.int64], grams: NDArray[np.uint64], crowd: Crowd, *, counted: bool) -> _Uses:
@@ -149,20 +149,18 @@ def _uses(owners: NDArray[np.int64], grams: NDArray[np.uint64], crowd: Crowd, *,
     starts = np.flatnonzero(begins | np.concatenate([[True], owners[1:] != owners[:-1]]))
     owner, new_gram = owners[starts], begins[starts]
     group = crowd.groups[owner]
-    gram = np.cumsum(new_gram) - 1
-    run = np.cumsum(new_gram | np.concatenate([[True], group[1:] != group[:-1]])) - 1
+    new_run = new_gram | np.concatenate([[True], group[1:] != group[:-1]])
+    gram, run = np.cumsum(new_gram) - 1, np.cumsum(new_run) - 1
     weights = crowd.reference[owner].astype(np.float64)
-    known = np.bincount(gram, weights=weights)[gram].astype(np.int64)
-    own = np.bincount(run, weights=weights)[run].astype(np.int64)
     return _Uses(
         owners=owner,
-        groups=group,
         values=np.sqrt(np.diff(np.append(starts, len(grams)))) if counted else np.ones(len(starts)),
+        runs=run,
         first=np.flatnonzero(new_gram)[gram],
-        known=known,
-        own=own,
-        outside=known - own,
-        share=1 / np.bincount(run)[run],
+        groups=group[new_run],
+        counts=np.bincount(run, weights=weights).astype(np.int64),
+        known=np.bincount(gram, weights=weights).astype(np.int64)[gram[new_run]],
+        first_run=np.flatnonzero(new_gram[new_run])[gram[new_run]],
     )
 
 
@@ -172,37 +170,30 @@ def _cosines(owners: NDArray[np.int64], grams: NDArray[np.uint64], crowd: Crowd,
     if not len(grams):
         return np.eye(count)
     uses = _uses(owners, grams, crowd, counted=counted)
-    others = crowd.others()
-    weights = _Weights(others, power=2 if counted else 1)
-    squares = _own_squares(uses, crowd, weights)
-    products = np.zeros(count * count)
-    corrections = np.zeros(count * groups)
+    weights = _Weights(crowd.others(), power=2 if counted else 1)
     # What more than half use outside of any two groups has no weight for any pair.
-    usual = uses.known - 2 * int(uses.own.max()) > crowd.sizes.sum() / 2
-    width = weights.table.shape[1]
-    flat = weights.table.reshape(-1)
-    for one, other in _pairs_of_uses(uses, ~usual):
-        first, second = uses.owners[one], uses.owners[other]
-        group, other_group = uses.groups[one], uses.groups[other]
-        row = weights.row(group, other_group) * width
-        outside, other_outside = uses.outside[one], uses.outside[other]
-        same = group == other_group
-        weight = flat[row + outside - np.where(same, 0, uses.own[other])]
-        value, other_value = uses.values[one], uses.values[other]
-        products += np.bincount(first * count + second, weights=value * other_value * weight, minlength=count * count)
-        # A text's length counts what the other's group uses less often than the text's own group alone would say.
-        for text, square, alone, right, right_group in (
-            (first, value**2, outside, other, other_group),
-            (second, other_value**2, other_outside, one, group),
-        ):
-            change = square * (weight - flat[row + alone]) * uses.share[right]
-            change[same] = 0.0
-            corrections += np.bincount(text * groups + right_group, weights=change, minlength=count * groups)
-    squares = np.maximum(squares + corrections.reshape(count, groups), 1e-24)[:, crowd.groups]
+    firsts = np.flatnonzero(uses.first_run == np.arange(len(uses.first_run)))
+    most = np.repeat(np.maximum.reduceat(uses.counts, firsts), np.diff(np.append(firsts, len(uses.counts))))
+    usual = uses.known - 2 * most > crowd.sizes.sum() / 2
+    of_runs = _weigh_runs(uses, weights, ~usual)
+    squares = _own_squares(uses, crowd, weights)
+    squares += np.bincount(
+        uses.owners[of_runs.uses] * groups + of_runs.groups,
+        weights=uses.values[of_runs.uses] ** 2 * of_runs.changes,
+        minlength=count * groups,
+    ).reshape(count, groups)
+    products = np.zeros(count * count)
+    for one, numbers, other in _pairs_of_uses(uses, ~usual[uses.runs]):
+        weight = of_runs.weights[np.repeat(of_runs.rows[uses.runs[one]], numbers) + of_runs.columns[uses.runs[other]]]
+        weight *= np.repeat(uses.values[one], numbers) * uses.values[other]
+        products += np.bincount(
+            np.repeat(uses.owners[one] * count, numbers) + uses.owners[other], weights=weight, minlength=count * count
+        )
+    lengths = np.maximum(squares, 1e-24)[:, crowd.groups]
     found = products.reshape(count, count)
-    found = (found + found.T) / np.sqrt(squares * squares.T)
+    found = (found + found.T) / np.sqrt(lengths * lengths.T)
     np.fill_diagonal(found, 1.0)
-    return np.minimum(found, 1.0)
+    return np.asarray(np.minimum(found, 1.0))
 
 
 class _Weights:
@@ -220,23 +211,80 @@ class _Weights:
         return np.asarray(self._rows[group * self._groups + other_group])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _OfRuns:
+    """Weights of pairs of runs of one n-gram.
+
+    Parameters
+    ----------
+    weights : at ``rows[later run] + columns[earlier run]``
+    rows, columns : shape (r,)
+    uses, groups, changes : by how much the weight of a use changes beside a text of another group that uses it too
+    """
+
+    weights: Doubles
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    uses: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    changes: Doubles
+
+
+def _weigh_runs(uses: _Uses, weights: _Weights, kept: NDArray[np.bool_]) -> _OfRuns:
+    numbers = np.arange(len(uses.groups)) - uses.first_run  # runs of the n-gram before
+    before = np.where(kept, numbers + 1, 0)  # and itself
+    ends = np.cumsum(before)
+    rows = ends - before
+    later = np.repeat(np.arange(len(before)), before)
+    earlier = uses.first_run[later] + np.arange(len(later)) - rows[later]
+    row = weights.row(uses.groups[later], uses.groups[earlier])
+    outside, other_outside = (uses.known[run] - uses.counts[run] for run in (later, earlier))
+    same = later == earlier
+    weight = weights.table[row, outside - np.where(same, 0, uses.counts[earlier])]
+    one, other = later[~same], earlier[~same]
+    changes = np.concatenate(
+        [
+            weight[~same] - weights.table[row[~same], outside[~same]],
+            weight[~same] - weights.table[row[~same], other_outside[~same]],
+        ]
+    )
+    runs, beside = np.concatenate([one, other]), np.concatenate([other, one])
+    changed = changes != 0
+    runs, beside, changes = runs[changed], beside[changed], changes[changed]
+    sizes = np.bincount(uses.runs)
+    starts = np.cumsum(sizes) - sizes
+    spread = np.repeat(np.arange(len(runs)), sizes[runs])
+    within = np.arange(len(spread)) - np.repeat(np.cumsum(sizes[runs]) - sizes[runs], sizes[runs])
+    return _OfRuns(
+        weights=weight,
+        rows=rows,
+        columns=numbers,
+        uses=starts[runs[spread]] + within,
+        groups=uses.groups[beside[spread]],
+        changes=changes[spread],
+    )
+
+
 def _own_squares(uses: _Uses, crowd: Crowd, weights: _Weights) -> Doubles:
     """Squared length of each text for each other group, shape (n, g), as if the other group used nothing of it."""
     found = np.empty((len(crowd.groups), len(crowd.sizes)))
+    outside = uses.known - uses.counts
     by_rows: dict[bytes, Doubles] = {}  # groups of one size give one column, but for their own members
     for other in range(len(crowd.sizes)):
         rows = weights.row(np.arange(len(crowd.sizes)), np.full(len(crowd.sizes), other))
         key = rows.tobytes()
         if key not in by_rows:
-            weight = weights.table[rows[uses.groups], uses.outside]
+            weight = weights.table[rows[uses.groups], outside][uses.runs]
             squares = np.bincount(uses.owners, weights=uses.values**2 * weight, minlength=len(crowd.groups))
             by_rows[key] = squares.astype(np.float64)
         found[:, other] = by_rows[key]
     return found
 
 
-def _pairs_of_uses(uses: _Uses, kept: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Places of all two uses of one n-gram, the later first, some at a time."""
+def _pairs_of_uses(
+    uses: _Uses, kept: NDArray[np.bool_]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+    """All two uses of one n-gram, some at a time: places, how often each is repeated, and the earlier place."""
     places = np.flatnonzero(kept & (np.arange(len(uses.first)) > uses.first))
     before = places - uses.first[places]  # uses of the same n-gram that come before
     ends = np.cumsum(before)
@@ -244,10 +292,9 @@ def _pairs_of_uses(uses: _Uses, kept: NDArray[np.bool_]) -> Iterator[tuple[NDArr
     while start < len(places):
         done = ends[start - 1] if start else 0
         stop = max(start + 1, int(np.searchsorted(ends, done + _PAIRS_AT_ONCE, "right")))
-        numbers = before[start:stop]
-        one = np.repeat(places[start:stop], numbers)
-        offset = np.arange(numbers.sum()) - np.repeat(ends[start:stop] - numbers - done, numbers)
-        yield one, uses.first[one] + offset
+        one, numbers = places[start:stop], before[start:stop]
+        offsets = uses.first[one] - (ends[start:stop] - numbers - done)
+        yield one, numbers, np.arange(numbers.sum()) + np.repeat(offsets, numbers)
         start = stop
 
 
