@@ -1,8 +1,9 @@
-"""Every pair scored by a population that has never seen the families of either model."""
+"""Every pair scored by models of other families than its two."""
 
 import hashlib
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.behaviour.naive import naive_similarity
-from bench.behaviour.realdata import RealData, folds
+from bench.behaviour.realdata import RealData
 from whorl.comparison import agreement as agreeing
 from whorl.comparison.agreement import Agreement, agreement, groups_of
 from whorl.comparison.answer_pairs import LEAST_CONTROL_MODELS
@@ -69,45 +70,38 @@ class ScoredPairs:
         return np.isin(self.relation, relations)
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """Families that a population does not hold.
-
-    Parameters
-    ----------
-    small_together : on a large set, the other small families go with one of them
-    """
-
-    families: frozenset[str]
-    small_together: bool = False
-
-
 class HeldOutScores:
     """Scores with families left out. Comparisons of answers are kept in a folder, for they take the time.
 
-    Equal to building a population without the families from all tables (`build_population`) and scoring each whole
-    table against it (`score_table`), where the lineage tells of the table's models too.
+    A pair is measured by models of other families than its two in any case (`whorl.comparison.agreement`), and p and
+    ratio leave both families out, so that one comparison of a table gives every pair without its families. Only what
+    one of the two has in common with third models is weighed with the other's family among those that say what is
+    usual; where both are unknown, as in `split_pairs`, it is not.
     """
 
     def __init__(self, data: RealData, kept: Path) -> None:
         self._data = data
         self._kept = kept
-        self._pairs: dict[tuple[str, frozenset[str]], PairScores] = {}
-        self._labelled: dict[LeftOut, LabelledScores] = {}
+        self._pairs: dict[tuple[str, bytes | None], PairScores] = {}
+        self._labelled: dict[frozenset[str], LabelledScores] = {}
         self._naive: dict[str, Doubles] = {}
         self._digests = {table.dataset: _digest(table) for table in data.tables}
 
     def left_out_pairs(self, table: AnswerTable) -> ScoredPairs:
-        """Every pair of a table, each by the population without the families of both its models."""
+        """Every pair of a table, each by the models of all other families."""
         families = [self._data.family(model) for model in table.models]
-        together = folds(self._data, table)
+        sizes = Counter(families)
         left, right = np.nonzero(np.tril(np.ones((len(families), len(families)), bool), -1))
-        wanted: dict[LeftOut, list[int]] = {}
-        for number, (one, other) in enumerate(_places(left, right)):
-            wanted.setdefault(
-                LeftOut(together[families[one]] | together[families[other]], small_together=True), []
-            ).append(number)
-        return self._pairs_by(table, left, right, wanted)
+        controlled = np.array(
+            [
+                len(families) - sum(sizes[name] for name in {families[one], families[other]}) >= LEAST_CONTROL_MODELS
+                for one, other in _places(left, right)
+            ],
+            dtype=bool,
+        )
+        return self._pairs_by(
+            table, self.by_other_families(table), self._labelled_without(frozenset()), left, right, controlled
+        )
 
     def split_pairs(self, table: AnswerTable, half: frozenset[str]) -> ScoredPairs | None:
         """The pairs within one half of the families, by the population of the other half; None where it is too small.
@@ -118,37 +112,38 @@ class HeldOutScores:
         if np.count_nonzero(~inside) < LEAST_CONTROL_MODELS or np.count_nonzero(inside) < 2:
             return None
         left, right = np.nonzero(np.tril(np.outer(inside, inside), -1))
-        return self._pairs_by(table, left, right, {LeftOut(half): list(range(left.size))})
+        scored = self._scored(table, ~inside)
+        enough = np.count_nonzero(~inside) >= LEAST_CONTROLS
+        labelled = self._labelled_without(half) if enough else NO_LABELLED
+        return self._pairs_by(table, scored, labelled, left, right, np.ones(left.size, bool))
 
-    def scored_without(self, table: AnswerTable, family: str) -> PairScores:
-        """All of a table's pairs by the population without one model's family."""
-        return self._scored(table, LeftOut(folds(self._data, table)[family], small_together=True))[0]
+    def by_other_families(self, table: AnswerTable) -> PairScores:
+        """All of a table's pairs, every model a reference for pairs of other families."""
+        return self._scored(table, np.ones(len(table.models), bool))
 
     def _pairs_by(
         self,
         table: AnswerTable,
+        found: PairScores,
+        labelled: LabelledScores,
         left: NDArray[np.int64],
         right: NDArray[np.int64],
-        wanted: Mapping[LeftOut, Sequence[int]],
+        controlled: NDArray[np.bool_],
     ) -> ScoredPairs:
-        scores = {name: np.full(left.size, np.nan) for name in QUESTIONS}
+        """Pairs at places; those without controls as the program scores them by the table itself."""
+        own = found if controlled.all() else self._scored(table, None)
+        places = (left, right)
+        scores = {
+            name: np.where(controlled, found.scores[name][places], own.scores[name][places]) for name in QUESTIONS
+        }
         figures = {name: np.full(left.size, np.nan) for name in ("p", "log10_lr", "central")}
-        own = np.zeros(left.size, bool)
-        for excluded, numbers in wanted.items():
-            found, controlled = self._scored(table, excluded)
-            enough = controlled and np.count_nonzero(found.agreement.reference) >= LEAST_CONTROLS
-            weighing = Weighing(found, self._labelled_without(excluded) if enough else NO_LABELLED)
-            for number in numbers:
-                place = int(left[number]), int(right[number])
-                own[number] = not controlled
-                for name in QUESTIONS:
-                    scores[name][number] = found.scores[name][place]
-                if controlled and not np.isnan(found.scores["same_weights"][place]):
-                    weighed = weighing.weigh(*place)
-                    figures["p"][number] = np.nan if weighed.p is None else weighed.p
-                    if isinstance(weighed.ratio, Ratio):
-                        figures["log10_lr"][number] = weighed.ratio.log10_lr
-                        figures["central"][number] = weighed.ratio.central
+        weighing = Weighing(found, labelled)
+        for number in np.flatnonzero(controlled & ~np.isnan(scores["same_weights"])):
+            weighed = weighing.weigh(int(left[number]), int(right[number]))
+            figures["p"][number] = np.nan if weighed.p is None else weighed.p
+            if isinstance(weighed.ratio, Ratio):
+                figures["log10_lr"][number] = weighed.ratio.log10_lr
+                figures["central"][number] = weighed.ratio.central
         known = ~np.isnan(scores["same_weights"])
         names = [(table.models[one], table.models[other]) for one, other in _places(left, right)]
         relation = np.array([self._data.labels[table.dataset, *pair] for pair in names])
@@ -165,7 +160,7 @@ class HeldOutScores:
             p=figures["p"][known],
             log10_lr=figures["log10_lr"][known],
             central=figures["central"][known],
-            by_own_table=own[known],
+            by_own_table=~controlled[known],
             without_score=int(np.count_nonzero(~known)),
         )
 
@@ -174,32 +169,28 @@ class HeldOutScores:
             self._naive[table.dataset] = naive_similarity(table)
         return self._naive[table.dataset]
 
-    def _scored(self, table: AnswerTable, excluded: LeftOut) -> tuple[PairScores, bool]:
-        """All of a table's pairs by the population without these families, and whether it had enough models left."""
-        together = folds(self._data, table)
-        here = excluded.families.intersection(together)
-        out = here.union(*(together[family] for family in here)) if excluded.small_together else here
-        reference = np.array([self._data.family(model) not in out for model in table.models])
-        controlled = np.count_nonzero(reference) >= LEAST_CONTROL_MODELS
-        key = table.dataset, out if controlled else frozenset[str]()
+    def _scored(self, table: AnswerTable, reference: NDArray[np.bool_] | None) -> PairScores:
+        """All of a table's pairs by some of its models; None: by all of them, relatives among them."""
+        key = table.dataset, None if reference is None else reference.tobytes()
         if key not in self._pairs:
-            groups = groups_of(table.models, self._data.lineage) if controlled else np.arange(len(table.models))
-            found = self._agreement(table, reference if controlled else np.ones_like(reference), groups)
-            scored = score_pairs(found, self._data.lineage)
-            self._pairs[key] = replace(scored, agreement=replace(found, means={}))
-        return self._pairs[key], bool(controlled)
+            groups = np.arange(len(table.models))
+            if reference is not None:
+                groups = groups_of(table.models, self._data.lineage)
+            found = self._agreement(table, np.ones(len(groups), bool) if reference is None else reference, groups)
+            self._pairs[key] = replace(score_pairs(found, self._data.lineage), agreement=replace(found, means={}))
+        return self._pairs[key]
 
-    def _labelled_without(self, excluded: LeftOut) -> LabelledScores:
-        if excluded not in self._labelled:
-            self._labelled[excluded] = labelled_scores(self._population(excluded), self._data.lineage)
-        return self._labelled[excluded]
+    def _labelled_without(self, families: frozenset[str]) -> LabelledScores:
+        """The scores of known truth that a population without these families holds."""
+        if families not in self._labelled:
+            self._labelled[families] = labelled_scores(self._population(families), self._data.lineage)
+        return self._labelled[families]
 
-    def _population(self, excluded: LeftOut) -> Iterator[PairScores]:
-        """The scores that a population built without these families holds."""
+    def _population(self, families: frozenset[str]) -> Iterator[PairScores]:
         for table in self._data.tables:
-            found, controlled = self._scored(table, excluded)
-            if controlled and np.count_nonzero(found.agreement.reference) >= LEAST_MODELS_OF_A_SET:
-                yield _among(found, found.agreement.reference)
+            kept = np.array([self._data.family(model) not in families for model in table.models])
+            if np.count_nonzero(kept) >= LEAST_MODELS_OF_A_SET:
+                yield _among(self._scored(table, kept), kept)
 
     def _agreement(self, table: AnswerTable, reference: NDArray[np.bool_], groups: NDArray[np.int64]) -> Agreement:
         told = self._digests[table.dataset] + reference.tobytes() + groups.tobytes()

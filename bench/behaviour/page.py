@@ -42,10 +42,10 @@ def data_section(sets: Figures) -> list[str]:
     return [
         "## Data and rule",
         "",
-        "Leave one family out: a pair is scored by a population that holds no model of the families of either of its "
-        "two models, and neither the yardstick nor a threshold nor a ratio has seen one. On a set of more than 30 "
-        "models, families of fewer than 4, or of fewer than a fortieth of the models, are left out together. Where "
-        "fewer than 10 models remain, the program takes the table's own models as reference and gives no ratio; the "
+        "Leave one family out: a pair is measured by models of other families than its two, and p and ratio rest on "
+        "pairs of other families, as the program does it in any case. The units of a score are those of all unrelated "
+        "pairs of the set. Where fewer than 10 models of other families are there, the program takes the table's own "
+        "models as reference, relatives among them, and gives neither p nor ratio; the "
         "last column counts such pairs. Labels are what publishers documented; pairs of a student with another model "
         "of its teacher's family, with another student of its teacher, of wrappers, and of models of which nothing is "
         "documented are left out. Intervals are 95 % over resampled models, served variants of one model together. "

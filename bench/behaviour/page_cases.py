@@ -9,7 +9,7 @@ def teacher_section(teachers: Figures) -> list[str]:
         "## Teacher attribution",
         "",
         "Students with a documented teacher among the models of their set; candidates are all models of other "
-        "families, ranked by `score_taught` by the population without the student's family. Named: the first "
+        "families, ranked by `score_taught`. Named: the first "
         "candidate's score is above what 5 % of models of other families reach with any unrelated candidate; below "
         'it the answer is "none of these". Chance: teachers among the candidates. Unrelated named: share of all models '
         "for which an unrelated candidate would be named if only unrelated ones were there.",

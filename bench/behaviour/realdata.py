@@ -12,8 +12,6 @@ from whorl.comparison.documented_lineage import Lineage, Relation, read_lineage
 from whorl.fingerprints.answer_table import AnswerTable, answer_tables, read_answers
 
 NOT_TABLES = {"pairs", "safety_matrix"}
-MANY_MODELS = 30
-SMALL_FAMILY, SMALL_SHARE = 4, 1 / 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,18 +76,6 @@ def read_realdata(folder: Path, *, only: tuple[str, ...] | None = None) -> RealD
         labels[row["dataset"], row["model_b"], row["model_a"]] = row["relation"]
     tables = answer_tables(answer for path in files for answer in read_answers(path))
     return RealData(folder=folder, tables=tables, lineage=lineage, labels=labels)
-
-
-def folds(data: RealData, table: AnswerTable) -> dict[str, frozenset[str]]:
-    """For each family of a table the families that are left out with it.
-
-    In a set of more than 30 models, families of fewer than 4 models, or than a fortieth of them, go together.
-    """
-    sizes = Counter(data.family(model) for model in table.models)
-    least = max(SMALL_FAMILY, SMALL_SHARE * len(table.models))
-    small = frozenset(family for family, count in sizes.items() if count < least)
-    together = len(table.models) > MANY_MODELS
-    return {family: small if together and family in small else frozenset({family}) for family in sizes}
 
 
 def halves(data: RealData) -> list[tuple[frozenset[str], frozenset[str]]]:

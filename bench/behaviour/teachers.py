@@ -51,10 +51,11 @@ def teacher_table(data: RealData, held_out: HeldOutScores, *, rng: np.random.Gen
 
 
 def _asked(data: RealData, held_out: HeldOutScores, table: AnswerTable) -> Iterator[Student]:
-    """Every model, by the population without its family."""
+    """Every model, each pair measured by models of other families."""
+    taught_by = held_out.by_other_families(table).scores["taught"]
     for place, model in enumerate(table.models):
         family = data.family(model)
-        scores = held_out.scored_without(table, family).scores["taught"][place]
+        scores = taught_by[place]
         others = [
             (float(scores[other]), name, data.labels[table.dataset, model, name])
             for other, name in enumerate(table.models)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from whorl.comparison.agreement import Agreement, groups_of
 from whorl.comparison.documented_lineage import SHARING_WEIGHTS, Lineage
 from whorl.core.arrays import Doubles
-from whorl.fingerprints.answer_kernels import KERNELS, MARKS, Crowd
+from whorl.fingerprints.answer_kernels import KERNELS, MARKS
 from whorl.statistics.labelled_pairs import MIN_FAMILIES, labelled_pairs
 from whorl.statistics.model_calibration import LEAST_CONTROLS, TooFewControls, too_few_controls
 from whorl.statistics.score_ratios import ScoreCalibration, calibrate_scores, capped_ratio
@@ -79,8 +79,7 @@ def score_pairs(
     units = {name: _standardised(values, yardstick) for name, values in found.means.items()}
     kernels = np.mean([np.clip(units[name], _LOWEST, _HIGHEST) for name in _AGREEING], axis=0)
     centred = np.mean([units[f"{kernel}.centred"] for kernel in KERNELS], axis=0)
-    crowd = Crowd.of(found.reference, groups_of(found.models, lineage, known_as=known_as))
-    profile = _standardised(_profiles(centred, crowd), yardstick)
+    profile = _standardised(_profiles(centred, groups_of(found.models, lineage, known_as=known_as)), yardstick)
     marks = [np.clip(units[name], *_MARK_ENDS) for name in (*MARKS, "fourgrams.surprise")]
     return PairScores(
         agreement=found,
@@ -121,12 +120,12 @@ def _standardised(values: Doubles, yardstick: NDArray[np.bool_]) -> Doubles:
     return np.asarray((values - middle) / spread) if spread > 1e-9 else np.where(np.isnan(values), np.nan, 0.0)
 
 
-def _profiles(measure: Doubles, crowd: Crowd) -> Doubles:
-    """Correlation of two models' rows over reference models of other groups, NaN where fewer than 4 are common."""
+def _profiles(measure: Doubles, groups: NDArray[np.int64]) -> Doubles:
+    """Correlation of two models' rows over the models of other groups, NaN where fewer than 4 are common."""
     size = len(measure)
     found = np.full((size, size), np.nan)
     rows = np.clip(measure, _LOWEST, _HIGHEST)
-    known = ~np.isnan(rows) & (crowd.groups[:, None] != crowd.groups[None]) & crowd.reference[None]
+    known = ~np.isnan(rows) & (groups[:, None] != groups[None])
     for one in range(size):
         for other in range(one):
             both = known[one] & known[other]
