@@ -4,6 +4,7 @@ They are trained for less long than base. They are kept in stacks (`bench.chat_l
 without a server.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def control_rows(lab: Lab, files: list[Path], battery: Battery, progress: Callab
     dataset = dataset_name(battery)
     for file in files:
         progress(f"{file.name}: {len(battery.items)} items")
-        said = battery_answers(load_file(file), lab.size, tokenizer, battery)
+        said = battery_answers(load_file(file), lab.size, tokenizer, battery, drawn_by=file.name)
         for texts in said:
             name = next(names)
             for item, text in zip(_asked(battery), texts, strict=True):
@@ -67,8 +68,15 @@ def control_rows(lab: Lab, files: list[Path], battery: Battery, progress: Callab
                 }
 
 
-def battery_answers(weights: Weights, size: Size, tokenizer: Tokenizer, battery: Battery) -> list[list[str]]:
-    """Each model's answers to all draws of all items, in order; at temperature 0 the draws of an item are equal."""
+def battery_answers(
+    weights: Weights, size: Size, tokenizer: Tokenizer, battery: Battery, *, drawn_by: str
+) -> list[list[str]]:
+    """Each model's answers to all draws of all items, in order; at temperature 0 the draws of an item are equal.
+
+    Stacks with a name of their own in ``drawn_by`` draw independently: from the same random numbers a model and its
+    fine-tune would draw the same answers, and look more alike than two servers ever do.
+    """
+    seed = int.from_bytes(hashlib.sha256(f"{battery.seed} {drawn_by}".encode()).digest()[:6])
     drawn = _asked(battery)
     once = [
         place for place, item in enumerate(drawn) if item.temperature > 0 or place == 0 or drawn[place - 1] is not item
@@ -81,7 +89,7 @@ def battery_answers(weights: Weights, size: Size, tokenizer: Tokenizer, battery:
         )
         for place in once
     ]
-    said = answers(weights, size.shape, tokenizer, questions, seed=battery.seed)
+    said = answers(weights, size.shape, tokenizer, questions, seed=seed)
     which = {place: number for number, place in enumerate(once)}
     source: list[int] = []
     for place in range(len(drawn)):

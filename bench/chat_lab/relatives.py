@@ -60,7 +60,7 @@ def relative_rows(lab: Lab, files: dict[str, Path], battery: Battery, progress: 
     tokenizer, dataset, rows = public_tokenizer(lab.folder), dataset_name(battery), []
     for kind, file in files.items():
         progress(f"{file.name}: {len(battery.items)} items")
-        said = battery_answers(load_file(file), lab.size, tokenizer, battery)
+        said = battery_answers(load_file(file), lab.size, tokenizer, battery, drawn_by=file.name)
         asked = [item for item in battery.items for _ in range(item.draws)]
         for name, texts in zip(control_names([file]), said, strict=True):
             rows += [

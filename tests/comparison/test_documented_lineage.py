@@ -93,3 +93,10 @@ def test_real_labels_are_reproduced() -> None:
     for relation in ("same_weights", "derived", "siblings"):
         assert sum(count for (theirs, _), count in seen.items() if theirs == relation) == seen[relation, relation]
     assert not [pair for pair in seen if pair[1] == "unrelated" and pair[0] not in ("unrelated", "unknown")]
+
+
+@pytest.mark.parametrize("family", ["unknown", "inconclusive"])
+def test_no_family_may_be_called_as_a_verdict_is(tmp_path: Path, family: str) -> None:
+    (tmp_path / "lineage.csv").write_text(f"model,family,base,relation\na,{family},,same_family\n")
+    with pytest.raises(InputError, match="line 2: expected the name of a line"):
+        read_lineage(tmp_path / "lineage.csv")

@@ -56,7 +56,7 @@ def said(chat_lab: Lab) -> Said:
 
     def ask(member: Path, asked: tuple[Item, ...]) -> list[str]:
         whole = Battery(name="some", seed=0, items=asked)
-        [texts] = battery_answers(imported(load(member)), chat_lab.size, tokenizer, whole)
+        [texts] = battery_answers(imported(load(member)), chat_lab.size, tokenizer, whole, drawn_by=member.name)
         return texts
 
     return ask

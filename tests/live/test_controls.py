@@ -41,7 +41,7 @@ def test_controls_answer_a_battery_as_one_table(chat_lab: Lab, asked: Battery, t
     write_control_folders(chat_lab, files, ["control-03"])
     alone = imported(load(chat_lab.folder / "control-03"))
     cold = Battery(name="cold", seed=0, items=tuple(item for item in asked.items if item.temperature == 0))
-    [served] = battery_answers(alone, chat_lab.size, public_tokenizer(chat_lab.folder), cold)
+    [served] = battery_answers(alone, chat_lab.size, public_tokenizer(chat_lab.folder), cold, drawn_by="alone")
     rows = [
         row["response"] for row in control_rows(chat_lab, files, cold, lambda _: None) if row["model"] == "control-03"
     ]

@@ -37,6 +37,7 @@ _WEIGHT_EDGES: Final = ("same_weights", "finetune", "merge")
 _COLUMNS: Final = ("model", "family", "base", "relation")
 _NAMES: Final = tuple(name for name in get_args(Edge) if name)
 _MOST_ROWS: Final = 200_000
+_NO_LINES: Final = ("unknown", "inconclusive")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +199,11 @@ def _edges(path: Path, rows: Iterable[Mapping[str, str | None]]) -> Iterable[Doc
         if number > _MOST_ROWS:
             raise InputError(f"{path}: expected at most {_MOST_ROWS:,} rows")
         model, family, base, relation = (row[name] or "" for name in _COLUMNS)
+        if family in _NO_LINES:
+            raise InputError(
+                f"{path}: line {number}: expected the name of a line, found {family!r}, which is what verdicts say "
+                "where there is none; leave the row out, or give the family another name"
+            )
         if not model or not family or relation not in get_args(Edge):
             raise InputError(
                 f"{path}: line {number}: expected a model, a family and one of the relations {', '.join(_NAMES)} "
