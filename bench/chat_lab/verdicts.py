@@ -2,7 +2,7 @@
 
 Base and what was made of it are served by llama.cpp, base once more by ``transformers serve``; each is probed by the
 command line, compared with base against the controls, identified, and checked for being what it claims. The result
-goes to ``bench/results/live.json`` and into ``docs/validation-behaviour.md``.
+goes to ``bench/results/live.json`` and into ``docs/validation-live.md``.
 """
 
 import argparse
@@ -15,10 +15,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bench.chat_lab.controls import control_rows, train_controls, write_table
 from bench.chat_lab.lab import FULL, REDUCED, Lab, train_lab
 from bench.chat_lab.relatives import lineage_csv, relative_rows, train_relatives
+from whorl.comparison.answer_population import read_population
 from whorl.probes.families import battery
+from whorl.statistics.roc import auc
 
 sys.path.append(str(Path(__file__).parents[2] / "tests" / "live"))
 from served_models import Served, serve_llama_cpp, serve_transformers
@@ -67,6 +71,7 @@ def main() -> None:
         "command": " ".join(["python -m bench.chat_lab.verdicts", *sys.argv[1:]]).replace(str(arguments.folder), "LAB"),
         "battery": f"{arguments.battery}, seed {arguments.seed}",
         "models": lab.size.name,
+        "told_apart": _told_apart(population),
         "compared": _judged(transcripts, population, progress),
     }
     RESULTS.write_text(json.dumps(document, indent=1) + "\n")
@@ -136,6 +141,28 @@ def _judged(transcripts: dict[str, Path], population: Path, progress: Callable[[
     return compared
 
 
+def _told_apart(population: Path) -> dict[str, float]:
+    """How well the score of shared weights tells the controls' fine-tunes from their students, and both from others."""
+    pairs = read_population(population).labelled.pairs
+    scores = {
+        truth: np.array([pair.score for pair in pairs if pair.truth == truth])
+        for truth in ("shares_weights", "learned", "unrelated")
+    }
+
+    def area(one: str, other: str) -> float:
+        values = np.concatenate([scores[one], scores[other]])
+        return auc(values, np.arange(values.size) < scores[one].size)
+
+    return {
+        "fine_tunes": len(scores["shares_weights"]),
+        "students": len(scores["learned"]),
+        "unrelated": len(scores["unrelated"]),
+        "fine_tunes_from_unrelated": area("shares_weights", "unrelated"),
+        "students_from_unrelated": area("learned", "unrelated"),
+        "fine_tunes_from_students": area("shares_weights", "learned"),
+    }
+
+
 def page(document: dict[str, Any]) -> str:
     """The results as a page."""
     lines = [
@@ -155,7 +182,19 @@ def page(document: dict[str, Any]) -> str:
         verdicts = one["verdicts"]
         cells = [_cell(verdicts[name]) for name in ("endpoint", "line", "weights-related", "learned-from")]
         lines.append(f"| {who} | {' | '.join(cells)} | {one['identified']} | {', '.join(one['wrong']) or 'yes'} |")
-    return "\n".join([*lines, "", "The last column names the verdicts that are not as they should be.", ""])
+    told = document["told_apart"]
+    lines += [
+        "",
+        "The last column names the verdicts that are not as they should be.",
+        "",
+        f"Area under the ROC curve of `same_weights` among the controls: {told['fine_tunes']} fine-tunes against "
+        f"{told['unrelated']} unrelated pairs {told['fine_tunes_from_unrelated']:.3f}, {told['students']} students "
+        f"against unrelated pairs {told['students_from_unrelated']:.3f}, fine-tunes against students "
+        f"{told['fine_tunes_from_students']:.3f}. A student of a model's answers answers much as a fine-tune does: "
+        "where a ratio against `learned` does not exceed 1, the verdict is that the two are not independent, and no more.",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def _cell(verdict: dict[str, Any]) -> str:

@@ -22,6 +22,8 @@ def pairs(
     """Score every pair of models of a table, for evaluation in bulk.
 
     The scores rank pairs. They are no findings: `calibrated_p` and `log10_lr` say what the population makes of a pair.
+    Where fewer than 10 of its models answered the same questions, the table's models are measured by each other, and
+    both are empty.
     """
     require_input(table, expected="a table of answers")
     require_input(population, expected="the population that `whorl population build` wrote")
