@@ -191,7 +191,7 @@ def page(document: dict[str, Any]) -> str:
         f"{told['unrelated']} unrelated pairs {told['fine_tunes_from_unrelated']:.3f}, {told['students']} students "
         f"against unrelated pairs {told['students_from_unrelated']:.3f}, fine-tunes against students "
         f"{told['fine_tunes_from_students']:.3f}. A student of a model's answers answers much as a fine-tune does: "
-        "where a ratio against `learned` does not exceed 1, the verdict is that the two are not independent, and no more.",
+        "where a ratio against `learned` does not exceed 1, the verdict is that the two are not independent, no more.",
         "",
     ]
     return "\n".join(lines)
