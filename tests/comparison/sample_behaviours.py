@@ -105,7 +105,7 @@ NOT_SEPARATED = Verdict(
     score=11.68,
     power=0.91,
     reason="The two agree beyond the questions more than either does with any of 68 control models: they are not "
-    "independent. Training on the other's answers explains it as well as shared weights do: its lower bound is "
+    "independent. Training on the other's answers explains it as well as shared weights do: the ratio is at most "
     "10^-0.1.",
 )
 

@@ -30,6 +30,8 @@ LEVEL: Final = 0.02
 """Largest conformal p of a line, of shared weights and of a teacher: with 50 controls, to pass every one of them."""
 _SHOWN: Final = 8
 _LEAST_POWER_FAMILIES: Final = 3
+_APART: Final = ("unrelated", "unknown")
+"""Relations in which nothing that is documented connects two models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,7 +58,7 @@ class ScoredTogether:
         """Whether nothing that is documented connects two models."""
         names = [self.pairs.agreement.models[place] for place in (one, other)]
         relation = self.lineage.relation(*(self.known_as.get(name, name) for name in names))
-        return one != other and self.family(one) != self.family(other) and relation in ("unrelated", "unknown")
+        return one != other and self.family(one) != self.family(other) and relation in _APART
 
     def matches(self, kind: str) -> bool:
         """Whether some control is known to share a circumstance with either model."""
@@ -224,7 +226,9 @@ def _too_few(found: int) -> str:
 
 
 def _why(ratio: float | str) -> str:
-    return ratio if isinstance(ratio, str) else f"its lower bound is 10^{ratio:.1f}."
+    if isinstance(ratio, str):
+        return ratio
+    return "the ratio speaks for neither side." if ratio == 0 else f"the ratio is at most 10^{ratio:.1f}."
 
 
 def _ratio(scored: ScoredTogether, against: Alternative) -> float | str:
@@ -234,7 +238,7 @@ def _ratio(scored: ScoredTogether, against: Alternative) -> float | str:
 
 
 def kin_power(pairs: PairScores, lineage: Lineage, controls: Sequence[int]) -> DetectionPower | None:
-    """How often control pairs that share weights stand out among controls of other families; a family counts once.
+    """How often control pairs that share weights stand out among unrelated controls; a family counts once.
 
     Returns
     -------
@@ -249,7 +253,12 @@ def kin_power(pairs: PairScores, lineage: Lineage, controls: Sequence[int]) -> D
                 continue
             if lineage.relation(models[one], models[other]) not in SHARING_WEIGHTS:
                 continue
-            others = [place for place in controls if families[place] != families[one]]
+            others = [
+                place
+                for place in controls
+                if families[place] != families[one]
+                and all(lineage.relation(models[place], models[side]) in _APART for side in (one, other))
+            ]
             sides = [_known(scores[place, others]) for place in (one, other)]
             if np.isnan(scores[one, other]) or min(map(len, sides)) < 2:
                 continue
