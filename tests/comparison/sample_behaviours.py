@@ -71,7 +71,7 @@ SAME = Verdict(
     outcome="same",
     p=0.64,
     power=0.98,
-    reason=f"No difference was found; {SWAP} 0.98 (0.93 to 1.00, 60 control models).",
+    reason=f"No difference was found; {SWAP} 0.98 (0.93 to 1.00, 60 lines of control models).",
 )
 CHANGED = Verdict(
     outcome="changed",

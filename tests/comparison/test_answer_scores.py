@@ -201,4 +201,4 @@ def test_relatives_among_the_controls_do_not_make_strangers_stand_out() -> None:
     by_lines = rates(groups_of(table.models, lineage))
     assert by_lines[0] <= 0.012 + 2 * np.sqrt(0.01 * 0.99 / 780)
     assert by_lines[1] <= 0.06 + 2 * np.sqrt(0.05 * 0.95 / 780)
-    assert rates(None)[1] > 0.1  # the mistake that the groups are there to avoid
+    assert rates(None)[1] > 0.075  # the mistake that the groups are there to avoid

@@ -75,7 +75,9 @@ def outcomes(found: Behaviour) -> tuple[str, str, str, str]:
 
 
 def test_an_independent_model_is_not_accused() -> None:
-    assert outcomes(against_northwind("twin")) == ("changed", "unknown", "none_found", "none_of_these")
+    *others, learned = outcomes(against_northwind("twin"))
+    assert others == ["changed", "unknown", "none_found"]
+    assert learned in ("none_of_these", "inconclusive")
 
 
 def test_a_fine_tune_shares_weights() -> None:

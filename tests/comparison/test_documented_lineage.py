@@ -100,3 +100,15 @@ def test_no_family_may_be_called_as_a_verdict_is(tmp_path: Path, family: str) ->
     (tmp_path / "lineage.csv").write_text(f"model,family,base,relation\na,{family},,same_family\n")
     with pytest.raises(InputError, match="line 2: expected the name of a line"):
         read_lineage(tmp_path / "lineage.csv")
+
+
+def test_a_name_that_begins_with_an_at_sign_is_no_variant_of_nothing() -> None:
+    lineage = Lineage(
+        edges=tuple(
+            DocumentedEdge(model=f"@cf/maker-{name}/chat", family=name, base="", relation="same_family")
+            for name in "ab"
+        )
+    )
+    assert lineage.relation("@cf/maker-a/chat", "@cf/maker-b/chat") == "unrelated"
+    assert lineage.relation("@cf/maker-a/chat", "@cf/maker-a/chat@q4") == "same_weights"
+    assert lineage.family("@cf/maker-a/chat@q4") == "a"

@@ -64,9 +64,12 @@ def check_api(
         if path is not None:
             require_input(path, expected=expected)
     inputs = tuple(path for path in (reference, population) if path is not None)
-    require_behaviour_page(html, inputs=inputs)
     if output is not None:
+        if is_transcript_file(Path(endpoint)):
+            raise InputError(f"-o {output}: {endpoint} is a transcript already, nothing is asked; leave -o out")
         require_output(output, inputs=inputs, replace=True)
+    # Paid answers are no output to be replaced by a page.
+    require_behaviour_page(html, inputs=inputs if output is None else (*inputs, output))
 
     from whorl.cli.asking import key_of, plan_and_take
     from whorl.comparison.answer_population import read_population
@@ -99,9 +102,11 @@ def check_api(
                     f"the endpoint gave no answer, at the end with: {receipt.last_error}; nothing can be checked"
                 )
         transcript = read_transcript(asked)
-        require_same_questions(endpoint, transcript.header.battery, claims, battery)
+        # An address without its query, in which a key may stand.
+        name = endpoint if asked == Path(endpoint) else transcript.header.endpoint.address or endpoint.split("?")[0]
+        require_same_questions(name, transcript.header.battery, claims, battery)
         found = compare_behaviour(
-            from_transcript(transcript, name=endpoint),
+            from_transcript(transcript, name=name),
             genuine,
             battery,
             controls,

@@ -8,7 +8,7 @@ two groups are no reference: relatives of one of them stand near to it, and woul
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -19,10 +19,14 @@ from whorl.comparison.documented_lineage import Lineage
 from whorl.core.arrays import AnyArray, Doubles
 from whorl.core.progress import Progress, silent
 from whorl.fingerprints.answer_kernels import KERNELS, MARKS, Crowd, item_kernels
-from whorl.fingerprints.answer_table import AnswerTable
+from whorl.fingerprints.answer_table import AnswerTable, prompt_of
 
 LEAST_REFERENCES: Final = 2
 """Answers of reference models of other groups that an item needs to count for a pair."""
+STOCK_LENGTH: Final = 36
+STOCK_WORDS: Final = 5
+STOCK_QUESTIONS: Final = 3
+"""A text of so many characters and different words that a model gives to so many questions is no answer to any."""
 LEAST_ITEMS: Final = 8
 """Items that both models of a pair answered, below which the pair has no score."""
 
@@ -60,6 +64,7 @@ def agreement(
     """
     count = len(table.models)
     lines = np.arange(count) if groups is None else np.asarray(groups)
+    table = _spoken_to_the_question(table)
     sums = {name: np.zeros((count, count)) for name in measures()}
     items = np.zeros((count, count), np.int64)
     references = np.asarray(reference, bool)
@@ -87,6 +92,34 @@ def agreement(
 def measures() -> tuple[str, ...]:
     """Names of what `Agreement.means` holds."""
     return (*(f"{kernel}.{kind}" for kernel in KERNELS for kind in ("centred", "surprise")), *MARKS)
+
+
+def _spoken_to_the_question(table: AnswerTable) -> AnswerTable:
+    """Without answers that answer nothing: empty ones, and longer texts that a model gives to question after question.
+
+    A canned refusal, a notice of a filter or a cut-off greeting is the same for whoever sends it, and two that send
+    one agree on every question.
+    """
+    answers = table.answers.copy()
+    prompts = np.array([prompt_of(item) for item in table.items], dtype=np.object_)
+    for model in range(len(table.models)):
+        column = answers[:, model]
+        asked: dict[str, set[str]] = {}
+        for place in np.flatnonzero(column != None):  # noqa: E711  elementwise
+            asked.setdefault(column[place], set()).add(prompts[place])
+        stock = {
+            text
+            for text, questions in asked.items()
+            if not text.strip()
+            or (
+                len(questions) >= STOCK_QUESTIONS
+                and len(text) >= STOCK_LENGTH
+                and len(set(text.split())) >= STOCK_WORDS
+            )
+        }
+        if stock:
+            column[[text in stock for text in column]] = None
+    return replace(table, answers=answers)
 
 
 def groups_of(
@@ -125,7 +158,7 @@ def centred(kernel: Doubles, crowd: Crowd) -> Doubles:
 
     Returns
     -------
-    shape (n, n), symmetric; the diagonal means nothing
+    shape (n, n), symmetric, nowhere above ``kernel``; the diagonal means nothing
     """
     groups, reference = crowd.groups, crowd.reference
     apart = np.where(groups[:, None] != groups[None], kernel, 0.0)
@@ -136,7 +169,8 @@ def centred(kernel: Doubles, crowd: Crowd) -> Doubles:
     own = np.ix_(groups, groups)
     effect = (rows.sum(axis=1)[:, None] - rows[:, groups]) / np.maximum(crowd.others()[own], 1)
     constant = _outside(whole, edges, blocks) / np.maximum(_pairs_outside(crowd), 1)
-    return np.asarray(kernel - effect - effect.T + constant[own])
+    # Two that have nothing in common with anybody have nothing in common with each other either.
+    return np.asarray(np.minimum(kernel - effect - effect.T + constant[own], kernel))
 
 
 def _pairs_outside(crowd: Crowd) -> Doubles:

@@ -4,6 +4,7 @@ All measures are put in units of the spread of unrelated reference pairs on the 
 data sets can be read side by side. Method page: ``docs/methods/answer_agreement.md``.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from whorl.comparison.agreement import Agreement, groups_of
 from whorl.comparison.documented_lineage import SHARING_WEIGHTS, Lineage
-from whorl.core.arrays import Doubles
+from whorl.core.arrays import AnyArray, Doubles
 from whorl.fingerprints.answer_kernels import KERNELS, MARKS
 from whorl.statistics.labelled_pairs import MIN_FAMILIES, labelled_pairs
 from whorl.statistics.model_calibration import LEAST_CONTROLS, TooFewControls, too_few_controls
@@ -31,6 +32,8 @@ _PROFILE_WEIGHT: Final = 0.5
 _LOWEST, _HIGHEST = -8.0, 30.0  # a standardised measure beyond counts as its end: one odd measure is no verdict
 _MARK_ENDS: Final = (-3.0, 8.0)
 _PRIOR_MODELS: Final = 10
+_LEAST_ITEMS_SHARE: Final = 0.7
+"""Common items that a ratio needs, of the median of unrelated control pairs."""
 SPOKEN_ALTERNATIVES: Final[Mapping[Alternative, str]] = {
     "learned": "of teachers and students",
     "unrelated": "of unrelated models",
@@ -176,18 +179,43 @@ class Weighing:
         self._nulls: dict[frozenset[str], Doubles] = {}
         self._fits: dict[tuple[frozenset[str], Alternative], ScoreCalibration | TooFewControls] = {}
         self._left, self._right = np.nonzero(np.tril(pairs.unrelated, -1))
+        usual = pairs.agreement.items[self._left, self._right]
+        self._items = math.ceil(_LEAST_ITEMS_SHARE * float(np.median(usual))) if usual.size else 0
 
     def weigh(self, one: int, other: int, *, against: Alternative = "unrelated") -> Weighed:
         """What the population makes of the pair at two places; families of either are left out of everything."""
         score = self._pairs.scores["same_weights"][one, other]
+        items = self._pairs.agreement.items[one, other]
         left_out = frozenset(name for place in (one, other) if (name := self._pairs.families[place]) is not None)
         null, controls = self._null(left_out), self._controls(left_out)
-        above = null.size - int(np.searchsorted(null, score / (self._spread[one] * self._spread[other]), "left"))
-        few = too_few_controls(controls) if controls < LEAST_CONTROLS else None
+        above = null.size - int(np.searchsorted(null, self._firmness(one, other), "left"))
+        few = too_few_controls(controls) if controls < LEAST_CONTROLS else self._too_few_items(int(items))
         return Weighed(
             p=(1 + above) / (null.size + 1) if null.size >= LEAST_NULL else None,
             controls=controls,
             ratio=few or self._ratio(left_out, against, float(score)),
+        )
+
+    def _firmness(self, one: AnyArray | int, other: AnyArray | int) -> Doubles:
+        """What p-values compare: the score over the two models' spread, weighed by the root of their common items.
+
+        Over fewer items a score scatters more. Where the scatter is between models and not between items, the root
+        makes pairs with few items count for too little, which errs on the side of saying nothing.
+        """
+        scores = self._pairs.scores["same_weights"][one, other]
+        items = self._pairs.agreement.items[one, other]
+        return np.asarray(scores * np.sqrt(items) / (self._spread[one] * self._spread[other]))
+
+    def _too_few_items(self, items: int) -> TooFewControls | None:
+        """Ratios were calibrated on pairs with many common items; they say nothing of pairs with few."""
+        if items >= self._items:
+            return None
+        return TooFewControls(
+            found=items,
+            needed=self._items,
+            unit="items",
+            detail=f"expected at least {self._items} questions that both answered, as control pairs have, found "
+            f"{items}; ask more",
         )
 
     def _kept(self, left_out: frozenset[str]) -> NDArray[np.bool_]:
@@ -198,7 +226,7 @@ class Weighing:
         if left_out not in self._nulls:
             kept = self._kept(left_out)
             left, right = self._left[kept], self._right[kept]
-            scores = self._pairs.scores["same_weights"][left, right] / (self._spread[left] * self._spread[right])
+            scores = self._firmness(left, right)
             self._nulls[left_out] = np.sort(scores[~np.isnan(scores)])
         return self._nulls[left_out]
 
@@ -312,9 +340,10 @@ def _thinned(values: list[float]) -> list[float]:
 
 
 def _spreads(pairs: PairScores) -> Doubles:
-    """Spread of each model's scores with unrelated reference models, drawn towards 1 where there are few.
+    """Spread of each model's scores with unrelated reference models, drawn towards 1 where there are few, at least 1.
 
-    Some models' scores scatter more than others'. Square roots, so that the product of two is a pair's spread.
+    Some models' scores scatter more than others'. Where they scatter less, as those of a model that answers nothing,
+    a small score is no larger for it. Square roots, so that the product of two is a pair's spread.
     """
     scores = pairs.scores["same_weights"]
     size = len(scores)
@@ -325,5 +354,5 @@ def _spreads(pairs: PairScores) -> Doubles:
         known = scores[place, others & ~np.isnan(scores[place])]
         if known.size:
             deviation = 1.4826 * float(np.median(np.abs(known - np.median(known))))
-            spread[place] = (known.size * deviation + _PRIOR_MODELS) / (known.size + _PRIOR_MODELS)
+            spread[place] = max(1.0, (known.size * deviation + _PRIOR_MODELS) / (known.size + _PRIOR_MODELS))
     return np.sqrt(spread)

@@ -12,7 +12,8 @@ from whorl.core.errors import InputError
 from whorl.fingerprints.answer_table import LONGEST_ANSWER, AnswerTable, item_name, prompt_of
 from whorl.probes.battery import Battery, Family, Item
 from whorl.probes.normalising import normalise
-from whorl.probes.scoring import score, score_reply
+from whorl.probes.scored import is_no_answer
+from whorl.probes.scoring import COUNTS, score, score_reply
 from whorl.probes.transcript import Transcript, questions_of
 
 LINEAGE_FAMILIES: Final[tuple[Family, ...]] = ("wrong_answers", "low_entropy", "border_inputs", "bias_pairs", "style")
@@ -21,7 +22,11 @@ prompts; context handling and tokenizers belong to gateway and recipe."""
 
 
 _CLOSED: Final = ("letter/1", "named_option/1", "one_word/1", "short_answer/1")
+_OWN_WORDS: Final = ("one_word/1", "short_answer/1", "style")
 _REPEATED: Final = 4
+_LEAST_CONSTANT, _CONSTANT = 6, 0.8
+_SEVERAL_STRATA: Final = 3
+"""Strata (a colour, a year, a town; a letter, a recipe, a plan) to which no one answer fits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,11 +51,13 @@ def from_transcript(transcript: Transcript, *, name: str, known_as: str | None =
     """What a transcript holds."""
     battery = transcript.header.battery
     items = {item.id: item for item in battery.items}
-    texts: dict[str, list[str]] = {}
-    labels: dict[str, list[str]] = {}
+    given: dict[str, list[str]] = {}
+    counted: dict[str, list[str]] = {}
     for (item, _), reply in sorted(transcript.answered.items()):
-        texts.setdefault(item, []).append(_plain(reply.text))
-        labels.setdefault(item, []).append(score_reply(items[item], reply).label)
+        given.setdefault(item, []).append(_plain(reply.text))
+        if items[item].scorer == COUNTS:
+            counted.setdefault(item, []).append(score_reply(items[item], reply).label)
+    texts = {item: tuple(answers) for item, answers in given.items()}
     served = sorted({reply.served_model for reply in transcript.answered.values() if reply.served_model})
     return Asked(
         about=AskedModel(
@@ -63,8 +70,10 @@ def from_transcript(transcript: Transcript, *, name: str, known_as: str | None =
             flags=transcript.flags,
         ),
         known_as=known_as,
-        texts={item: tuple(answers) for item, answers in texts.items()},
-        labels={item: tuple(found) for item, found in labels.items()},
+        texts=texts,
+        # By the text alone, as a population's answers are read: by how an answer ended, which a population does not
+        # keep, the same behaviour would be labelled in two ways. Counts of tokens are in no text.
+        labels=labels_of(battery, texts) | {item: tuple(found) for item, found in counted.items()},
     )
 
 
@@ -156,15 +165,51 @@ def lineage_controls(table: AnswerTable, battery: Battery) -> AnswerTable:
 
 
 def _compared(
-    items: Iterable[Item], texts: Mapping[str, Sequence[str]], labels: Mapping[str, Sequence[str]]
+    items: Sequence[Item], texts: Mapping[str, Sequence[str]], labels: Mapping[str, Sequence[str]]
 ) -> dict[str, tuple[str, ...]]:
-    """Texts to compare; a label is repeated, so that n-grams of words and letters see equality and nothing else."""
+    """Texts to compare; a label is repeated, so that n-grams of words and letters see equality and nothing else.
+
+    Where nothing was answered (`is_no_answer`), or the same whatever was asked, the text is empty: two models that both
+    say nothing do not agree.
+    """
+    asked = [item for item in items if item.id in texts]
+    given = {item.id: labels[item.id] if item.scorer in _CLOSED else texts[item.id] for item in asked}
+    constant = _constant(asked, given)
     return {
-        item.id: tuple(" ".join([label.replace(" ", "_")] * _REPEATED) for label in labels[item.id])
-        if item.scorer in _CLOSED
-        else tuple(texts[item.id])
-        for item in items
-        if item.id in texts
+        item.id: tuple(
+            ""
+            if (item.scorer in _CLOSED and is_no_answer(answer)) or (_kind(item), answer) in constant
+            else _spoken(item, answer)
+            for answer in given[item.id]
+        )
+        for item in asked
+    }
+
+
+def _kind(item: Item) -> str:
+    return item.scorer if item.scorer in _CLOSED else item.family
+
+
+def _spoken(item: Item, answer: str) -> str:
+    return " ".join([answer.replace(" ", "_")] * _REPEATED) if item.scorer in _CLOSED else answer
+
+
+def _constant(asked: Iterable[Item], given: Mapping[str, Sequence[str]]) -> set[tuple[str, str]]:
+    """What a model answers to nearly all questions of a kind, or to questions that have no answer in common."""
+    items: dict[tuple[str, str], set[str]] = {}
+    strata: dict[tuple[str, str], set[str]] = {}
+    of_kind: dict[str, set[str]] = {}
+    for item in asked:
+        kind = _kind(item)
+        of_kind.setdefault(kind, set()).add(item.id)
+        for answer in set(given[item.id]):
+            items.setdefault((kind, answer), set()).add(item.id)
+            strata.setdefault((kind, answer), set()).add(item.stratum)
+    return {
+        (kind, answer)
+        for (kind, answer), places in items.items()
+        if (len(places) >= _LEAST_CONSTANT and len(places) > _CONSTANT * len(of_kind[kind]))
+        or (kind in _OWN_WORDS and len(strata[kind, answer]) >= _SEVERAL_STRATA)
     }
 
 

@@ -71,7 +71,8 @@ def compare_behaviour(
     evidence: list[BehaviourEvidence] = []
     endpoint = Verdict(outcome="inconclusive", reason="No reference was given: nothing to compare this endpoint with.")
     if reference is not None:
-        found = compare_endpoints(questioned, reference, battery, labels, seed=seed)
+        lines = {} if population is None else {model: population.lineage.family(model) or model for model in labels}
+        found = compare_endpoints(questioned, reference, battery, labels, lines=lines, seed=seed)
         endpoint = found.verdict
         evidence += [*found.evidence, *shared_failures(questioned, reference, battery, labels)]
     weights = weights_verdict(scored)
@@ -169,6 +170,11 @@ def _limits(questioned: Asked, reference: Asked | None, scored: ScoredTogether |
     if scored is not None and any(scored.pairs.families[place] is None for place in scored.controls):
         limits.append(
             "The descent of some control models is not documented; unknown relatives make it harder to stand out."
+        )
+    if scored is not None and scored.copies:
+        limits.append(
+            "Left out of the controls, for they answer as the reference does, letter by letter: "
+            f"{', '.join(scored.copies)}."
         )
     unmatched = [kind for kind in CIRCUMSTANCES if scored is not None and not scored.matches(kind)]
     if unmatched:

@@ -68,7 +68,7 @@ class Lineage:
 
     def circumstance(self, model: str, kind: str) -> str | None:
         """A model's era, language, jurisdiction or vendor; a variant has its model's."""
-        return self._circumstances.get((model, kind)) or self._circumstances.get((model.split("@")[0], kind))
+        return self._circumstances.get((model, kind)) or self._circumstances.get((without_variant(model), kind))
 
     @cached_property
     def families(self) -> Mapping[str, str]:
@@ -77,7 +77,7 @@ class Lineage:
 
     def family(self, model: str) -> str | None:
         """The family; a served variant ``NAME@VARIANT`` without a row of its own has its model's."""
-        return self.families.get(model) or self.families.get(model.split("@")[0])
+        return self.families.get(model) or self.families.get(without_variant(model))
 
     @cached_property
     def _bases(self) -> Mapping[str, tuple[DocumentedEdge, ...]]:
@@ -93,7 +93,7 @@ class Lineage:
         while True:
             onward = [edge.base for edge in self._bases.get(model, ()) if edge.relation == "same_weights"]
             if not onward or onward[0] in seen:
-                return model.split("@")[0] if "@" in model and not onward else model
+                return model if onward else without_variant(model)
             model = onward[0]
             seen.add(model)
 
@@ -163,6 +163,12 @@ class Lineage:
         for edge in self.edges:
             rows.setdefault(edge.model, []).append(edge)
         return {model: tuple(edges) for model, edges in rows.items()}
+
+
+def without_variant(model: str) -> str:
+    """``NAME`` of ``NAME@VARIANT``, one way of serving it; an "@" that a name begins with belongs to the name."""
+    at = model.find("@", 1)
+    return model if at < 0 else model[:at]
 
 
 def read_lineage(path: Path) -> Lineage:

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from whorl.comparison.agreement import LEAST_ITEMS
 from whorl.comparison.agreement_nearness import agreement_nearness
-from whorl.comparison.documented_lineage import Lineage, Relation
+from whorl.comparison.documented_lineage import Lineage, Relation, without_variant
 from whorl.comparison.identification_plan import Design, Plan, divide
 from whorl.comparison.style_scores import Nearness, stands_out, style_scores
 from whorl.comparison.style_space import StyleAnswers, learn_axes, style_answers
 from whorl.core.arrays import Doubles, Ints
 from whorl.core.errors import InputError
 from whorl.core.progress import Progress, silent
-from whorl.fingerprints.answer_table import AnswerTable, joined
+from whorl.fingerprints.answer_table import AnswerTable, joined, prompt_of
 
 LEVEL: Final = 0.01
 """Largest p of an identification."""
@@ -124,7 +124,7 @@ def try_table(
         If more than 400,000 answers would be read.
     """
     rng = np.random.default_rng(seed)
-    whole = table if controls is None else joined(controls, table)
+    whole = _without_copies(table if controls is None else joined(controls, table))
     plan = divide(whole, enrol=enrol, probe=probe, rng=rng)
     if np.count_nonzero(plan.taken) > MOST_ANSWERS:
         raise InputError(
@@ -179,9 +179,23 @@ def try_table(
     return replace(about, trials=trials)
 
 
+def _without_copies(table: AnswerTable) -> AnswerTable:
+    """Without further draws that repeat a draw of the model to the same prompt: a copied row is no new answer."""
+    answers = table.answers.copy()
+    seen: dict[tuple[str, int], set[str]] = {}
+    for row, item in enumerate(table.items):
+        for model in np.flatnonzero(table.answered[row]).tolist():
+            texts = seen.setdefault((prompt_of(item), model), set())
+            if answers[row, model] in texts:
+                answers[row, model] = None
+            else:
+                texts.add(answers[row, model])
+    return replace(table, answers=answers)
+
+
 def line_of(model: str, lineage: Lineage) -> str:
     """The family, or where none is documented the model without its serving variant."""
-    return lineage.family(model) or model.split("@")[0]
+    return lineage.family(model) or without_variant(model)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -10,10 +10,19 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whorl.comparison.agreement import agreement, groups_of
 from whorl.comparison.answer_population import AnswerPopulation
-from whorl.comparison.answer_scores import Alternative, PairScores, Question, Ratio, Weighing, score_pairs
+from whorl.comparison.answer_scores import (
+    Alternative,
+    PairScores,
+    Question,
+    Ratio,
+    Weighing,
+    labelled_scores,
+    score_pairs,
+)
 from whorl.comparison.asked import Asked, lineage_controls, lineage_table
 from whorl.comparison.behaviour_document import UNKNOWN, Candidate, ControlScores, Verdict
 from whorl.comparison.documented_lineage import CIRCUMSTANCES, SHARING_WEIGHTS, Lineage
@@ -30,6 +39,7 @@ LEVEL: Final = 0.02
 """Largest conformal p of a line, of shared weights and of a teacher: with 50 controls, to pass every one of them."""
 _SHOWN: Final = 8
 _LEAST_POWER_FAMILIES: Final = 3
+_LEAST_COPIED, _COPIED = 20, 0.98
 _APART: Final = ("unrelated", "unknown")
 """Relations in which nothing that is documented connects two models."""
 
@@ -45,6 +55,7 @@ class ScoredTogether:
     questioned: int
     reference: int | None
     controls: tuple[int, ...]
+    copies: tuple[str, ...] = ()
 
     def family(self, place: int) -> str:
         return self.pairs.families[place] or self.pairs.agreement.models[place]
@@ -81,9 +92,15 @@ def scored_together(
     asked = {QUESTIONED: questioned} | ({} if reference is None else {REFERENCE: reference})
     ours = lineage_table(table.dataset, battery, asked)
     controls = lineage_controls(table, battery)
+    # Only what was answered by those who are asked: over fewer questions everybody's scores scatter more, and controls
+    # that were measured over more of them would be no measure of that.
+    answered = np.array([all(row) for row in ours.answers.tolist()], dtype=bool)  # neither missing nor empty
+    ours = _only(ours, answered)
+    controls = _only(controls, np.isin(controls.items, ours.items))
     # A control that is the reference itself would stand beside it as its own best rival.
     names = {one.known_as for one in asked.values()}
-    kept = [place for place, model in enumerate(controls.models) if model not in names]
+    copies = _copies(controls, ours, REFERENCE)
+    kept = [place for place, model in enumerate(controls.models) if model not in names | copies]
     controls = AnswerTable(
         dataset=controls.dataset,
         models=tuple(controls.models[place] for place in kept),
@@ -102,13 +119,40 @@ def scored_together(
     places = {model: place for place, model in enumerate(whole.models)}
     return ScoredTogether(
         pairs=pairs,
-        weighing=Weighing(pairs, population.labelled),
+        weighing=Weighing(pairs, labelled_scores([pairs], population.lineage)),
         lineage=population.lineage,
         known_as=known_as,
         questioned=places[QUESTIONED],
         reference=places.get(REFERENCE),
         controls=tuple(places[model] for model in controls.models),
+        copies=tuple(sorted(copies - names)),
     )
+
+
+def _only(table: AnswerTable, rows: NDArray[np.bool_]) -> AnswerTable:
+    return AnswerTable(
+        dataset=table.dataset,
+        models=table.models,
+        items=tuple(item for item, here in zip(table.items, rows, strict=True) if here),
+        answers=table.answers[rows],
+    )
+
+
+def _copies(controls: AnswerTable, ours: AnswerTable, name: str) -> set[str]:
+    """Controls that answer as a given model does, to the letter: the same model under another name."""
+    if name not in ours.models:
+        return set()
+    given = dict(zip(ours.items, ours.answers[:, ours.models.index(name)], strict=True))
+    found = set()
+    for place, model in enumerate(controls.models):
+        pairs = [
+            (answer, given[item])
+            for item, answer in zip(controls.items, controls.answers[:, place], strict=True)
+            if answer is not None and given.get(item)
+        ]
+        if len(pairs) >= _LEAST_COPIED and np.mean([one == other for one, other in pairs]) >= _COPIED:
+            found.add(model)
+    return found
 
 
 def _unrelated(scored: ScoredTogether, *others: int) -> tuple[int, ...]:

@@ -28,6 +28,7 @@ PERMUTATIONS: Final = 1999
 _POWER_PERMUTATIONS: Final = 399
 _MOST_POWER_MODELS: Final = 60
 _LEAST_DRAWS: Final = 2
+_LEAST_REPEATS: Final = 20
 CHOICES: Final[Family] = "low_entropy"
 
 
@@ -45,6 +46,7 @@ def compare_endpoints(
     battery: Battery,
     controls: Mapping[str, Mapping[str, Sequence[str]]],
     *,
+    lines: Mapping[str, str],
     seed: int,
 ) -> EndpointFinding:
     """Test whether two endpoints answer from one distribution.
@@ -52,15 +54,27 @@ def compare_endpoints(
     Parameters
     ----------
     controls : labels of the low-entropy items by control model and item, of models of other lines than the reference
+    lines : of each control the line that it counts for
     seed : of the permutations
     """
     rng = np.random.default_rng(seed)
+    repeating = [side.about.name for side in (questioned, reference) if _repeats(side, battery)]
+    if len(repeating) == 1:
+        return EndpointFinding(
+            verdict=Verdict(
+                outcome="inconclusive",
+                reason=f"{repeating[0]} gave one and the same text each time a question was repeated, at a temperature "
+                "above 0. Behind a cache, or where the temperature is not kept to, repeated answers are no draws, and "
+                "nothing can be said of their distribution.",
+            ),
+            evidence=(),
+        )
     cells = [item for item in _repeated(battery, questioned, reference) if item.family == CHOICES]
     prompts = [item for item in _repeated(battery, questioned, reference) if item.family != CHOICES]
     choices = _choices(questioned, reference, cells, rng)
     texts = _texts(questioned, reference, prompts, rng)
     tested = [part for part in (choices, texts) if part.evidence.p is not None]
-    power = _power(questioned, reference, cells, controls, tests=max(1, len(tested)), rng=rng)
+    power = _power(questioned, reference, cells, controls, lines, tests=max(1, len(tested)), rng=rng)
     return EndpointFinding(verdict=_verdict(tested, power), evidence=(choices.evidence, texts.evidence))
 
 
@@ -70,6 +84,18 @@ def _repeated(battery: Battery, *sides: Asked) -> list[Item]:
         for item in battery.items
         if item.temperature > 0 and all(len(side.labels.get(item.id, ())) >= _LEAST_DRAWS for side in sides)
     ]
+
+
+def _repeats(side: Asked, battery: Battery) -> bool:
+    """Whether every question that was repeated at a temperature above 0 was answered with one text, many times over."""
+    repeated = [
+        texts
+        for item in battery.items
+        if item.temperature > 0 and len(texts := side.texts.get(item.id, ())) >= _LEAST_DRAWS
+    ]
+    return sum(len(texts) - 1 for texts in repeated) >= _LEAST_REPEATS and all(
+        len(set(texts)) == 1 for texts in repeated
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,11 +166,12 @@ def _power(
     reference: Asked,
     cells: Sequence[Item],
     controls: Mapping[str, Mapping[str, Sequence[str]]],
+    lines: Mapping[str, str],
     *,
     tests: int,
     rng: np.random.Generator,
 ) -> DetectionPower | None:
-    """How probably a swap for one of the controls would have been seen, by the choices alone."""
+    """How probably a swap for one of the controls would have been seen, by the choices alone; a line counts once."""
     models = sorted(name for name, labels in controls.items() if any(len(labels.get(item.id, ())) for item in cells))
     if not models or not cells:
         return None
@@ -157,14 +184,14 @@ def _power(
             [reference.labels[item.id] for item in cells], [controls[name].get(item.id, ()) for item in cells]
         )
         tables.append(pair)
-    shares = []
-    for ours, theirs in tables:
+    shares: dict[str, list[float]] = {}
+    for name, (ours, theirs) in zip(models, tables, strict=True):
         # Counts of each control have their own columns: the power function is asked model by model.
         found = cell_power(
             ours, [theirs], draws=draws, level=LEVEL / tests, permutations=_POWER_PERMUTATIONS, trials=1, rng=rng
         )
-        shares.append(found.probability)
-    return detection_power(shares)
+        shares.setdefault(lines[name], []).append(found.probability)
+    return detection_power([float(np.mean(of_line)) for of_line in shares.values()])
 
 
 def _verdict(tested: Sequence[_Tested], power: DetectionPower | None) -> Verdict:
@@ -193,7 +220,7 @@ def _verdict(tested: Sequence[_Tested], power: DetectionPower | None) -> Verdict
         )
     seen = (
         f"a swap to a model of another line would have been seen with probability {power.probability:.2f} "
-        f"({power.lower:.2f} to {power.upper:.2f}, {power.models} control models)"
+        f"({power.lower:.2f} to {power.upper:.2f}, {power.models} lines of control models)"
     )
     diffuse = next((part.expected for part in tested if part.expected is not None), 0.0)
     if diffuse > MOST_BY_CHANCE:

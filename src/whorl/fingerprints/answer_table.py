@@ -22,6 +22,7 @@ LONGEST_ANSWER: Final = 6000
 MOST_ROWS: Final = 20_000_000
 MOST_MODELS: Final = 5_000
 LONGEST_NAME: Final = 300
+_LONGEST_CSV_ROW: Final = 32 * 2**20
 DRAW_MARK: Final = "\N{SYMBOL FOR UNIT SEPARATOR}"
 """Between a question's id and the number of a further draw: in no id that was seen; ``#`` and ``/`` are common."""
 
@@ -107,7 +108,8 @@ def _csv_batches(path: Path) -> Iterator[Any]:
         column_types=dict.fromkeys(COLUMNS, pa.string()), strings_can_be_null=False, quoted_strings_can_be_null=False
     )
     lines = csv.ParseOptions(newlines_in_values=True)
-    with csv.open_csv(path, convert_options=as_text, parse_options=lines) as reader:
+    blocks = csv.ReadOptions(block_size=_LONGEST_CSV_ROW)
+    with csv.open_csv(path, read_options=blocks, convert_options=as_text, parse_options=lines) as reader:
         _require_columns(path, reader.schema.names)
         for batch in reader:
             yield batch.select(list(COLUMNS))
@@ -120,6 +122,9 @@ def _require_columns(path: Path, names: Sequence[str]) -> None:
             f"{path}: expected the columns {', '.join(COLUMNS)}, found no {', '.join(missing)} among "
             f"{', '.join(names)[:200]}; rename the columns"
         )
+    twice = [column for column in COLUMNS if list(names).count(column) > 1]
+    if twice:
+        raise InputError(f"{path}: expected each column once, found {', '.join(twice)} twice; leave one out")
 
 
 def _texts(path: Path, batch: Any, name: str) -> list[str]:
@@ -130,8 +135,8 @@ def _texts(path: Path, batch: Any, name: str) -> list[str]:
             found.append("")
         elif not isinstance(value, str):
             raise InputError(f"{path}: column {name}: expected text, found {type(value).__name__}; convert it to text")
-        elif name != "response" and not 1 <= len(value) <= LONGEST_NAME:
-            raise InputError(f"{path}: column {name}: expected 1 to {LONGEST_NAME} characters, found {len(value)}")
+        elif name != "response" and not 1 <= (length := len(prompt_of(value))) <= LONGEST_NAME:
+            raise InputError(f"{path}: column {name}: expected 1 to {LONGEST_NAME} characters, found {length}")
         else:
             found.append(value)
     return found
@@ -153,6 +158,11 @@ def answer_tables(answers: Iterable[Answer], *, normalised: bool = False) -> tup
     """
     sets: dict[str, dict[str, dict[str, list[str]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for answer in answers:
+        if not normalised and DRAW_MARK in answer.prompt_id:
+            raise InputError(
+                f"data set {answer.dataset}: expected ids of questions without the sign {DRAW_MARK}, which tells draws "
+                f"apart in a population, found {answer.prompt_id[:80]!r}; rename the question"
+            )
         # Cut before normalising as well: what is thrown away must not cost time.
         text = answer.response if normalised else normalise(answer.response[: 4 * LONGEST_ANSWER])
         sets[answer.dataset][answer.prompt_id][answer.model].append(text[:LONGEST_ANSWER])

@@ -39,6 +39,11 @@ def unread(reply_text: str, finish: Finish) -> Scored:
     return Scored(label=NONE if reply_text.strip() else EMPTY, value=None)
 
 
+def is_no_answer(label: str) -> bool:
+    """Whether a label speaks of the reply and not of an answer in it."""
+    return label.startswith("(") and label.endswith(")")
+
+
 def key_text(item: Item, name: str) -> str:
     """A text of the item's key."""
     found = item.key.get(name)

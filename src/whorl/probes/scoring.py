@@ -17,7 +17,8 @@ from whorl.probes.context_scorers import canaries, needle, prompt_tokens, verbat
 from whorl.probes.scored import FILTERED, Scored, Scorer
 from whorl.probes.style_features import style
 
-_COUNTS: Final = "prompt_tokens/1"
+COUNTS: Final = "prompt_tokens/1"
+"""The scorer that reads what an endpoint reports, and no text."""
 
 SCORERS: Final[Mapping[str, Scorer]] = MappingProxyType(
     {
@@ -30,7 +31,7 @@ SCORERS: Final[Mapping[str, Scorer]] = MappingProxyType(
         "needle/1": needle,
         "which_fact/1": which_fact,
         "verbatim_prefix/1": verbatim_prefix,
-        _COUNTS: prompt_tokens,
+        COUNTS: prompt_tokens,
         "guardrail/1": guardrail,
         "revision/1": revision,
         "attack/1": attack,
@@ -51,7 +52,7 @@ ERRORS: Final[Mapping[str, str]] = MappingProxyType(
         "needle/1": "not measured; a code with one wrong letter counts as not found",
         "which_fact/1": "not measured; a code with one wrong letter counts as not found",
         "verbatim_prefix/1": "not measured; an answer that starts with other words than the text is left out",
-        _COUNTS: "none beyond what the endpoint reports",
+        COUNTS: "none beyond what the endpoint reports",
         "guardrail/1": "agrees with people in 91 to 96 % of answers of models that it was not written on; blind to a "
         "refusal in the form of a statement of policy, so it misses some models' refusals altogether",
         "revision/1": "not measured; an answer that does not begin with yes or no is left out",
@@ -83,6 +84,6 @@ def score(item: Item, reply_text: str, finish: Finish) -> Scored:
 
 def score_reply(item: Item, reply: Reply) -> Scored:
     """The score of a whole reply: as `score`, and from the reported usage for items about token counts."""
-    if item.scorer == _COUNTS and reply.usage is not None and reply.usage.prompt_tokens is not None:
+    if item.scorer == COUNTS and reply.usage is not None and reply.usage.prompt_tokens is not None:
         return Scored(label=str(reply.usage.prompt_tokens), value=float(reply.usage.prompt_tokens))
     return score(item, reply.text, reply.finish)

@@ -34,7 +34,7 @@ class TooFewControls:
 
     found: int
     needed: int
-    unit: Literal["models", "families"]
+    unit: Literal["models", "families", "items"]
     detail: str
 
 
