@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from whorl.core.errors import InputError
-from whorl.fingerprints.answer_table import Answer, answer_tables, joined, read_answers
+from whorl.fingerprints.answer_table import LONGEST_NAME, Answer, answer_tables, item_name, joined, read_answers
 
 
 def rows(*given: tuple[str, str, str]) -> list[Answer]:
@@ -112,3 +112,35 @@ def test_long_answers_are_cut_and_cost_nothing_beyond() -> None:
     (table,) = answer_tables(rows(("a", "p", "word " * 1_000_000)))
     assert len(table.answers[0, 0]) == 6000
     assert np.asarray(table.answered).all()
+
+
+def test_ids_as_long_as_allowed_may_be_drawn_several_times(tmp_path: Path) -> None:
+    """What a population stores of them is longer by the mark of the draw, and is read again."""
+    name = "p" * LONGEST_NAME
+    (table,) = answer_tables([Answer(dataset="d", model="a", prompt_id=name, response=text) for text in ("one", "two")])
+    pq.write_table(
+        pa.table(
+            {"dataset": ["d"] * 2, "model": ["a"] * 2, "prompt_id": list(table.items), "response": ["one", "two"]}
+        ),
+        tmp_path / "stored.parquet",
+    )
+    (again,) = answer_tables(read_answers(tmp_path / "stored.parquet"), normalised=True)
+    assert again.items == table.items
+
+
+def test_an_id_with_the_mark_of_draws_is_refused() -> None:
+    with pytest.raises(InputError, match="rename the question"):
+        answer_tables([Answer(dataset="d", model="a", prompt_id=item_name("p", 1), response="x")])
+
+
+def test_a_column_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("dataset,model,model,prompt_id,response\nd,a,b,p,x\n")
+    with pytest.raises(InputError, match="found model twice"):
+        list(read_answers(tmp_path / "a.csv"))
+
+
+def test_a_long_cell_of_a_csv_file_is_read(tmp_path: Path) -> None:
+    text = "word " * 400_000
+    (tmp_path / "a.csv").write_text(f'dataset,model,prompt_id,response\nd,a,p,"{text}"\n')
+    (row,) = read_answers(tmp_path / "a.csv")
+    assert row.response == text
