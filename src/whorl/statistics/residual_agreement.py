@@ -234,6 +234,8 @@ def _leading_factors(filled: Doubles, seen: AnyArray, count: int) -> Sequence[Do
 
 def _basis(features: Doubles) -> Doubles:
     """Orthonormal columns of the same span; columns that add nothing are dropped."""
+    if not features.size:
+        return features[:, :0]
     scale = np.sqrt((features**2).mean(axis=0))
     left, sizes, _ = np.linalg.svd(features[:, scale > 0] / scale[scale > 0], full_matrices=False)
     return np.asarray(left[:, sizes > 1e-9 * sizes.max(initial=0.0)])
