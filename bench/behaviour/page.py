@@ -24,6 +24,9 @@ def page(results: Figures) -> str:
         *safety_section(results["safety"]),
         *trap_section(results["traps"]),
         *cost_section(results["cost"], results["machine"], results["date"]),
+        "",
+        "Served models of known descent: [validation-live.md](validation-live.md). Identification from a few answers: "
+        "[methods/identification.md](methods/identification.md).",
     ]
     return "\n".join(lines).rstrip() + "\n"
 
