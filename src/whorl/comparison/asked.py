@@ -1,7 +1,9 @@
 """Two endpoints and the controls on the same questions, brought into one form for every statistic."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -22,11 +24,11 @@ prompts; context handling and tokenizers belong to gateway and recipe."""
 
 
 _CLOSED: Final = ("letter/1", "named_option/1", "one_word/1", "short_answer/1")
-_OWN_WORDS: Final = ("one_word/1", "short_answer/1", "style")
 _REPEATED: Final = 4
-_LEAST_CONSTANT, _CONSTANT = 6, 0.8
-_SEVERAL_STRATA: Final = 3
-"""Strata (a colour, a year, a town; a letter, a recipe, a plan) to which no one answer fits."""
+_LEAST_CONSTANT, _CONSTANT = 4, 0.8
+_SEVERAL_STRATA: Final[Mapping[str, int]] = MappingProxyType({"short_answer/1": 5, "style": 3})
+"""So many strata (a year, a town, a colour; a letter, a recipe, a plan) have no answer in common. Words that are drawn
+at will may be the same in all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -201,15 +203,17 @@ def _constant(asked: Iterable[Item], given: Mapping[str, Sequence[str]]) -> set[
     of_kind: dict[str, set[str]] = {}
     for item in asked:
         kind = _kind(item)
-        of_kind.setdefault(kind, set()).add(item.id)
         for answer in set(given[item.id]):
+            if item.scorer in _CLOSED and is_no_answer(answer):
+                continue
+            of_kind.setdefault(kind, set()).add(item.id)
             items.setdefault((kind, answer), set()).add(item.id)
             strata.setdefault((kind, answer), set()).add(item.stratum)
     return {
         (kind, answer)
         for (kind, answer), places in items.items()
         if (len(places) >= _LEAST_CONSTANT and len(places) > _CONSTANT * len(of_kind[kind]))
-        or (kind in _OWN_WORDS and len(strata[kind, answer]) >= _SEVERAL_STRATA)
+        or len(strata[kind, answer]) >= _SEVERAL_STRATA.get(kind, math.inf)
     }
 
 

@@ -6,7 +6,7 @@ the questioned model must stand out among all of them; below that there are figu
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -115,8 +115,8 @@ def scored_together(
         groups_of(whole.models, population.lineage, known_as=known_as),
         progress=progress,
     )
-    pairs = score_pairs(found, population.lineage, known_as=known_as)
     places = {model: place for place, model in enumerate(whole.models)}
+    pairs = _firm(score_pairs(found, population.lineage, known_as=known_as), places[QUESTIONED])
     return ScoredTogether(
         pairs=pairs,
         weighing=Weighing(pairs, labelled_scores([pairs], population.lineage)),
@@ -127,6 +127,17 @@ def scored_together(
         controls=tuple(places[model] for model in controls.models),
         copies=tuple(sorted(copies - names)),
     )
+
+
+def _firm(pairs: PairScores, questioned: int) -> PairScores:
+    """Scores times the root of their items, in units of the questioned model's usual number of items.
+
+    Controls that gave fewer answers scatter more, and would pass for rivals by that alone.
+    """
+    items = pairs.agreement.items
+    usual = float(np.median(np.delete(items[questioned], questioned)))
+    roots = np.sqrt(items / max(usual, 1.0))
+    return replace(pairs, scores={name: values * roots for name, values in pairs.scores.items()})
 
 
 def _only(table: AnswerTable, rows: NDArray[np.bool_]) -> AnswerTable:
