@@ -241,8 +241,6 @@ def ratio_section(ratios: Figures) -> list[str]:
 
 
 READING = [
-    "### What is missed, and what the measurement says about it",
-    "",
     f"Sets with fewer than {MANY_ITEMS} items are in the first two columns of the first table and not in the third.",
     "",
 ]

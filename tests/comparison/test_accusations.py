@@ -110,6 +110,11 @@ def test_behind_a_cache_repeated_answers_are_no_draws() -> None:
     )
     assert found.verdicts.endpoint.outcome == "inconclusive"
     assert "cache" in found.verdicts.endpoint.reason
+    again = {item: (texts[0],) * len(texts) for item, texts in asked(NORTHWIND, QUICK, salt="2").texts.items()}
+    both = compare_behaviour(
+        changed(asked(NORTHWIND, QUICK), **once), changed(asked(NORTHWIND, QUICK), **again), QUICK, population()
+    )
+    assert both.verdicts.endpoint.outcome == "inconclusive"
 
 
 def test_models_of_one_line_count_once_in_the_power_of_a_swap() -> None:

@@ -64,8 +64,9 @@ def check_api(
         if path is not None:
             require_input(path, expected=expected)
     inputs = tuple(path for path in (reference, population) if path is not None)
+    stored = "://" not in endpoint and is_transcript_file(Path(endpoint))
     if output is not None:
-        if is_transcript_file(Path(endpoint)):
+        if stored:
             raise InputError(f"-o {output}: {endpoint} is a transcript already, nothing is asked; leave -o out")
         require_output(output, inputs=inputs, replace=True)
     # Paid answers are no output to be replaced by a page.
@@ -80,7 +81,7 @@ def check_api(
     controls = None if population is None else read_population(population)
     battery, genuine = _genuine(claims, reference, controls)
     with tempfile.TemporaryDirectory() as folder, shown_progress(quiet=quiet) as progress:
-        if is_transcript_file(Path(endpoint)):
+        if stored:
             asked = Path(endpoint)
         else:
             asked = output if output is not None else Path(folder) / "answers.jsonl"
@@ -103,7 +104,7 @@ def check_api(
                 )
         transcript = read_transcript(asked)
         # An address without its query, in which a key may stand.
-        name = endpoint if asked == Path(endpoint) else transcript.header.endpoint.address or endpoint.split("?")[0]
+        name = endpoint if stored else transcript.header.endpoint.address or endpoint.split("?")[0]
         require_same_questions(name, transcript.header.battery, claims, battery)
         found = compare_behaviour(
             from_transcript(transcript, name=name),

@@ -105,7 +105,7 @@ def _spoken_to_the_question(table: AnswerTable) -> AnswerTable:
     for model in range(len(table.models)):
         column = answers[:, model]
         asked: dict[str, set[str]] = {}
-        for place in np.flatnonzero(column != None):  # noqa: E711  elementwise
+        for place in np.flatnonzero(table.answered[:, model]):
             asked.setdefault(column[place], set()).add(prompts[place])
         stock = {
             text

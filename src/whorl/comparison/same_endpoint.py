@@ -59,11 +59,11 @@ def compare_endpoints(
     """
     rng = np.random.default_rng(seed)
     repeating = [side.about.name for side in (questioned, reference) if _repeats(side, battery)]
-    if len(repeating) == 1:
+    if repeating and not _equal_where_repeated(questioned, reference, battery):
         return EndpointFinding(
             verdict=Verdict(
                 outcome="inconclusive",
-                reason=f"{repeating[0]} gave one and the same text each time a question was repeated, at a temperature "
+                reason=f"{' and '.join(repeating)} gave one and the same text each time a question was repeated, at a temperature "
                 "above 0. Behind a cache, or where the temperature is not kept to, repeated answers are no draws, and "
                 "nothing can be said of their distribution.",
             ),
@@ -96,6 +96,11 @@ def _repeats(side: Asked, battery: Battery) -> bool:
     return sum(len(texts) - 1 for texts in repeated) >= _LEAST_REPEATS and all(
         len(set(texts)) == 1 for texts in repeated
     )
+
+
+def _equal_where_repeated(questioned: Asked, reference: Asked, battery: Battery) -> bool:
+    items = _repeated(battery, questioned, reference)
+    return all(set(questioned.texts[item.id]) == set(reference.texts[item.id]) for item in items)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
