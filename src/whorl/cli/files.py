@@ -81,3 +81,12 @@ def print_json(document: str | Mapping[str, Any]) -> None:
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode(errors="backslashreplace") + b"\n")  # a stray surrogate becomes a JSON escape
     sys.stdout.buffer.flush()
+
+
+def lineage_beside(given: Path | None, table: Path) -> Path | None:
+    """The file of documented descent: the one that was given, else ``lineage.csv`` beside a table, else none."""
+    beside = table.parent / "lineage.csv"
+    found = given if given is not None else (beside if beside.is_file() else None)
+    if found is not None:
+        require_input(found, expected="a CSV table with the columns model, family, base, relation")
+    return found

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from whorl.cli.behaviour import POPULATION
 from whorl.cli.exits import Exit
-from whorl.cli.files import print_json, require_input, require_output, write_whole
+from whorl.cli.files import lineage_beside, print_json, require_input, require_output, write_whole
 from whorl.cli.options import AsJson, Quiet
 from whorl.cli.progress import shown_progress
 
@@ -48,11 +49,10 @@ def identify_table(
     nothing of its line is. Nothing is said of any model in particular: this measures the method.
     """
     require_input(table, expected="a table of answers")
-    beside = table.parent / "lineage.csv"
-    documented = lineage if lineage is not None else (beside if beside.is_file() else None)
+    documented = lineage_beside(lineage, table)
+    if population is not None:
+        require_input(population, expected=POPULATION)
     inputs = [table, *(path for path in (population, documented) if path is not None)]
-    for path in inputs[1:]:
-        require_input(path, expected="a file")
     if out is not None:
         require_output(out, inputs=tuple(inputs), replace=True)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from whorl.cli.exits import Exit, exits
-from whorl.cli.files import print_json, require_input, require_output, write_whole
+from whorl.cli.files import lineage_beside, print_json, require_input, require_output, write_whole
 from whorl.cli.options import AsJson, Quiet
 from whorl.cli.progress import shown_progress
 
@@ -37,10 +37,7 @@ def build(
     """
     for table in tables:
         require_input(table, expected="a table of answers, or a transcript")
-    beside = tables[0].parent / "lineage.csv"
-    documented = lineage if lineage is not None else (beside if beside.is_file() else None)
-    if documented is not None:
-        require_input(documented, expected="a CSV table with the columns model, family, base, relation")
+    documented = lineage_beside(lineage, tables[0])
     require_output(out, inputs=tuple(tables))
 
     from whorl.comparison.answer_population import build_population, write_population

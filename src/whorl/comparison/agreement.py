@@ -125,11 +125,10 @@ def _spoken_to_the_question(table: AnswerTable) -> AnswerTable:
 def groups_of(
     models: Sequence[str], lineage: Lineage, *, known_as: Mapping[str, str] = MappingProxyType({})
 ) -> NDArray[np.int64]:
-    """One code for each documented family, and one for each model of which none is documented."""
-    named = [known_as.get(model, model) for model in models]
-    keys = [(0, family) if (family := lineage.family(name)) is not None else (1, name) for name in named]
-    places = {key: place for place, key in enumerate(sorted(set(keys)))}
-    return np.array([places[key] for key in keys], np.int64)
+    """One code for each line (`Lineage.line`)."""
+    lines = [lineage.line(known_as.get(model, model)) for model in models]
+    places = {line: place for place, line in enumerate(sorted(set(lines)))}
+    return np.array([places[line] for line in lines], np.int64)
 
 
 def _measured(crowd: Crowd) -> NDArray[np.bool_]:

@@ -71,12 +71,7 @@ def _with_controls(table: AnswerTable, population: AnswerPopulation) -> tuple[An
         shared = np.isin(controls.items, table.items)
         answering = controls.answered[shared].any(axis=0)
         if np.count_nonzero(answering) >= LEAST_CONTROL_MODELS:
-            kept = AnswerTable(
-                dataset=table.dataset,
-                models=tuple(np.array(controls.models, object)[answering]),
-                items=tuple(np.array(controls.items, object)[shared]),
-                answers=controls.answers[np.ix_(shared, answering)],
-            )
+            kept = controls.part(items=shared, models=np.asarray(answering))
             whole = joined(kept, table)
             return whole, np.isin(whole.models, kept.models), True
     return table, np.ones(len(table.models), dtype=bool), False

@@ -105,12 +105,7 @@ def _swap(
 def _kin(
     controls: AnswerTable, rows: Sequence[int], population: AnswerPopulation, progress: Progress
 ) -> DetectionPower | None:
-    chosen = AnswerTable(
-        dataset=controls.dataset,
-        models=controls.models,
-        items=tuple(controls.items[row] for row in rows),
-        answers=controls.answers[list(rows)],
-    )
+    chosen = controls.part(items=np.array(rows, np.int64))
     found = agreement(
         chosen,
         np.ones(len(chosen.models), bool),

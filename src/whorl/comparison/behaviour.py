@@ -71,7 +71,7 @@ def compare_behaviour(
     evidence: list[BehaviourEvidence] = []
     endpoint = Verdict(outcome="inconclusive", reason="No reference was given: nothing to compare this endpoint with.")
     if reference is not None:
-        lines = {} if population is None else {model: population.lineage.family(model) or model for model in labels}
+        lines = {} if population is None else {model: population.lineage.line(model) for model in labels}
         found = compare_endpoints(questioned, reference, battery, labels, lines=lines, seed=seed)
         endpoint = found.verdict
         evidence += [*found.evidence, *shared_failures(questioned, reference, battery, labels)]

@@ -97,6 +97,10 @@ class Lineage:
             model = onward[0]
             seen.add(model)
 
+    def line(self, model: str) -> str:
+        """The family; where none is documented, the model without its serving variant is a line of its own."""
+        return self.family(model) or without_variant(model)
+
     def ancestors(self, model: str) -> frozenset[str]:
         """Models whose weights this one's were trained on from, itself included, under their one name."""
         found = {self._same(model)}

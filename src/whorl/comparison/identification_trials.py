@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from whorl.comparison.agreement import LEAST_ITEMS
 from whorl.comparison.agreement_nearness import agreement_nearness
-from whorl.comparison.documented_lineage import Lineage, Relation, without_variant
+from whorl.comparison.documented_lineage import Lineage, Relation
 from whorl.comparison.identification_plan import Design, Plan, divide
 from whorl.comparison.style_scores import Nearness, stands_out, style_scores
 from whorl.comparison.style_space import StyleAnswers, learn_axes, style_answers
@@ -131,7 +131,7 @@ def try_table(
             f"{table.dataset}: expected at most {MOST_ANSWERS:,} answers to enrol and to question, found "
             f"{np.count_nonzero(plan.taken):,}; enrol on fewer, or split the table"
         )
-    names = [line_of(model, lineage) for model in whole.models]
+    names = [lineage.line(model) for model in whole.models]
     here = frozenset(table.models)
     candidates = np.array([model for model in sorted(plan.models) if whole.models[model] in here], np.int64)
     known = sorted({names[model] for model in plan.models})
@@ -191,11 +191,6 @@ def _without_copies(table: AnswerTable) -> AnswerTable:
             else:
                 texts.add(answers[row, model])
     return replace(table, answers=answers)
-
-
-def line_of(model: str, lineage: Lineage) -> str:
-    """The family, or where none is documented the model without its serving variant."""
-    return lineage.family(model) or without_variant(model)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

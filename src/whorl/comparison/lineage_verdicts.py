@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from whorl.comparison.agreement import agreement, groups_of
 from whorl.comparison.answer_population import AnswerPopulation
@@ -95,18 +94,12 @@ def scored_together(
     # Only what was answered by those who are asked: over fewer questions everybody's scores scatter more, and controls
     # that were measured over more of them would be no measure of that.
     answered = np.array([all(row) for row in ours.answers.tolist()], dtype=bool)  # neither missing nor empty
-    ours = _only(ours, answered)
-    controls = _only(controls, np.isin(controls.items, ours.items))
+    ours = ours.part(items=answered)
+    controls = controls.part(items=np.isin(controls.items, ours.items))
     # A control that is the reference itself would stand beside it as its own best rival.
     names = {one.known_as for one in asked.values()}
     copies = _copies(controls, ours, REFERENCE)
-    kept = [place for place, model in enumerate(controls.models) if model not in names | copies]
-    controls = AnswerTable(
-        dataset=controls.dataset,
-        models=tuple(controls.models[place] for place in kept),
-        items=controls.items,
-        answers=controls.answers[:, kept],
-    )
+    controls = controls.part(models=np.array([model not in names | copies for model in controls.models], bool))
     whole = joined(controls, ours)
     known_as = {name: one.known_as for name, one in asked.items() if one.known_as is not None}
     found = agreement(
@@ -138,15 +131,6 @@ def _firm(pairs: PairScores, questioned: int) -> PairScores:
     usual = float(np.median(np.delete(items[questioned], questioned)))
     roots = np.sqrt(items / max(usual, 1.0))
     return replace(pairs, scores={name: values * roots for name, values in pairs.scores.items()})
-
-
-def _only(table: AnswerTable, rows: NDArray[np.bool_]) -> AnswerTable:
-    return AnswerTable(
-        dataset=table.dataset,
-        models=table.models,
-        items=tuple(item for item, here in zip(table.items, rows, strict=True) if here),
-        answers=table.answers[rows],
-    )
 
 
 def _copies(controls: AnswerTable, ours: AnswerTable, name: str) -> set[str]:

@@ -63,8 +63,8 @@ def compare_endpoints(
         return EndpointFinding(
             verdict=Verdict(
                 outcome="inconclusive",
-                reason=f"{' and '.join(repeating)} gave one and the same text each time a question was repeated, at a temperature "
-                "above 0. Behind a cache, or where the temperature is not kept to, repeated answers are no draws, and "
+                reason=f"{' and '.join(repeating)} gave one and the same text each time a question was repeated, at a "
+                "temperature above 0. Behind a cache, or where the temperature is not kept to, repeated answers are no draws, and "
                 "nothing can be said of their distribution.",
             ),
             evidence=(),

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from whorl.core.arrays import AnyArray
 from whorl.core.errors import InputError
 from whorl.probes.normalising import normalise
 
@@ -53,6 +54,17 @@ class AnswerTable:
     def answered(self) -> NDArray[np.bool_]:
         """Which answers are there, shape (items, models)."""
         return np.asarray(self.answers != None, dtype=np.bool_)  # noqa: E711  elementwise
+
+    def part(self, *, items: AnyArray | None = None, models: AnyArray | None = None) -> "AnswerTable":
+        """Some of the items and of the models, chosen by places or by one truth value each."""
+        rows = np.arange(len(self.items)) if items is None else np.arange(len(self.items))[np.asarray(items)]
+        columns = np.arange(len(self.models)) if models is None else np.arange(len(self.models))[np.asarray(models)]
+        return AnswerTable(
+            dataset=self.dataset,
+            models=tuple(self.models[place] for place in columns),
+            items=tuple(self.items[place] for place in rows),
+            answers=self.answers[np.ix_(rows, columns)],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
