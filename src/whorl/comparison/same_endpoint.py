@@ -64,8 +64,8 @@ def compare_endpoints(
             verdict=Verdict(
                 outcome="inconclusive",
                 reason=f"{' and '.join(repeating)} gave one and the same text each time a question was repeated, at a "
-                "temperature above 0. Behind a cache, or where the temperature is not kept to, repeated answers are no draws, and "
-                "nothing can be said of their distribution.",
+                "temperature above 0. Behind a cache, or where the temperature is not kept to, repeated answers are no "
+                "draws, and nothing can be said of their distribution.",
             ),
             evidence=(),
         )
