@@ -22,6 +22,7 @@ EXTRAS = {
     "jinja2": "report",
     "httpx2": "probes",
     "pyarrow": "probes",
+    "rfc3161_client": "time",
     "torch": "local",
     "transformers": "local",
 }

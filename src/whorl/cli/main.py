@@ -23,6 +23,7 @@ from whorl.cli.probe import probe
 from whorl.cli.register import register
 from whorl.cli.release import release
 from whorl.cli.shares import shares
+from whorl.cli.verify import verify
 
 # Whorl spreads its work over layers itself; a second pool inside the matrix library only makes both wait.
 _LIBRARY_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -69,6 +70,7 @@ app.add_typer(population, name="population", short_help="Make a population of co
 app.command(short_help="Score every pair of models of a table of answers.")(exits(pairs))
 app.command(short_help="Name the models of a table from a few answers.")(exits(identify_table))
 app.command(short_help="Check that an endpoint serves the model it claims.")(exits(check_api))
+app.command(short_help="Check a registry's receipt, offline.")(exits(verify))
 app.command(short_help="Seal a secret key for a model, before its release.")(exits(commit))
 app.command(short_help="Write the copy to release, marked by the key.")(exits(release))
 

@@ -1,0 +1,307 @@
+"""Receipts: one file with which a stranger checks an entry offline, and the steps of that check.
+
+A receipt holds the entry, its proof of inclusion with the cosignatures, the entries that say whose key signed it, and
+a proof of what the status map says of it. What is trusted beforehand is a policy: which logs and witnesses, how many.
+Format and steps: ``docs/specs/receipt.md``.
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, ValidationError
+
+from whorl.core.errors import InputError, VerificationError
+from whorl.core.evidence import Document, StoredDocument
+from whorl.core.strict_json import parse_json_object
+from whorl.entries.anchors import Stamps, TimestampAuthority, check_stamps
+from whorl.entries.claimants import Claimant, ProvenStatement, claimant_of
+from whorl.entries.kinds import Kind, StatusMapHead
+from whorl.entries.leaf import Leaf, entry_id, parse_leaf, require_commitment, sealed_target
+from whorl.entries.statement import SignedEntry, Statement, open_entry
+from whorl.entries.status_map import Absent, StatusProof, verify_status
+from whorl.log.policy import Policy, check_tree_head
+from whorl.log.proofs import VerifiedInclusion, parse_proof, verify_proof
+
+MAX_RECEIPT_BYTES: Final = 1 << 22
+_MAX_AUTHORITY: Final = 8
+
+Base64 = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
+
+
+class StoredEntry(Document):
+    """An entry and the proof that a log has it; without envelope and salt, its content was erased or is not shown."""
+
+    leaf: Base64
+    envelope: Base64 | None
+    salt: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
+    proof: Annotated[str, Field(max_length=200_000, description="C2SP tlog-proof")]
+
+
+class StoredStatus(Document):
+    """What the status map says of the entry, and the entry that holds the map's root."""
+
+    map: StoredEntry
+    authority: Annotated[tuple[StoredEntry, ...], Field(max_length=_MAX_AUTHORITY)]
+    proof: StatusProof
+
+
+class Receipt(StoredDocument):
+    """The file: everything that is needed to check one entry but the policy."""
+
+    schema_: Literal["whorl.receipt/1"] = Field(default="whorl.receipt/1", alias="schema")
+    entry: StoredEntry
+    authority: Annotated[tuple[StoredEntry, ...], Field(max_length=_MAX_AUTHORITY)] = Field(
+        description="the organisation's entry, and that of the key that signed, if it is no root key"
+    )
+    status: StoredStatus | None = None
+    timestamps: Annotated[tuple[Base64, ...], Field(max_length=4)] = Field(
+        default=(), description="RFC 3161 tokens over the leaf hash"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What the status map said of an entry, as of a size of the log.
+
+    Parameters
+    ----------
+    good : True if nothing speaks against it, False if an entry does, None if the receipt has no status
+    against : id of the entry that speaks against it
+    log_size, at : the state of the log that the map covers, and when its quorum had cosigned it
+    """
+
+    good: bool | None
+    against: str | None = None
+    log_size: int | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedEntry:
+    """What is established once every step has passed.
+
+    Parameters
+    ----------
+    claimant : who signed, by the organisation's entry; never "owner"
+    not_after : when a quorum of witnesses had seen the entry in the log, or two time-stamp authorities its leaf,
+        whichever is earlier; None where neither is known
+    not_before : when a tree head of another log that the entry quotes was first cosigned; None if it quotes none
+    post_quantum : whether an ML-DSA-44 signature of the issuer was checked beside the Ed25519 one
+    """
+
+    id: str
+    kind: Kind
+    statement: Statement
+    sealed: bool
+    claimant: Claimant
+    origin: str
+    index: int
+    not_after: datetime | None
+    not_before: datetime | None
+    witnesses: tuple[str, ...]
+    post_quantum: bool
+    stamps: Stamps
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Proven:
+    leaf: Leaf
+    entry: SignedEntry
+    inclusion: VerifiedInclusion
+
+
+def parse_receipt(data: bytes, *, origin: str) -> Receipt:
+    """Read a receipt; nothing in it is checked yet.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    parse_json_object(data, what=origin, max_bytes=MAX_RECEIPT_BYTES)
+    try:
+        return Receipt.model_validate_json(data)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))[:100] or "document"
+        raise InputError(
+            f"{origin}: expected a receipt of schema whorl.receipt/1, found fault with {where}: {problem['msg'][:200]}"
+        ) from None
+
+
+def verify_receipt(
+    receipt: Receipt, policy: Policy, *, authorities: Sequence[TimestampAuthority] = ()
+) -> VerifiedEntry:
+    """Check a receipt against a policy; the steps are those of ``docs/specs/receipt.md``.
+
+    Parameters
+    ----------
+    policy : the logs, witnesses and quorum that are trusted beforehand
+    authorities : the time-stamp authorities that are trusted beforehand; without any, time stamps are not looked at
+
+    Raises
+    ------
+    VerificationError
+        If a step fails; the message names it.
+    InputError
+        If a part is malformed.
+    """
+    # (1) a log of the policy holds the leaf, under a tree head that its quorum cosigned
+    # (2) the leaf commits to this envelope, and the statement in it gives this leaf
+    proven = _proven(receipt.entry, policy, what="entry")
+    # (3) the key that signed belongs to an organisation that entered it in the same log before
+    authority = [_statement(stored, policy) for stored in receipt.authority]
+    claimant = claimant_of(_as_statement(proven), authority)
+    # (4) the issuer signed with all of its keys
+    proven.entry.require_signed(claimant.keys)
+    # (5) what the status map says, and as of when
+    standing = Standing(good=None) if receipt.status is None else _standing(receipt.status, proven, policy)
+    # (6) it was made after the tree head that it quotes, and before witnesses or time-stamp authorities saw it
+    not_before = _not_before(proven, policy)
+    tokens = [stored_bytes(token) for token in receipt.timestamps] if authorities else []
+    stamps = check_stamps(tokens, proven.leaf.hash, authorities)
+    seen = [at for at in (_instant(proven.inclusion.quorum_at), stamps.not_after) if at is not None]
+    not_after = min(seen, default=None)
+    if not_before is not None and not_after is not None and not_before > not_after:
+        raise VerificationError(
+            f"step 6: the entry quotes a tree head that was first cosigned at {_shown(not_before)}, yet was seen "
+            f"by {_shown(not_after)}: the witnesses contradict each other, and its time is not established"
+        )
+    return VerifiedEntry(
+        id=entry_id(proven.leaf.hash),
+        kind=proven.entry.statement.kind,
+        statement=proven.entry.statement,
+        sealed=proven.leaf.leaf_class == "sealed",
+        claimant=claimant,
+        origin=proven.inclusion.origin,
+        index=proven.inclusion.index,
+        not_after=not_after,
+        not_before=not_before,
+        witnesses=tuple(name for name, _ in proven.inclusion.cosigned_at),
+        post_quantum=any(key.algorithm == "mldsa44" for key in claimant.keys),
+        stamps=stamps,
+        standing=standing,
+    )
+
+
+def stored_bytes(text: str) -> bytes:
+    """Bytes of a base64 field.
+
+    Raises
+    ------
+    InputError
+        If it is not canonical base64.
+    """
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        data = None
+    if data is None or base64.b64encode(data).decode() != text:
+        raise InputError("receipt: expected canonical base64, found something else; fetch the receipt again")
+    return data
+
+
+def _proven(stored: StoredEntry, policy: Policy, *, what: str) -> _Proven:
+    leaf_bytes = stored_bytes(stored.leaf)
+    inclusion = verify_proof(parse_proof(stored.proof), leaf_bytes, policy)
+    leaf = parse_leaf(leaf_bytes)
+    if stored.envelope is None or stored.salt is None:
+        raise VerificationError(
+            f"step 2: the {what} {entry_id(leaf.hash)} is in the log, but its content is not in the receipt: it was "
+            "erased or is not shown to you"
+        )
+    envelope, salt = stored_bytes(stored.envelope), bytes.fromhex(stored.salt)
+    require_commitment(leaf, envelope, salt=salt)
+    entry = open_entry(envelope)
+    if leaf.leaf_class == "public":
+        fits = entry.leaf(salt) == leaf
+    else:  # the bureau's chain and no kind: only the target can be compared
+        fits = leaf.target == sealed_target(entry.statement.target, salt=salt)
+    if not fits:
+        raise VerificationError(
+            f"step 2: the {what} {entry_id(leaf.hash)} says something else than its leaf in the log; refuse it"
+        )
+    return _Proven(leaf=leaf, entry=entry, inclusion=inclusion)
+
+
+def _statement(stored: StoredEntry, policy: Policy) -> ProvenStatement:
+    return _as_statement(_proven(stored, policy, what="authority"))
+
+
+def _as_statement(proven: _Proven) -> ProvenStatement:
+    return ProvenStatement(
+        hash=proven.leaf.hash, origin=proven.inclusion.origin, index=proven.inclusion.index, entry=proven.entry
+    )
+
+
+def _standing(status: StoredStatus, proven: _Proven, policy: Policy) -> Standing:
+    head = _proven(status.map, policy, what="status map")
+    body = head.entry.statement.body
+    if not isinstance(body, StatusMapHead) or head.inclusion.origin != proven.inclusion.origin:
+        raise VerificationError(
+            "step 5: expected the root of a status map in the log that holds the entry, found another entry"
+        )
+    issuer = claimant_of(_as_statement(head), [_statement(stored, policy) for stored in status.authority])
+    head.entry.require_signed(issuer.keys)
+    if body.log_size <= proven.inclusion.index or body.log_size > head.inclusion.index:
+        raise VerificationError(
+            f"step 5: expected a status map that covers entry {proven.inclusion.index} and comes before entry "
+            f"{head.inclusion.index}, found one of the first {body.log_size} entries; fetch the receipt again"
+        )
+    found = verify_status(status.proof, proven.leaf.hash, root=bytes.fromhex(body.root), size=body.size)
+    return Standing(
+        good=isinstance(found, Absent),
+        against=None if isinstance(found, Absent) else entry_id(found.value),
+        log_size=body.log_size,
+        at=_instant(head.inclusion.quorum_at),
+    )
+
+
+def _not_before(proven: _Proven, policy: Policy) -> datetime | None:
+    quoted = proven.entry.statement.after
+    if quoted is None:
+        return None
+    opened = check_tree_head(quoted.encode(), policy)
+    if opened.head.origin == proven.inclusion.origin:
+        raise VerificationError(
+            "step 6: expected a tree head of another log, found one of the log that holds the entry: its operator "
+            "could have known the root before"
+        )
+    # The first to cosign, whoever that is: a witness that lies can only make the bound weaker.
+    return _instant(min(policy.times(opened.cosigned).values(), default=None))
+
+
+def _shown(at: datetime) -> str:
+    return at.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _instant(seconds: int | None) -> datetime | None:
+    if seconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        raise VerificationError(f"a witness states a time of {seconds} seconds, which is no date") from None
+
+
+def encode(data: bytes) -> str:
+    """Bytes as a base64 field."""
+    return base64.b64encode(data).decode()
+
+
+def write_receipt(
+    entry: StoredEntry,
+    authority: Sequence[StoredEntry],
+    status: StoredStatus | None,
+    timestamps: Sequence[bytes] = (),
+) -> bytes:
+    """The bytes of a receipt file."""
+    receipt = Receipt(
+        entry=entry, authority=tuple(authority), status=status, timestamps=tuple(encode(one) for one in timestamps)
+    )
+    return receipt.model_dump_json(indent=1).encode() + b"\n"

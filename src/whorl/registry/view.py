@@ -1,0 +1,102 @@
+"""What the rules of admission may ask about the entries that came before.
+
+The rules are pure: the same entries in the same order give the same answers to a bureau, to the mirrors that replay
+its log and to a test with a dictionary. `whorl.registry.database_view` answers from the tables.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from whorl.entries.keys import PublicKey
+from whorl.entries.kinds import Kind, Policy, Role
+from whorl.entries.statement import Statement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrganisationFacts:
+    """An organisation: ``hash`` is that of its entry's leaf, ``origin`` the log in which it registered, its home."""
+
+    hash: bytes
+    origin: str
+    name: str
+    jurisdiction: str
+    roots: tuple[bytes, ...]
+    threshold: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFacts:
+    """An issuer's keys and what they may do.
+
+    Parameters
+    ----------
+    public : the Ed25519 key, and the ML-DSA-44 key where there is one; all of them must sign
+    organisation : leaf hash of the organisation's entry
+    roles : what the key may sign for; a root key may sign for everything, with the threshold of its organisation
+    revoked_at : index in the home log from which the key is revoked
+    compromised_since : index in the home log from which its entries are doubted
+    """
+
+    public: tuple[PublicKey, ...]
+    organisation: bytes
+    roles: frozenset[Role]
+    is_root: bool
+    not_after: datetime | None = None
+    revoked_at: int | None = None
+    compromised_since: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryFacts:
+    """An entry that is in a log already.
+
+    Parameters
+    ----------
+    hash : leaf hash
+    origin, index : the log that holds it, and where
+    kind : None in a sealed entry that was not opened
+    organisation : leaf hash of the issuer's organisation; None where it is not known
+    statement : None where the content was erased, is sealed or may not be seen here
+    seen_at : when this bureau first saw it, by its own clock
+    signers : ids of the keys whose signatures were checked
+    """
+
+    hash: bytes
+    origin: str
+    index: int
+    kind: Kind | None
+    issuer: bytes
+    organisation: bytes | None
+    statement: Statement | None
+    seen_at: datetime
+    signers: frozenset[bytes] = frozenset()
+
+
+class View(Protocol):
+    """The state of a registry before an entry, over its own log and those it mirrors."""
+
+    def key(self, key_id: bytes) -> KeyFacts | None:
+        """The keys of an issuer, by the id of the Ed25519 key."""
+
+    def organisation(self, digest: bytes) -> OrganisationFacts | None:
+        """An organisation, by the leaf hash of its entry."""
+
+    def chain(self, issuer: bytes) -> tuple[int, bytes] | None:
+        """Sequence number and leaf hash of the issuer's last entry; None before the first."""
+
+    def entry(self, digest: bytes) -> EntryFacts | None:
+        """An entry, by its leaf hash."""
+
+    def about(self, target: bytes) -> Sequence[EntryFacts]:
+        """All entries that speak of a target, of all logs, in the order in which this bureau saw them."""
+
+    def policy(self, origin: str) -> Policy | None:
+        """The policy in force in a log."""
+
+    def commitments(self, organisation: bytes, since: datetime) -> int:
+        """How many commitments an organisation entered at or after a time, by this bureau's clock."""
+
+    def annulled_claim(self, claim: bytes) -> bytes | None:
+        """Leaf hash of the annulled notice that made the same claim, by the claim's digest."""

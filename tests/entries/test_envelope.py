@@ -1,0 +1,97 @@
+"""Envelopes: exact bytes, one signature per key, nothing that two readers could read differently."""
+
+import base64
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_log import counting_bytes
+
+from whorl.core.errors import InputError, VerificationError, WhorlError
+from whorl.entries.envelope import MAX_ENVELOPE_BYTES, parse_envelope, sign_envelope, signed_by
+from whorl.entries.keys import new_issuer_key
+
+KEY = new_issuer_key(counting_bytes())
+OTHER = new_issuer_key(counting_bytes(50))
+ENVELOPE = sign_envelope(b'{"a":1}', KEY.private_keys)
+
+
+@given(st.binary(max_size=300))
+def test_what_was_signed_is_what_is_read(payload: bytes) -> None:
+    envelope = parse_envelope(sign_envelope(payload, [KEY.ed25519]))
+    assert envelope.payload == payload
+    assert signed_by(envelope, KEY.public_keys) == {KEY.id}
+
+
+def test_the_signature_is_the_one_of_the_dsse_protocol() -> None:
+    # PAE of protocol v1.0.2, written out: the type's and the payload's lengths in bytes, in decimal.
+    message = b'DSSEv1 28 application/vnd.in-toto+json 7 {"a":1}'
+    document = json.loads(ENVELOPE)
+    for member, public in zip(document["signatures"], KEY.public_keys, strict=True):
+        assert public.holds(base64.b64decode(member["sig"]), message)
+
+
+def test_signatures_by_strangers_are_ignored_and_known_ones_must_hold() -> None:
+    envelope = parse_envelope(ENVELOPE)
+    assert signed_by(envelope, OTHER.public_keys) == frozenset()
+    assert signed_by(envelope, KEY.public_keys) == {public.id for public in KEY.public_keys}
+    document = json.loads(ENVELOPE)
+    document["signatures"][0]["sig"] = base64.b64encode(bytes(64)).decode()
+    with pytest.raises(VerificationError, match="not its own"):
+        signed_by(parse_envelope(_dump(document)), KEY.public_keys)
+
+
+def test_a_signature_moved_under_another_algorithm_is_refused() -> None:
+    document = json.loads(ENVELOPE)
+    first, second = document["signatures"]
+    first["sig"], second["sig"] = second["sig"], first["sig"]
+    with pytest.raises(VerificationError):
+        signed_by(parse_envelope(_dump(document)), KEY.public_keys)
+
+
+@given(st.integers(0, len(ENVELOPE) * 8 - 1))
+def test_every_flipped_bit_is_refused_or_loses_the_signature(bit: int) -> None:
+    data = bytearray(ENVELOPE)
+    data[bit // 8] ^= 1 << bit % 8
+    try:
+        signed = signed_by(parse_envelope(bytes(data)), KEY.public_keys)
+    except WhorlError:
+        return
+    assert len(signed) < 2
+
+
+def _changed(**changes: object) -> bytes:
+    return _dump(json.loads(ENVELOPE) | changes)
+
+
+def _dump(document: object) -> bytes:
+    return json.dumps(document).encode()
+
+
+SIGNATURE = json.loads(ENVELOPE)["signatures"][0]
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"", "JSON"),
+        (b"[]", "object"),
+        (b'{"payload":"","payload":""}', "more than once"),
+        (_changed(payloadType="application/json"), "another type"),
+        (_changed(extra=1), "other fields"),
+        (_changed(payload="e30=="), "base64"),
+        (_changed(payload="e31="), "base64"),
+        (_changed(payload=7), "base64"),
+        (_changed(signatures=[]), "1 to 32"),
+        (_changed(signatures=[SIGNATURE] * 33), "1 to 32"),
+        (_changed(signatures=[SIGNATURE] * 2), "two by one key"),
+        (_changed(signatures=[SIGNATURE | {"keyid": "AB" * 32}]), "hex digits"),
+        (_changed(signatures=[SIGNATURE | {"more": 1}]), "other fields"),
+        (_changed(signatures=[SIGNATURE | {"sig": "?"}]), "base64"),
+        (_changed(payload="A" * MAX_ENVELOPE_BYTES), "at most"),
+    ],
+)
+def test_what_is_no_envelope_is_refused(data: bytes, problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        parse_envelope(data)
