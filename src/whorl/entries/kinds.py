@@ -6,9 +6,10 @@ Fourteen kinds carry everything: who acts (`organisation`, `key`, `policy`), wha
 Claims have a claimant, never an owner. Format: ``docs/specs/entry.md``.
 """
 
+from datetime import UTC, datetime
 from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from whorl.core.evidence import Document
 from whorl.entries.names import Name, Text
@@ -43,10 +44,25 @@ State: TypeAlias = Literal[
 ]
 Relation: TypeAlias = Literal["derived", "shared_initialisation", "same_weights", "learned_from"]
 
+
+def parse_instant(text: str) -> datetime:
+    """The time that an `Instant` stands for; `ValueError` if no calendar has it."""
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _require_instant(text: str) -> str:
+    try:
+        parse_instant(text)
+    except ValueError:
+        raise ValueError("is no time of any calendar") from None
+    return text
+
+
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 HashHex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-EntryId = Annotated[str, Field(pattern=r"^[a-z2-7]{52}$")]
-Instant = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+EntryId = Annotated[str, Field(pattern=r"^[a-z2-7]{51}[aq]$", description="hash of a leaf, as `entry_id` spells it")]
+Instant = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"), AfterValidator(_require_instant)]
+Origin = Annotated[str, Field(pattern=r"^[\x21-\x2a\x2c-\x7e]{1,200}$", description="name of a log")]
 KeyText = Annotated[str, Field(pattern=r"^(ed25519|mldsa44):[A-Za-z0-9+/]+={0,2}$", max_length=1800)]
 Jurisdiction = Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2")]
 Seconds = Annotated[int, Field(ge=0, le=10 * 366 * 86400)]
@@ -101,7 +117,7 @@ class Key(Document):
 class Bureau(Document):
     """One operator of the federation, as its peers know it."""
 
-    origin: Annotated[str, Field(pattern=r"^[\x21-\x2a\x2c-\x7e]{1,200}$")]
+    origin: Origin
     jurisdiction: Jurisdiction
     log_keys: Annotated[tuple[str, ...], Field(min_length=1, max_length=4, description="C2SP verifier keys")]
     organisation: HashHex = Field(description="id of the first root key of the bureau's organisation")
@@ -262,11 +278,18 @@ class Status(Document):
 
 
 class StatusMapHead(Document):
-    """Root of the map of all entries that are not in good standing, as of a size of this log."""
+    """Root of the map of all entries that are not in good standing, as of a size of this log.
+
+    What is said against an entry may stand in another log: ``covers`` says how far each was read, so that whoever
+    mirrors the same logs can make the same map again.
+    """
 
     root: HashHex
     size: Annotated[int, Field(ge=2)]
     log_size: Annotated[int, Field(ge=0)]
+    covers: Annotated[dict[Origin, Annotated[int, Field(ge=0)]], Field(max_length=64)] = Field(
+        default_factory=dict, description="sizes of the other logs whose entries were taken into account"
+    )
 
 
 Body: TypeAlias = (

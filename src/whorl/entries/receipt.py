@@ -23,8 +23,10 @@ from whorl.entries.kinds import Kind, StatusMapHead
 from whorl.entries.leaf import Leaf, entry_id, parse_leaf, require_commitment, sealed_target
 from whorl.entries.statement import SignedEntry, Statement, open_entry
 from whorl.entries.status_map import Absent, StatusProof, verify_status
+from whorl.log.merkle import leaf_hash, verify_inclusion
 from whorl.log.policy import Policy, check_tree_head
-from whorl.log.proofs import VerifiedInclusion, parse_proof, verify_proof
+from whorl.log.proofs import parse_proof
+from whorl.log.tree_heads import SignedTreeHead
 
 MAX_RECEIPT_BYTES: Final = 1 << 22
 _MAX_AUTHORITY: Final = 8
@@ -108,11 +110,27 @@ class VerifiedEntry:
     standing: Standing
 
 
+class _Trust:
+    """The policy, and the tree heads that were checked against it already: proofs of one receipt share them."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._checked: dict[bytes, SignedTreeHead] = {}
+
+    def tree_head(self, note: bytes) -> SignedTreeHead:
+        if note not in self._checked:
+            self._checked[note] = check_tree_head(note, self.policy)
+        return self._checked[note]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Proven:
     leaf: Leaf
     entry: SignedEntry
-    inclusion: VerifiedInclusion
+    index: int
+    origin: str
+    cosigned_at: dict[str, int]
+    quorum_at: int | None
 
 
 def parse_receipt(data: bytes, *, origin: str) -> Receipt:
@@ -151,21 +169,22 @@ def verify_receipt(
     InputError
         If a part is malformed.
     """
+    trust = _Trust(policy)
     # (1) a log of the policy holds the leaf, under a tree head that its quorum cosigned
     # (2) the leaf commits to this envelope, and the statement in it gives this leaf
-    proven = _proven(receipt.entry, policy, what="entry")
+    proven = _proven(receipt.entry, trust, what="entry")
     # (3) the key that signed belongs to an organisation that entered it in the same log before
-    authority = [_statement(stored, policy) for stored in receipt.authority]
+    authority = [_statement(stored, trust) for stored in receipt.authority]
     claimant = claimant_of(_as_statement(proven), authority)
     # (4) the issuer signed with all of its keys
     proven.entry.require_signed(claimant.keys)
     # (5) what the status map says, and as of when
-    standing = Standing(good=None) if receipt.status is None else _standing(receipt.status, proven, policy)
+    standing = Standing(good=None) if receipt.status is None else _standing(receipt.status, proven, trust)
     # (6) it was made after the tree head that it quotes, and before witnesses or time-stamp authorities saw it
-    not_before = _not_before(proven, policy)
+    not_before = _not_before(proven, trust)
     tokens = [stored_bytes(token) for token in receipt.timestamps] if authorities else []
     stamps = check_stamps(tokens, proven.leaf.hash, authorities)
-    seen = [at for at in (_instant(proven.inclusion.quorum_at), stamps.not_after) if at is not None]
+    seen = [at for at in (_instant(proven.quorum_at), stamps.not_after) if at is not None]
     not_after = min(seen, default=None)
     if not_before is not None and not_after is not None and not_before > not_after:
         raise VerificationError(
@@ -178,11 +197,11 @@ def verify_receipt(
         statement=proven.entry.statement,
         sealed=proven.leaf.leaf_class == "sealed",
         claimant=claimant,
-        origin=proven.inclusion.origin,
-        index=proven.inclusion.index,
+        origin=proven.origin,
+        index=proven.index,
         not_after=not_after,
         not_before=not_before,
-        witnesses=tuple(name for name, _ in proven.inclusion.cosigned_at),
+        witnesses=tuple(proven.cosigned_at),
         post_quantum=any(key.algorithm == "mldsa44" for key in claimant.keys),
         stamps=stamps,
         standing=standing,
@@ -206,9 +225,11 @@ def stored_bytes(text: str) -> bytes:
     return data
 
 
-def _proven(stored: StoredEntry, policy: Policy, *, what: str) -> _Proven:
+def _proven(stored: StoredEntry, trust: _Trust, *, what: str) -> _Proven:
     leaf_bytes = stored_bytes(stored.leaf)
-    inclusion = verify_proof(parse_proof(stored.proof), leaf_bytes, policy)
+    proof = parse_proof(stored.proof)
+    opened = trust.tree_head(proof.tree_head_note)
+    verify_inclusion(leaf_hash(leaf_bytes), proof.index, opened.head.size, proof.path, opened.head.root)
     leaf = parse_leaf(leaf_bytes)
     if stored.envelope is None or stored.salt is None:
         raise VerificationError(
@@ -226,54 +247,60 @@ def _proven(stored: StoredEntry, policy: Policy, *, what: str) -> _Proven:
         raise VerificationError(
             f"step 2: the {what} {entry_id(leaf.hash)} says something else than its leaf in the log; refuse it"
         )
-    return _Proven(leaf=leaf, entry=entry, inclusion=inclusion)
-
-
-def _statement(stored: StoredEntry, policy: Policy) -> ProvenStatement:
-    return _as_statement(_proven(stored, policy, what="authority"))
-
-
-def _as_statement(proven: _Proven) -> ProvenStatement:
-    return ProvenStatement(
-        hash=proven.leaf.hash, origin=proven.inclusion.origin, index=proven.inclusion.index, entry=proven.entry
+    times = trust.policy.times(opened.cosigned)
+    return _Proven(
+        leaf=leaf,
+        entry=entry,
+        index=proof.index,
+        origin=opened.head.origin,
+        cosigned_at=times,
+        quorum_at=trust.policy.quorum_at(times),
     )
 
 
-def _standing(status: StoredStatus, proven: _Proven, policy: Policy) -> Standing:
-    head = _proven(status.map, policy, what="status map")
+def _statement(stored: StoredEntry, trust: _Trust) -> ProvenStatement:
+    return _as_statement(_proven(stored, trust, what="authority"))
+
+
+def _as_statement(proven: _Proven) -> ProvenStatement:
+    return ProvenStatement(hash=proven.leaf.hash, origin=proven.origin, index=proven.index, entry=proven.entry)
+
+
+def _standing(status: StoredStatus, proven: _Proven, trust: _Trust) -> Standing:
+    head = _proven(status.map, trust, what="status map")
     body = head.entry.statement.body
-    if not isinstance(body, StatusMapHead) or head.inclusion.origin != proven.inclusion.origin:
+    if not isinstance(body, StatusMapHead) or head.origin != proven.origin:
         raise VerificationError(
             "step 5: expected the root of a status map in the log that holds the entry, found another entry"
         )
-    issuer = claimant_of(_as_statement(head), [_statement(stored, policy) for stored in status.authority])
+    issuer = claimant_of(_as_statement(head), [_statement(stored, trust) for stored in status.authority])
     head.entry.require_signed(issuer.keys)
-    if body.log_size <= proven.inclusion.index or body.log_size > head.inclusion.index:
+    if body.log_size <= proven.index or body.log_size > head.index:
         raise VerificationError(
-            f"step 5: expected a status map that covers entry {proven.inclusion.index} and comes before entry "
-            f"{head.inclusion.index}, found one of the first {body.log_size} entries; fetch the receipt again"
+            f"step 5: expected a status map that covers entry {proven.index} and comes before entry "
+            f"{head.index}, found one of the first {body.log_size} entries; fetch the receipt again"
         )
     found = verify_status(status.proof, proven.leaf.hash, root=bytes.fromhex(body.root), size=body.size)
     return Standing(
         good=isinstance(found, Absent),
         against=None if isinstance(found, Absent) else entry_id(found.value),
         log_size=body.log_size,
-        at=_instant(head.inclusion.quorum_at),
+        at=_instant(head.quorum_at),
     )
 
 
-def _not_before(proven: _Proven, policy: Policy) -> datetime | None:
+def _not_before(proven: _Proven, trust: _Trust) -> datetime | None:
     quoted = proven.entry.statement.after
     if quoted is None:
         return None
-    opened = check_tree_head(quoted.encode(), policy)
-    if opened.head.origin == proven.inclusion.origin:
+    opened = trust.tree_head(quoted.encode())
+    if opened.head.origin == proven.origin:
         raise VerificationError(
             "step 6: expected a tree head of another log, found one of the log that holds the entry: its operator "
             "could have known the root before"
         )
     # The first to cosign, whoever that is: a witness that lies can only make the bound weaker.
-    return _instant(min(policy.times(opened.cosigned).values(), default=None))
+    return _instant(min(trust.policy.times(opened.cosigned).values(), default=None))
 
 
 def _shown(at: datetime) -> str:

@@ -18,7 +18,7 @@ from whorl.core.strict_json import parse_json_object
 from whorl.entries.envelope import MAX_ENVELOPE_BYTES, Envelope, parse_envelope, sign_envelope, signed_by
 from whorl.entries.handling import CLEAR, Handling
 from whorl.entries.keys import IssuerKey, PublicKey
-from whorl.entries.kinds import BODIES, KIND_NUMBERS, NEEDS_TARGET, Body, HashHex, Instant, Kind
+from whorl.entries.kinds import BODIES, KIND_NUMBERS, NEEDS_TARGET, Body, HashHex, Instant, Kind, parse_instant
 from whorl.entries.leaf import LARGEST_SEQUENCE, NO_HASH, Leaf, commitment
 from whorl.entries.names import Name
 
@@ -199,7 +199,7 @@ def parse_statement(payload: bytes) -> Statement:
         sequence=predicate.sequence,
         previous=_bytes_or_zeros(predicate.previous),
         target=target,
-        issued_at=_instant(predicate.issued_at),
+        issued_at=parse_instant(predicate.issued_at),
         handling=predicate.handling,
         after=None if predicate.after is None else predicate.after.note,
         body=predicate.body,
@@ -232,13 +232,6 @@ def _kind(predicate_type: object) -> Kind:
         found = str(predicate_type)[:80]
         raise InputError(f"expected a predicate such as urn:whorl:model:1, found {found!a}; a newer whorl may read it")
     return kind
-
-
-def _instant(text: str) -> datetime:
-    try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        raise InputError(f"expected a time such as 2026-11-26T09:00:00Z, found {text[:40]!a}") from None
 
 
 def _hex_or_none(digest: bytes) -> str | None:

@@ -1,0 +1,215 @@
+"""A registry in a folder, opened: what the command line and the service do with it.
+
+One process writes; any number read. Whoever opens it to write finishes what a crash interrupted first.
+"""
+
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from whorl.core.errors import InputError, VerificationError
+from whorl.entries.kinds import Bureau, Organisation, Policy
+from whorl.entries.leaf import entry_id
+from whorl.log.folder import LogFolder, create_log
+from whorl.registry.blobs import Blob, BlobFolder
+from whorl.registry.cosigning import Cosigner, Cosigning
+from whorl.registry.database import Database, open_database
+from whorl.registry.database_view import DatabaseView
+from whorl.registry.entry_rows import find_entry
+from whorl.registry.home import Home, create_home, open_home
+from whorl.registry.public_keys import issuer_public
+from whorl.registry.receipts import make_receipt
+from whorl.registry.sequencer import Entered, Outcome, Sequencer, Submission
+from whorl.registry.stored_entry import StoredEntry
+
+MAX_BLOB_BYTES: Final = 1 << 26
+WITNESS_SECONDS: Final = 5.0
+_WITNESS_THREADS: Final = 8
+
+Clock = Callable[[], datetime]
+
+
+def system_clock() -> datetime:
+    """The machine's clock."""
+    return datetime.now(UTC)
+
+
+class LocalRegistry:
+    """An open registry folder; a context manager.
+
+    Parameters
+    ----------
+    home : the folder
+    cosigners : the witnesses to ask for each tree head
+    now, random_bytes : the clock, and where salts come from
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        cosigners: Sequence[Cosigner] = (),
+        now: Clock = system_clock,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        create: bool = False,
+    ) -> None:
+        self.home = home
+        self.now = now
+        self.blobs = BlobFolder(home.blobs)
+        self.database: Database = open_database(home.database_url, create=create)
+        try:
+            self.log = (create_log if create else LogFolder)(home.log, origin=home.origin)
+            self._executor = ThreadPoolExecutor(_WITNESS_THREADS, thread_name_prefix="witness")
+            self.sequencer = Sequencer(
+                home,
+                self.database,
+                self.log,
+                signers=home.log_signers(),
+                bureau=home.bureau_key(),
+                cosigning=Cosigning(cosigners, self._executor, seconds=WITNESS_SECONDS),
+                now=now,
+                random_bytes=random_bytes,
+            )
+        except BaseException:
+            self.database.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database; what was acknowledged is safe."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        self.database.close()
+
+    @property
+    def origin(self) -> str:
+        """Origin of the registry's log."""
+        return self.home.origin
+
+    def enter(self, submissions: Sequence[Submission]) -> list[Outcome]:
+        """Enter signed envelopes; see `Sequencer.enter`."""
+        return self.sequencer.enter(submissions)
+
+    def chain(self, issuer: bytes) -> tuple[int, bytes] | None:
+        """Sequence number and leaf hash of an issuer's last entry."""
+        with self.database.reading() as connection:
+            return DatabaseView(connection).chain(issuer)
+
+    def organisation_of(self, issuer: bytes) -> bytes | None:
+        """Leaf hash of the organisation that an issuer's key belongs to."""
+        with self.database.reading() as connection:
+            key = DatabaseView(connection).key(issuer)
+        return None if key is None else key.organisation
+
+    def entry(self, digest: bytes) -> StoredEntry:
+        """An entry by its leaf hash.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        with self.database.reading() as connection:
+            found = find_entry(connection, digest)
+        if found is None:
+            raise InputError(
+                f"expected an entry of {self.home.origin}, found {entry_id(digest)}, which is none; check the id"
+            )
+        return found
+
+    def receipt(self, digest: bytes, *, with_content: bool = True) -> bytes:
+        """The receipt of an entry; see `whorl.registry.receipts.make_receipt`."""
+        with self.database.reading() as connection:
+            return make_receipt(connection, self.log, digest, with_content=with_content)
+
+    def put_blob(self, pieces: Iterable[bytes], *, expected: str | None = None) -> Blob:
+        """Store what an entry will point to, before it is entered."""
+        return self.blobs.put(pieces, max_bytes=MAX_BLOB_BYTES, expected=expected)
+
+    def blob(self, digest: str) -> bytes:
+        """What an entry points to, by its ``sha256:`` digest."""
+        return self.blobs.get(digest, max_bytes=MAX_BLOB_BYTES)
+
+
+def create_registry(
+    path: Path,
+    *,
+    origin: str,
+    bureau_name: str,
+    jurisdiction: str,
+    database: str | None = None,
+    now: Clock = system_clock,
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+) -> LocalRegistry:
+    """Make a registry: keys, database, log, and the first entries, which say whose it is and by which rules.
+
+    Parameters
+    ----------
+    origin : the log's name, a schemeless URL
+    bureau_name, jurisdiction : of the organisation that runs it
+    database : URL of a server's database; None for a SQLite file in the folder
+
+    Raises
+    ------
+    RegistryError
+        If something is there already, or the database cannot be made.
+    """
+    home = create_home(
+        path, origin=origin, database=database, random_bytes=random_bytes, witness_name=f"{origin}/witness"
+    )
+    registry = LocalRegistry(home, now=now, random_bytes=random_bytes, create=True)
+    try:
+        registry.sequencer.catch_up()
+        key = home.bureau_key()
+        public = issuer_public(key)
+        policy = Policy(
+            bureau=Bureau(
+                origin=origin,
+                jurisdiction=jurisdiction,
+                log_keys=home.settings.log_keys,
+                organisation=key.id.hex(),
+            )
+        )
+        bodies = (Organisation(name=bureau_name, jurisdiction=jurisdiction, roots=(public,)), policy)
+        for outcome in registry.sequencer.enter_own(bodies):
+            entered(outcome)
+    except BaseException:
+        registry.close()
+        raise
+    return registry
+
+
+def open_registry(path: Path, *, cosigners: Sequence[Cosigner] = (), now: Clock = system_clock) -> LocalRegistry:
+    """Open an existing registry to read and write, after finishing what a crash interrupted.
+
+    Raises
+    ------
+    RegistryError
+        If there is none, or it is damaged.
+    VerificationError
+        If log, database and the last signed tree head contradict each other.
+    """
+    registry = LocalRegistry(open_home(path), cosigners=cosigners, now=now)
+    try:
+        registry.sequencer.catch_up()
+    except BaseException:
+        registry.close()
+        raise
+    return registry
+
+
+def entered(outcome: Outcome) -> Entered:
+    """The entry, or raise what was wrong with it."""
+    if isinstance(outcome, InputError | VerificationError):
+        raise outcome
+    return outcome

@@ -1,0 +1,95 @@
+"""The view of a batch: what the database holds, and the entries of the batch that are not written yet.
+
+Entries that others are checked with (organisations, keys, policies, notices and what is said about them) are written
+before the next one is looked at. The bulk of a registry, models and what is computed from them, is held here until the
+batch is written as a whole.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from whorl.entries.kinds import Kind, Policy
+from whorl.registry.view import EntryFacts, KeyFacts, OrganisationFacts, View
+
+HELD_BACK: Final[frozenset[Kind]] = frozenset({"model", "dataset", "fingerprint"})
+
+
+class PendingView:
+    """A `View` over another one and some entries after it; clear it when they are written."""
+
+    def __init__(self, written: View) -> None:
+        self._written = written
+        self._entries: dict[bytes, EntryFacts] = {}
+        self._chains: dict[bytes, tuple[int, bytes]] = {}
+        self._keys: dict[bytes, KeyFacts | None] = {}
+        self._organisations: dict[bytes, OrganisationFacts | None] = {}
+        self._policies: dict[str, Policy | None] = {}
+
+    def add(self, facts: EntryFacts, *, sequence: int) -> None:
+        """Count an admitted entry, which is of a kind in `HELD_BACK`."""
+        self._entries[facts.hash] = facts
+        self._chains[facts.issuer] = (sequence, facts.hash)
+
+    def clear(self) -> None:
+        """Forget everything: the database has it now."""
+        for held in (self._entries, self._chains, self._keys, self._organisations, self._policies):
+            held.clear()
+
+    def key(self, key_id: bytes) -> KeyFacts | None:
+        if key_id not in self._keys:
+            self._keys[key_id] = self._written.key(key_id)
+        return self._keys[key_id]
+
+    def organisation(self, digest: bytes) -> OrganisationFacts | None:
+        if digest not in self._organisations:
+            self._organisations[digest] = self._written.organisation(digest)
+        return self._organisations[digest]
+
+    def chain(self, issuer: bytes) -> tuple[int, bytes] | None:
+        if issuer not in self._chains:
+            found = self._written.chain(issuer)
+            if found is None:
+                return None
+            self._chains[issuer] = found
+        return self._chains[issuer]
+
+    def link(self, issuer: bytes, sequence: int) -> bytes | None:
+        for facts in self._entries.values():
+            if facts.issuer == issuer and facts.statement is not None and facts.statement.sequence == sequence:
+                return facts.hash
+        return self._written.link(issuer, sequence)
+
+    def entry(self, digest: bytes) -> EntryFacts | None:
+        return self._entries.get(digest) or self._written.entry(digest)
+
+    def about(self, target: bytes) -> Sequence[EntryFacts]:
+        pending = [
+            facts
+            for facts in self._entries.values()
+            if facts.statement is not None and facts.statement.target == target
+        ]
+        return [*self._written.about(target), *pending]
+
+    def models(self, content: str) -> Sequence[EntryFacts]:
+        pending = [
+            facts
+            for facts in self._entries.values()
+            if facts.kind == "model" and facts.statement is not None and _content(facts) == content
+        ]
+        return [*self._written.models(content), *pending]
+
+    def notices(self, claim: bytes) -> Sequence[EntryFacts]:
+        return self._written.notices(claim)
+
+    def policy(self, origin: str, index: int) -> Policy | None:
+        if origin not in self._policies:  # the index only grows within a batch, and policies are written at once
+            self._policies[origin] = self._written.policy(origin, index)
+        return self._policies[origin]
+
+    def commitments(self, organisation: bytes, since: datetime) -> Sequence[EntryFacts]:
+        return self._written.commitments(organisation, since)
+
+
+def _content(facts: EntryFacts) -> str | None:
+    return getattr(facts.statement and facts.statement.body, "content", None)

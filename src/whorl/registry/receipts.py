@@ -1,0 +1,109 @@
+"""Making receipts: the entry under the first tree head that has it, its standing under the newest one.
+
+The first tree head is the one whose witnesses bound the entry's time; the newest says what speaks against it by now.
+"""
+
+from sqlalchemy import Connection
+
+from whorl.core.errors import InputError
+from whorl.entries.kinds import Key, Organisation
+from whorl.entries.leaf import entry_id
+from whorl.entries.receipt import StoredEntry as ReceiptEntry
+from whorl.entries.receipt import StoredStatus, encode, write_receipt
+from whorl.entries.statement import open_entry
+from whorl.entries.status_map import StatusMap
+from whorl.log.merkle import inclusion_path
+from whorl.log.notes import parse_note
+from whorl.log.proofs import Proof
+from whorl.log.tiles import TileSource, hash_reader
+from whorl.log.tree_heads import parse_tree_head
+from whorl.registry.entry_rows import entries_about, entries_of_log, find_entry
+from whorl.registry.heads import first_head, newest_head
+from whorl.registry.key_rows import find_key
+from whorl.registry.spoken_against import spoken_against
+from whorl.registry.stored_entry import StoredEntry
+
+
+def make_receipt(connection: Connection, log: TileSource, digest: bytes, *, with_content: bool) -> bytes:
+    """The receipt of an entry, as a file.
+
+    Parameters
+    ----------
+    log : tiles of the log that holds it
+    with_content : whether whoever asks may see what the entry says
+
+    Raises
+    ------
+    InputError
+        If there is no such entry, or no published tree head has it yet.
+    """
+    stored = find_entry(connection, digest)
+    if stored is None:
+        raise InputError(f"expected an entry of this registry, found {entry_id(digest)}, which is none; check the id")
+    if stored.fault is not None:
+        raise InputError(f"entry {entry_id(digest)} counts for nothing: {stored.fault}")
+    head = first_head(connection, stored.origin, stored.index)
+    if head is None:
+        raise InputError(f"entry {entry_id(digest)} is not under a published tree head yet; ask again in a moment")
+    authority = [_proven(one, log, head) for one in _authority(connection, stored)]
+    status = _status(connection, log, stored)
+    return write_receipt(_proven(stored, log, head, with_content=with_content), authority, status)
+
+
+def _status(connection: Connection, log: TileSource, stored: StoredEntry) -> StoredStatus | None:
+    newest = newest_head(connection, stored.origin)
+    if newest is None:
+        return None
+    size = parse_tree_head(parse_note(newest).text).size  # the database may be ahead of what is published
+    last = next(iter(entries_of_log(connection, stored.origin, start=size - 1, stop=size)), None)
+    if last is None or last.kind != "statusmap" or last.index <= stored.index:
+        return None
+    return StoredStatus(
+        map=_proven(last, log, newest),
+        authority=tuple(_proven(one, log, newest) for one in _authority(connection, last)),
+        proof=StatusMap(spoken_against(connection, until={stored.origin: size})).prove(stored.hash),
+    )
+
+
+def _authority(connection: Connection, stored: StoredEntry) -> list[StoredEntry]:
+    """The entries that introduce whoever issued one: the organisation's and, for a delegated key, the key's."""
+    if stored.envelope is None:
+        return []
+    statement = open_entry(stored.envelope).statement
+    if isinstance(statement.body, Organisation):
+        return []
+    key = find_key(connection, statement.issuer)
+    organisation = None if key is None else find_entry(connection, key.organisation)
+    if key is None or organisation is None:
+        return []
+    if key.is_root:
+        return [organisation]
+    added = (
+        one
+        for one in entries_about(connection, key.organisation)
+        if one.kind == "key" and one.envelope is not None and one.index < stored.index
+    )
+    for one in added:
+        assert one.envelope is not None
+        body = open_entry(one.envelope).statement.body
+        if isinstance(body, Key) and body.action == "add" and _adds(body, statement.issuer):
+            return [organisation, one]
+    return [organisation]
+
+
+def _adds(body: Key, issuer: bytes) -> bool:
+    from whorl.entries.claimants import issuer_keys
+
+    return issuer_keys(body.public)[0].id == issuer
+
+
+def _proven(stored: StoredEntry, log: TileSource, head: bytes, *, with_content: bool = True) -> ReceiptEntry:
+    size = parse_tree_head(parse_note(head).text).size
+    path = inclusion_path(hash_reader(log, size), stored.index, size)
+    shown = with_content and stored.envelope is not None and stored.salt is not None
+    return ReceiptEntry(
+        leaf=encode(stored.leaf),
+        envelope=encode(stored.envelope) if shown and stored.envelope is not None else None,
+        salt=stored.salt.hex() if shown and stored.salt is not None else None,
+        proof=Proof(index=stored.index, path=path, tree_head_note=head).to_text(),
+    )

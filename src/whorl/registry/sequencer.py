@@ -1,0 +1,264 @@
+"""The one writer: takes signed entries in batches, and gives them back once a published tree head has them.
+
+Order of durability: blobs (before anybody hands in the entry), rows, bundle, tiles, state, signature, cosignatures,
+publication. A crash between any two leaves either nothing or something that `Sequencer.catch_up` finishes: rows that
+the log does not have yet are appended again, a log that is not signed yet is signed. Nothing is acknowledged before the
+end.
+
+Every batch ends with a `statusmap` entry by the bureau, so every receipt can say what speaks against its entry.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection
+
+from whorl.core.errors import InputError, VerificationError
+from whorl.entries.composing import compose
+from whorl.entries.keys import IssuerKey
+from whorl.entries.kinds import Body, StatusMapHead
+from whorl.entries.leaf import NO_HASH, SALT_BYTES
+from whorl.entries.statement import SignedEntry, Statement, open_entry
+from whorl.entries.status_map import StatusMap
+from whorl.log.folder import LogFolder
+from whorl.log.keys import Signer
+from whorl.log.notes import Note, parse_note
+from whorl.log.signing import sign_next
+from whorl.registry.admission import admit
+from whorl.registry.cosigning import Cosigning
+from whorl.registry.database import Database
+from whorl.registry.database_view import DatabaseView, facts_of
+from whorl.registry.entry_rows import entries_of_log, insert_entries
+from whorl.registry.heads import record_head
+from whorl.registry.home import Home
+from whorl.registry.log_rows import add_log, stored_log
+from whorl.registry.parties import claim_digest
+from whorl.registry.pending_view import HELD_BACK, PendingView
+from whorl.registry.replaying import replay
+from whorl.registry.spoken_against import spoken_against
+from whorl.registry.stored_entry import StoredEntry
+from whorl.registry.view import View
+
+BATCH: Final = 1024
+_APPEND: Final = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A signed envelope to be entered.
+
+    Parameters
+    ----------
+    salt : 32 unpredictable bytes, drawn by the issuer, who so knows the leaf and can go on with the chain
+    sealed : enter it under the bureau's own chain, so that neither kind nor issuer shows
+    """
+
+    envelope: bytes
+    salt: bytes
+    sealed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entered:
+    """An entry that is in the log under a published tree head."""
+
+    hash: bytes
+    index: int
+
+
+Outcome = Entered | InputError | VerificationError
+"""What became of a submission: entered, or the reason why not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Accepted:
+    place: int
+    stored: StoredEntry
+    entry: SignedEntry
+
+
+class Sequencer:
+    """Writes one registry; there is one at a time, which the log's lock and the database see to.
+
+    Parameters
+    ----------
+    home : the registry's folder
+    signers : keys of the log
+    bureau : key under which the bureau makes its own entries
+    now : the bureau's clock
+    random_bytes : gives that many unpredictable bytes, for salts
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        database: Database,
+        log: LogFolder,
+        *,
+        signers: Sequence[Signer],
+        bureau: IssuerKey,
+        cosigning: Cosigning,
+        now: Callable[[], datetime],
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        self._home = home
+        self._database = database
+        self._log = log
+        self._signers = tuple(signers)
+        self._bureau = bureau
+        self._cosigning = cosigning
+        self._now = now
+        self._random_bytes = random_bytes
+
+    def catch_up(self) -> None:
+        """Finish what a crash interrupted, before anything new is taken.
+
+        Raises
+        ------
+        VerificationError
+            If log and database contradict each other, or one of them is older than what was signed.
+        """
+        self._log.recover()
+        with self._database.writing() as connection:
+            size = add_log(connection, self._home.origin, own=True).size
+        if self._log.size > size:
+            raise VerificationError(
+                f"{self._home.path}: the log has {self._log.size} entries and the database {size}: an older database "
+                "was put back. Nothing was signed; restore the newest backup of both"
+            )
+        self._append_rows()
+        published = self._log.published()
+        if self._log.size and (published is None or published.size < self._log.size):
+            self._publish()
+
+    def enter(self, submissions: Sequence[Submission]) -> list[Outcome]:
+        """Enter a batch; every accepted entry is published when this returns.
+
+        Returns
+        -------
+        for each submission what became of it, in their order
+
+        Raises
+        ------
+        VerificationError
+            If the log refuses to sign; nothing of the batch is acknowledged then.
+        """
+        outcomes: list[Outcome | None] = [None] * len(submissions)
+        with self._database.writing() as connection:
+            accepted = self._admit_all(connection, submissions, outcomes)
+            if accepted:
+                self._enter_status_map(connection)
+        if accepted:
+            self._append_rows()
+            self._publish()
+            for one in accepted:
+                outcomes[one.place] = Entered(hash=one.stored.hash, index=one.stored.index)
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def enter_own(self, bodies: Sequence[Body], *, target: bytes = NO_HASH) -> list[Outcome]:
+        """Enter entries of the bureau itself, one after the other; they speak of ``target``."""
+        outcomes: list[Outcome] = []
+        for body in bodies:
+            with self._database.reading() as connection:
+                chain = DatabaseView(connection).chain(self._bureau.id)
+            statement = compose(body, issuer=self._bureau.id, chain=chain, now=self._now(), target=target)
+            outcomes.extend(self.enter([self._own(statement)]))
+        return outcomes
+
+    def _admit_all(
+        self, connection: Connection, submissions: Sequence[Submission], outcomes: list[Outcome | None]
+    ) -> list[_Accepted]:
+        at = self._now()
+        log = stored_log(connection, self._home.origin)
+        assert log is not None
+        view = PendingView(DatabaseView(connection))
+        index = log.size
+        accepted: list[_Accepted] = []
+        pending: list[_Accepted] = []
+        for place, submission in enumerate(submissions):
+            try:
+                one = self._admitted(submission, view, place=place, index=index, at=at)
+            except (InputError, VerificationError) as problem:
+                outcomes[place] = problem
+                continue
+            index += 1
+            accepted.append(one)
+            pending.append(one)
+            if one.stored.kind in HELD_BACK:
+                view.add(facts_of(one.stored, one.entry.statement), sequence=one.entry.statement.sequence)
+            else:
+                self._write(connection, pending)
+                pending = []
+                view.clear()
+        self._write(connection, pending)
+        return accepted
+
+    def _admitted(self, submission: Submission, view: View, *, place: int, index: int, at: datetime) -> _Accepted:
+        entry = open_entry(submission.envelope)
+        leaf = entry.leaf(submission.salt)
+        admitted = admit(entry, leaf, view, origin=self._home.origin, index=index, at=at)
+        stored = StoredEntry(
+            origin=self._home.origin,
+            index=index,
+            leaf=leaf.to_bytes(),
+            kind=entry.statement.kind,
+            organisation=admitted.organisation,
+            envelope=entry.envelope_bytes,
+            salt=submission.salt,
+            seen_at=at,
+            signers=admitted.signers,
+        )
+        if stored.kind == "notice":
+            stored = replace(stored, claim=claim_digest(facts_of(stored, entry.statement), view))
+        return _Accepted(place=place, entry=entry, stored=stored)
+
+    def _write(self, connection: Connection, pending: Sequence[_Accepted]) -> None:
+        if pending:
+            rows = insert_entries(connection, [one.stored for one in pending])
+            replay(connection, [(row, one.stored, one.entry.statement) for row, one in zip(rows, pending, strict=True)])
+
+    def _enter_status_map(self, connection: Connection) -> None:
+        log = stored_log(connection, self._home.origin)
+        assert log is not None
+        view = DatabaseView(connection)
+        if view.policy(self._home.origin, log.size) is None:  # the first entries of a log
+            return
+        status_map = StatusMap(spoken_against(connection))
+        body = StatusMapHead(root=status_map.root.hex(), size=status_map.size, log_size=log.size)
+        statement = compose(body, issuer=self._bureau.id, chain=view.chain(self._bureau.id), now=self._now())
+        one = self._admitted(self._own(statement), view, place=-1, index=log.size, at=self._now())
+        self._write(connection, [one])
+
+    def _own(self, statement: Statement) -> Submission:
+        return Submission(envelope=statement.sign(self._bureau), salt=self._random_bytes(SALT_BYTES))
+
+    def _append_rows(self) -> None:
+        """Put the rows that the log does not have yet into it."""
+        while True:
+            size = self._log.size
+            with self._database.reading() as connection:
+                rows = entries_of_log(connection, self._home.origin, start=size, stop=size + _APPEND)
+                leaves = [row.leaf for row in rows]
+            if not leaves:
+                return
+            self._log.append(leaves)
+
+    def _publish(self) -> None:
+        note = sign_next(self._log, self._signers, last_signed=self._home.last_signed, now=int(self._now().timestamp()))
+        cosigned = self._cosigning.gather(note, self._log)
+        self._log.publish(cosigned.note.to_bytes())
+        with self._database.writing() as connection:
+            record_head(connection, self._home.origin, cosigned.note.to_bytes())
+
+    def refresh(self) -> Note:
+        """Sign the present tree head again, with new times: shows readers that this log is alive.
+
+        Raises
+        ------
+        VerificationError
+            If the log refuses to sign.
+        """
+        self._publish()
+        return parse_note(self._log.tree_head())

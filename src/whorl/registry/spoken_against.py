@@ -1,0 +1,52 @@
+"""Which entries something speaks against, read from the tables: what the bureau's status map holds."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from sqlalchemy import Connection
+
+from whorl.entries.kinds import Key, Kind
+from whorl.registry.database_view import DatabaseView, facts_of
+from whorl.registry.entry_rows import PAGE, entry_in_chain, latest_entries
+from whorl.registry.standing import not_in_good_standing
+from whorl.registry.view import EntryFacts
+from whorl.registry.votes import revoked_key
+
+_SPEAKING: Final[tuple[Kind, ...]] = ("key", "dispute", "status")
+
+
+def spoken_against(connection: Connection, *, until: Mapping[str, int] | None = None) -> dict[bytes, bytes]:
+    """Leaf hashes of all entries that something speaks against, each with that of the entry that does.
+
+    Parameters
+    ----------
+    until : sizes of logs, by origin; what came at or after them is left out. None takes all that is stored
+    """
+    speaking = [facts for facts in _speaking(connection) if until is None or facts.index < until.get(facts.origin, 0)]
+    return not_in_good_standing(speaking, DatabaseView(connection))
+
+
+def _speaking(connection: Connection) -> Iterator[EntryFacts]:
+    for kind in _SPEAKING:
+        for facts in _of_kind(connection, kind):
+            yield facts
+            body = None if facts.statement is None else facts.statement.body
+            if isinstance(body, Key) and body.compromised_since is not None:
+                key_id = revoked_key(facts)
+                assert key_id is not None
+                yield from _chain(connection, key_id)
+
+
+def _of_kind(connection: Connection, kind: Kind) -> Iterator[EntryFacts]:
+    before = None
+    while page := latest_entries(connection, kind, most=PAGE, before=before):
+        for _, entry in page:
+            yield facts_of(entry)
+        before = page[-1][0]
+
+
+def _chain(connection: Connection, issuer: bytes) -> Iterator[EntryFacts]:
+    sequence = 0
+    while (entry := entry_in_chain(connection, issuer, sequence)) is not None:
+        yield facts_of(entry)
+        sequence += 1
