@@ -27,6 +27,8 @@ from whorl.comparison.wording import visible
 
 CANDIDATES_SHOWN: Final = 4
 FLAGS_SHOWN: Final = 3
+WARNINGS_SHOWN: Final = 4
+"""As many as there are: one of each side, one of controls that answer alike, one of names."""
 LONGEST_FLAG: Final = 200
 LONGEST_TEXT: Final = 600
 _SCREEN: Final = Console(width=WIDTH)
@@ -41,6 +43,8 @@ def print_behaviour(behaviour: Behaviour, *, page: Path | None = None) -> None:
     """
     print_facts(headline(behaviour), {})
     print_lines(*_labelled("", behaviour.statement, indent=0), "")
+    for warning in behaviour.warnings[:WARNINGS_SHOWN]:
+        print_lines(*_labelled("Warning", warning))
     print_lines(*_sides(behaviour), "")
     for asking, verdict in verdicts_of(behaviour.verdicts).items():
         print_lines(*_verdict(behaviour, asking, verdict))

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from whorl import __version__
+from whorl.cli.alibi import alibi
 from whorl.cli.calibrate import calibrate
 from whorl.cli.check_api import check_api
 from whorl.cli.commit import commit
@@ -17,10 +18,12 @@ from whorl.cli.fingerprint import fingerprint
 from whorl.cli.identify import identify
 from whorl.cli.identify_table import identify_table
 from whorl.cli.lineage import lineage
+from whorl.cli.log import log
 from whorl.cli.pairs import pairs
 from whorl.cli.population import population
 from whorl.cli.probe import probe
 from whorl.cli.register import register
+from whorl.cli.registry import registry
 from whorl.cli.release import release
 from whorl.cli.shares import shares
 from whorl.cli.verify import verify
@@ -70,6 +73,9 @@ app.add_typer(population, name="population", short_help="Make a population of co
 app.command(short_help="Score every pair of models of a table of answers.")(exits(pairs))
 app.command(short_help="Name the models of a table from a few answers.")(exits(identify_table))
 app.command(short_help="Check that an endpoint serves the model it claims.")(exits(check_api))
+app.add_typer(registry, name="registry", short_help="Make a registry, look after it, take receipts.")
+app.add_typer(alibi, name="alibi", short_help="Seal that something exists now, to show it later.")
+app.add_typer(log, name="log", short_help="Audit a log, or watch it.")
 app.command(short_help="Check a registry's receipt, offline.")(exits(verify))
 app.command(short_help="Seal a secret key for a model, before its release.")(exits(commit))
 app.command(short_help="Write the copy to release, marked by the key.")(exits(release))

@@ -33,6 +33,7 @@ from whorl.weights.opening import open_checkpoint
 from whorl.weights.roles import anatomy_of
 
 SCHEMA: Final = "whorl.weight_fingerprint/1"
+SEARCH_SCHEME: Final = "whorl.weight_fingerprint/1 search vector"
 SUFFIX: Final = ".whorl"
 NEURONS: Final = 256
 JOBS: Final = min(4, os.cpu_count() or 1)

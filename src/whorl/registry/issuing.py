@@ -6,7 +6,7 @@ second one with the same number, which anybody can hold against the issuer.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,9 +18,10 @@ from whorl.core.strict_json import parse_json_object
 from whorl.entries.composing import compose
 from whorl.entries.handling import CLEAR, Handling
 from whorl.entries.keys import IssuerKey, new_issuer_key, write_key_file
-from whorl.entries.kinds import Body, Organisation
+from whorl.entries.kinds import Body, Model, Organisation
 from whorl.entries.leaf import NO_HASH, SALT_BYTES
 from whorl.entries.statement import open_entry
+from whorl.registry.blobs import Blob
 from whorl.registry.home import read_issuer_key
 from whorl.registry.public_keys import issuer_public
 from whorl.registry.sequencer import Entered, Outcome, Submission
@@ -43,6 +44,15 @@ class RegistryAccess(Protocol):
 
     def enter(self, submissions: Sequence[Submission]) -> list[Outcome]:
         """Enter signed envelopes, in their order."""
+
+    def same_entry(self, body: Model, *, issuer: bytes) -> bytes | None:
+        """Leaf hash of the entry by which a key made the same claim about a model already."""
+
+    def put_blob(self, pieces: Iterable[bytes], *, expected: str | None = None) -> Blob:
+        """Store what an entry will point to, before it is entered."""
+
+    def receipt(self, digest: bytes) -> bytes:
+        """The receipt of an entry, as a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

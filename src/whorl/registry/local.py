@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from whorl.core.errors import InputError, VerificationError
-from whorl.entries.kinds import Bureau, Organisation, Policy
+from whorl.entries.kinds import Bureau, Model, Organisation, Policy
 from whorl.entries.leaf import entry_id
 from whorl.log.folder import LogFolder, create_log
 from whorl.registry.blobs import Blob, BlobFolder
@@ -110,6 +110,16 @@ class LocalRegistry:
         with self.database.reading() as connection:
             key = DatabaseView(connection).key(issuer)
         return None if key is None else key.organisation
+
+    def same_entry(self, body: Model, *, issuer: bytes) -> bytes | None:
+        """Leaf hash of the entry by which a key made the same claim about a model already."""
+        if body.content is None:
+            return None
+        with self.database.reading() as connection:
+            for known in DatabaseView(connection).models(body.content):
+                if known.issuer == issuer and known.statement is not None and known.statement.body == body:
+                    return known.hash
+        return None
 
     def entry(self, digest: bytes) -> StoredEntry:
         """An entry by its leaf hash.

@@ -1,0 +1,165 @@
+"""``whorl registry``: make a registry, look after it, and take receipts out of it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from whorl.cli.exits import Exit, exits
+from whorl.cli.files import print_json, require_output, write_whole
+from whorl.cli.options import AsJson, Quiet
+from whorl.cli.progress import shown_progress
+from whorl.cli.registry_access import (
+    DEFAULT_REGISTRY,
+    KeyFileOption,
+    RegistryPlace,
+    default_key_file,
+    local_registry,
+    registry_at,
+)
+from whorl.core.errors import VerificationError
+
+registry = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+EntryArgument = Annotated[str, typer.Argument(metavar="ENTRY", help="An entry's id: 52 letters and digits.")]
+ShortRegistry = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the registry is to be.")]
+
+
+@exits
+def create(
+    folder: ShortRegistry,
+    origin: Annotated[
+        str, typer.Option("--origin", help="The log's name: a URL without scheme that nobody else uses.")
+    ],
+    name: Annotated[str, typer.Option("--name", help="The organisation that runs it.")],
+    jurisdiction: Annotated[str, typer.Option("--jurisdiction", metavar="XX", help="Its country, as two letters.")],
+    database: Annotated[
+        str | None,
+        typer.Option("--database", metavar="URL", help="A PostgreSQL database, instead of a file in the folder."),
+    ] = None,
+    as_json: AsJson = False,
+) -> Exit:
+    """Make a registry: keys, database, log, and the first entries, which say whose it is."""
+    from whorl.registry.local import create_registry
+
+    with create_registry(folder, origin=origin, bureau_name=name, jurisdiction=jurisdiction, database=database) as made:
+        facts = {
+            "registry": str(folder),
+            "origin": origin,
+            "policy": str(made.home.policy_file),
+            "log_keys": list(made.home.settings.log_keys),
+        }
+    if as_json:
+        print_json({"schema": "whorl.registry-made/1"} | facts)
+    else:
+        from whorl.cli.summary import print_facts, print_lines
+
+        print_facts("Made", {"Registry": str(folder), "Origin": origin, "Policy": str(facts["policy"])})
+        print_lines(
+            "",
+            "Publish policy.txt: with it anybody checks receipts offline. Keep the folder keys/ to yourself, and make "
+            "backups with `whorl registry backup`.",
+        )
+    return Exit.DONE
+
+
+@exits
+def receipt(
+    entry: EntryArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where the receipt goes.")],
+    place: RegistryPlace = DEFAULT_REGISTRY,
+) -> Exit:
+    """Write the receipt of an entry, which `whorl verify` checks offline."""
+    require_output(output)
+
+    from whorl.entries.leaf import parse_entry_id
+
+    digest = parse_entry_id(entry)
+    with registry_at(place) as opened:
+        data = opened.receipt(digest)
+    write_whole(output, data)
+    return Exit.DONE
+
+
+@exits
+def fsck(place: RegistryPlace = DEFAULT_REGISTRY, as_json: AsJson = False, quiet: Quiet = False) -> Exit:
+    """Check everything a registry holds: log, tiles, entries, signatures, blobs, derived tables."""
+    from whorl.registry.checking import check_registry
+
+    with local_registry(place) as opened, shown_progress(quiet=quiet) as progress:
+        report = check_registry(opened, progress=progress)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        from whorl.cli.summary import print_facts, print_lines
+
+        print_facts("Checked", {label: str(number) for label, number in report.counted.items()})
+        print_lines(*report.problems)
+    if report.problems:
+        raise VerificationError(f"{place}: {len(report.problems)} problems were found; the first: {report.problems[0]}")
+    return Exit.DONE
+
+
+@exits
+def backup(
+    output: Annotated[Path, typer.Argument(metavar="FILE", help="Where the backup goes.")],
+    place: RegistryPlace = DEFAULT_REGISTRY,
+    with_keys: Annotated[
+        bool, typer.Option("--with-keys", help="Also the private keys: keep such a backup as safe as the keys.")
+    ] = False,
+) -> Exit:
+    """Copy a registry into one file, while it goes on running."""
+    require_output(output)
+
+    from whorl.registry.backup import back_up
+
+    with local_registry(place) as opened:
+        back_up(opened, output, with_keys=with_keys)
+    return Exit.DONE
+
+
+@exits
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
+    folder: ShortRegistry,
+    keys: Annotated[
+        Path | None, typer.Option("--keys", metavar="FOLDER", help="The private keys, for a backup without them.")
+    ] = None,
+) -> Exit:
+    """Make a registry's folder again from a backup.
+
+    It refuses to sign while a witness or the last signed tree head knows of more than the backup has.
+    """
+    from whorl.registry.backup import restore_backup
+
+    restore_backup(source, folder, keys=keys)
+    return Exit.DONE
+
+
+@exits
+def key(path: KeyFileOption = None, as_json: AsJson = False) -> Exit:
+    """Show the public half of your key, which others check your entries with."""
+    from whorl.registry.home import read_issuer_key
+    from whorl.registry.public_keys import issuer_public
+
+    file = path or default_key_file()
+    public = issuer_public(read_issuer_key(file))
+    facts = {"file": str(file), "id": read_issuer_key(file).id.hex(), **public.model_dump(mode="json")}
+    if as_json:
+        print_json({"schema": "whorl.public-key/1"} | facts)
+    else:
+        from whorl.cli.summary import print_lines
+
+        print_lines(f"{facts['id']}  {file}", public.ed25519, public.mldsa44 or "")
+    return Exit.DONE
+
+
+for _name, _command, _help in (
+    ("create", create, "Make a registry."),
+    ("receipt", receipt, "Write the receipt of an entry."),
+    ("fsck", fsck, "Check everything a registry holds."),
+    ("backup", backup, "Copy a registry into one file."),
+    ("restore", restore, "Make a registry again from a backup."),
+    ("key", key, "Show the public half of your key."),
+):
+    registry.command(_name, short_help=_help)(_command)
