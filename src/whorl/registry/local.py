@@ -12,15 +12,18 @@ from types import TracebackType
 from typing import Final, Self
 
 from whorl.core.errors import InputError, VerificationError
+from whorl.entries.handling import may_see
 from whorl.entries.kinds import Bureau, Model, Organisation, Policy
 from whorl.entries.leaf import entry_id
+from whorl.entries.statement import open_entry
 from whorl.log.folder import LogFolder, create_log
 from whorl.registry.blobs import Blob, BlobFolder
 from whorl.registry.cosigning import Cosigner, Cosigning
 from whorl.registry.database import Database, open_database
 from whorl.registry.database_view import DatabaseView
-from whorl.registry.entry_rows import find_entry
+from whorl.registry.entry_rows import entries_of_log, find_entry
 from whorl.registry.home import Home, create_home, open_home
+from whorl.registry.mirroring import Content
 from whorl.registry.public_keys import issuer_public
 from whorl.registry.receipts import make_receipt
 from whorl.registry.sequencer import Entered, Outcome, Sequencer, Submission
@@ -28,6 +31,7 @@ from whorl.registry.stored_entry import StoredEntry
 
 MAX_BLOB_BYTES: Final = 1 << 26
 WITNESS_SECONDS: Final = 5.0
+CONTENTS: Final = 256  # entries whose content is given at once
 _WITNESS_THREADS: Final = 8
 
 Clock = Callable[[], datetime]
@@ -91,6 +95,10 @@ class LocalRegistry:
         self._executor.shutdown(wait=False, cancel_futures=True)
         self.database.close()
 
+    def ask_witnesses(self, cosigners: Sequence[Cosigner]) -> None:
+        """From now on, ask these for each tree head."""
+        self.sequencer.cosigning = Cosigning(cosigners, self._executor, seconds=WITNESS_SECONDS)
+
     @property
     def origin(self) -> str:
         """Origin of the registry's log."""
@@ -142,6 +150,19 @@ class LocalRegistry:
         with self.database.reading() as connection:
             return make_receipt(connection, self.log, digest, with_content=with_content)
 
+    def contents(self, start: int, stop: int, *, reader: str | None, is_bureau: bool) -> list[Content | None]:
+        """What entries ``start`` to ``stop`` - 1 of the own log say, as far as a reader may see it.
+
+        Parameters
+        ----------
+        reader : the reader's origin or the id of its root key; None for somebody unknown
+        """
+        shown: list[Content | None] = []
+        with self.database.reading() as connection:
+            for stored in entries_of_log(connection, self.origin, start=start, stop=min(stop, start + CONTENTS)):
+                shown.append(_content(stored, reader=reader, is_bureau=is_bureau))
+        return shown
+
     def put_blob(self, pieces: Iterable[bytes], *, expected: str | None = None) -> Blob:
         """Store what an entry will point to, before it is entered."""
         return self.blobs.put(pieces, max_bytes=MAX_BLOB_BYTES, expected=expected)
@@ -149,6 +170,15 @@ class LocalRegistry:
     def blob(self, digest: str) -> bytes:
         """What an entry points to, by its ``sha256:`` digest."""
         return self.blobs.get(digest, max_bytes=MAX_BLOB_BYTES)
+
+
+def _content(stored: StoredEntry, *, reader: str | None, is_bureau: bool) -> Content | None:
+    if stored.envelope is None or stored.salt is None or stored.kind is None:
+        return None
+    statement = open_entry(stored.envelope).statement
+    if not may_see(statement.handling, reader=reader, issuer=statement.issuer.hex(), is_bureau=is_bureau):
+        return None
+    return Content(envelope=stored.envelope, salt=stored.salt)
 
 
 def create_registry(

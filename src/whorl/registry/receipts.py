@@ -6,7 +6,7 @@ The first tree head is the one whose witnesses bound the entry's time; the newes
 from sqlalchemy import Connection
 
 from whorl.core.errors import InputError
-from whorl.entries.kinds import Key, Organisation
+from whorl.entries.kinds import Key, Organisation, StatusMapHead
 from whorl.entries.leaf import entry_id
 from whorl.entries.receipt import StoredEntry as ReceiptEntry
 from whorl.entries.receipt import StoredStatus, encode, write_receipt
@@ -20,7 +20,7 @@ from whorl.log.tree_heads import parse_tree_head
 from whorl.registry.entry_rows import entries_about, entries_of_log, find_entry
 from whorl.registry.heads import first_head, newest_head
 from whorl.registry.key_rows import find_key
-from whorl.registry.spoken_against import spoken_against
+from whorl.registry.spoken_against import covered_sizes, spoken_against
 from whorl.registry.stored_entry import StoredEntry
 
 
@@ -56,12 +56,15 @@ def _status(connection: Connection, log: TileSource, stored: StoredEntry) -> Sto
         return None
     size = parse_tree_head(parse_note(newest).text).size  # the database may be ahead of what is published
     last = next(iter(entries_of_log(connection, stored.origin, start=size - 1, stop=size)), None)
-    if last is None or last.kind != "statusmap" or last.index <= stored.index:
+    if last is None or last.envelope is None or last.index <= stored.index:
+        return None
+    body = open_entry(last.envelope).statement.body
+    if not isinstance(body, StatusMapHead):
         return None
     return StoredStatus(
         map=_proven(last, log, newest),
         authority=tuple(_proven(one, log, newest) for one in _authority(connection, last)),
-        proof=StatusMap(spoken_against(connection, until={stored.origin: size})).prove(stored.hash),
+        proof=StatusMap(spoken_against(connection, until=covered_sizes(stored.origin, body))).prove(stored.hash),
     )
 
 

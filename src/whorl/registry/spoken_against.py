@@ -5,7 +5,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from whorl.entries.kinds import Key, Kind
+from whorl.entries.kinds import Key, Kind, StatusMapHead
 from whorl.registry.database_view import DatabaseView, facts_of
 from whorl.registry.entry_rows import PAGE, entry_in_chain, latest_entries
 from whorl.registry.standing import not_in_good_standing
@@ -15,15 +15,20 @@ from whorl.registry.votes import revoked_key
 _SPEAKING: Final[tuple[Kind, ...]] = ("key", "dispute", "status")
 
 
-def spoken_against(connection: Connection, *, until: Mapping[str, int] | None = None) -> dict[bytes, bytes]:
+def spoken_against(connection: Connection, *, until: Mapping[str, int]) -> dict[bytes, bytes]:
     """Leaf hashes of all entries that something speaks against, each with that of the entry that does.
 
     Parameters
     ----------
-    until : sizes of logs, by origin; what came at or after them is left out. None takes all that is stored
+    until : sizes of logs, by origin; what came at or after them, or in another log, is left out
     """
-    speaking = [facts for facts in _speaking(connection) if until is None or facts.index < until.get(facts.origin, 0)]
+    speaking = [facts for facts in _speaking(connection) if facts.index < until.get(facts.origin, 0)]
     return not_in_good_standing(speaking, DatabaseView(connection))
+
+
+def covered_sizes(origin: str, head: StatusMapHead) -> dict[str, int]:
+    """The sizes of logs, by origin, that a status map of a log states."""
+    return {**head.covers, origin: head.log_size}
 
 
 def _speaking(connection: Connection) -> Iterator[EntryFacts]:

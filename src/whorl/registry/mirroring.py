@@ -1,0 +1,275 @@
+"""A bureau's mirror of another's log: every leaf and all content it may see, every rule checked again.
+
+A mirror cosigns a tree head only after it holds what the tree head covers and found that it keeps the rules: that the
+leaves give the root, that entries were admissible, and that the status map names everything that speaks against an
+entry. So a cosignature by a mirror says more than "this log only grows", and a bureau that drops an annulment finds
+nobody who cosigns its next tree head.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final, Protocol
+
+from sqlalchemy import Connection, bindparam, select
+
+from whorl.core.errors import InputError, VerificationError
+from whorl.entries.handling import may_see
+from whorl.entries.kinds import StatusMapHead
+from whorl.entries.leaf import Leaf, entry_id, parse_leaf, require_commitment
+from whorl.entries.statement import SignedEntry, open_entry
+from whorl.entries.status_map import StatusMap
+from whorl.log.files import origin_hash
+from whorl.log.folder import LogFolder, create_log
+from whorl.log.keys import Verifier
+from whorl.log.tiles import TILE_WIDTH, TileSource, parse_bundle
+from whorl.log.tree_heads import SignedTreeHead, open_tree_head
+from whorl.registry.admission import admit, admit_sealed
+from whorl.registry.database import Database
+from whorl.registry.database_view import DatabaseView, facts_of
+from whorl.registry.entry_rows import entries_of_log, insert_entries
+from whorl.registry.heads import record_head
+from whorl.registry.log_rows import add_log, stored_log
+from whorl.registry.parties import claim_digest
+from whorl.registry.refusals import Refusal
+from whorl.registry.replaying import replay
+from whorl.registry.spoken_against import covered_sizes, spoken_against
+from whorl.registry.stored_entry import StoredEntry
+from whorl.registry.tables import Instant, entries
+
+PAGE: Final = 256
+STALE: Final = timedelta(hours=1)
+NOT_SHOWN: Final = "its content was erased, or is not shown to this bureau"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What an entry says, as a peer gives it: the envelope and the salt of its leaf."""
+
+    envelope: bytes
+    salt: bytes
+
+
+class Peer(Protocol):
+    """Another bureau: its log, and the content of its entries as far as this bureau may see it."""
+
+    @property
+    def log(self) -> TileSource:
+        """Its log, as it is served."""
+
+    def contents(self, start: int, stop: int) -> Sequence[Content | None]:
+        """Contents of entries ``start`` to ``stop`` - 1; None where there is none or it is not shown."""
+
+
+class MirrorError(VerificationError):
+    """Another bureau's log breaks a rule that its mirrors check; it is not cosigned."""
+
+
+class Mirror:
+    """Follows one log of another bureau.
+
+    Parameters
+    ----------
+    folder : where the mirrored log is kept
+    origin, log_keys : the log and the keys of its tree heads
+    own_origin : this bureau's own log, by which handling labels name it
+    now : this bureau's clock
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        *,
+        origin: str,
+        log_keys: Sequence[Verifier],
+        own_origin: str,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._origin = origin
+        self._log_keys = tuple(log_keys)
+        self._own_origin = own_origin
+        self._now = now
+        place = folder / origin_hash(origin)[:32]
+        with database.writing() as connection:
+            add_log(connection, origin, own=False)
+        self.log = LogFolder(place, origin=origin) if place.exists() else create_log(place, origin=origin)
+        self._catch_up()
+
+    def pull(self, peer: Peer, *, note: bytes | None = None) -> SignedTreeHead:
+        """Fetch what is new under a tree head, check it, and hold it.
+
+        Parameters
+        ----------
+        note : a tree head that the log asks to be cosigned; None for the one it publishes
+
+        Raises
+        ------
+        MirrorError
+            If the log breaks a rule; what was fetched is held, and the tree head is not recorded.
+        VerificationError, InputError
+            If the tree head is not the log's, or something cannot be had.
+        """
+        head = open_tree_head(note or peer.log.tree_head(), origin=self._origin, log_keys=self._log_keys)
+        size = self._size()
+        while size < head.head.size:
+            stop = min(head.head.size, size - size % PAGE + PAGE)
+            self._take(self._leaves(peer.log, size, stop, head.head.size), peer.contents(size, stop), start=size)
+            size = stop
+        self._require_root(head)
+        self._require_honest_map(head)
+        with self._database.writing() as connection:
+            record_head(connection, self._origin, head.note.to_bytes())
+        if note is None:
+            self.log.publish(head.note.to_bytes())
+        return head
+
+    def _catch_up(self) -> None:
+        """Rows are written before the log: after a crash, the log gets those that it lacks."""
+        self.log.recover()
+        with self._database.reading() as connection:
+            rows = [row.leaf for row in entries_of_log(connection, self._origin, start=self.log.size)]
+        self.log.append(rows)
+
+    def _size(self) -> int:
+        with self._database.reading() as connection:
+            log = stored_log(connection, self._origin)
+        assert log is not None
+        return log.size
+
+    def _leaves(self, source: TileSource, start: int, stop: int, size: int) -> list[bytes]:
+        index = start // TILE_WIDTH
+        width = min(TILE_WIDTH, size - index * TILE_WIDTH)
+        leaves = parse_bundle(source.bundle(index, width), width=width)
+        return list(leaves[start - index * TILE_WIDTH : stop - index * TILE_WIDTH])
+
+    def _take(self, leaves: Sequence[bytes], contents: Sequence[Content | None], *, start: int) -> None:
+        if len(contents) != len(leaves):
+            raise InputError(f"{self._origin}: expected the content of {len(leaves)} entries, found {len(contents)}")
+        with self._database.writing() as connection:
+            for index, (data, content) in enumerate(zip(leaves, contents, strict=True), start):
+                stored, entry = self._checked(connection, data, content, index)
+                (row,) = insert_entries(connection, [stored])
+                if entry is not None and stored.fault is None:
+                    replay(connection, [(row, stored, entry.statement)])
+        self.log.append(leaves)
+
+    def _checked(
+        self, connection: Connection, data: bytes, content: Content | None, index: int
+    ) -> tuple[StoredEntry, SignedEntry | None]:
+        """An entry with what is wrong with it; one that breaks the rules is held, and counts for nothing."""
+        at = self._now()
+        stored = StoredEntry(
+            origin=self._origin,
+            index=index,
+            leaf=data,
+            kind=None,
+            organisation=None,
+            envelope=None,
+            salt=None,
+            seen_at=at,
+        )
+        view = DatabaseView(connection)
+        try:
+            leaf = parse_leaf(data)
+            if leaf.leaf_class == "sealed":
+                admitted = admit_sealed(leaf, view, origin=self._origin, index=index, at=at)
+                return replace(stored, organisation=admitted.organisation), None
+            if content is None:
+                return replace(stored, fault=NOT_SHOWN), None
+            entry = self._opened(leaf, content)
+            allowed = admit(entry, leaf, view, origin=self._origin, index=index, at=at, replaying=True)
+        except (Refusal, InputError, VerificationError) as problem:
+            return replace(stored, fault=str(problem)[:500]), None
+        stored = replace(
+            stored,
+            kind=entry.statement.kind,
+            organisation=allowed.organisation,
+            envelope=content.envelope,
+            salt=content.salt,
+            signers=allowed.signers,
+        )
+        if stored.kind == "notice":
+            stored = replace(stored, claim=claim_digest(facts_of(stored, entry.statement), view))
+        return stored, entry
+
+    def _opened(self, leaf: Leaf, content: Content) -> SignedEntry:
+        require_commitment(leaf, content.envelope, salt=content.salt)
+        entry = open_entry(content.envelope)
+        handling = entry.statement.handling
+        if not may_see(handling, reader=self._own_origin, issuer=entry.statement.issuer.hex(), is_bureau=True):
+            raise InputError(
+                f"entry {entry_id(leaf.hash)} came to this bureau, which is not among those who may see it; it was not "
+                "kept"
+            )
+        return entry
+
+    def _require_root(self, head: SignedTreeHead) -> None:
+        state = self.log.state()
+        if state.size == head.head.size and state.root != head.head.root:
+            raise MirrorError(
+                f"{self._origin}: the entries that it serves do not give the root of its tree head of size "
+                f"{head.head.size}: it shows this bureau another log than it signs"
+            )
+
+    def _require_honest_map(self, head: SignedTreeHead) -> None:
+        """The newest status map names all that speaks against an entry, in as much of the logs as it must cover."""
+        with self._database.reading() as connection:
+            found = _last_map(connection, self._origin, head.head.size)
+            if found is None:
+                return
+            index, body = found
+            if body.log_size != index:
+                raise MirrorError(
+                    f"{self._origin}: its status map at index {index} covers {body.log_size} entries; expected all "
+                    "before it"
+                )
+            sizes = covered_sizes(self._origin, body)
+            for origin, size in self._due(connection).items():
+                if sizes.get(origin, 0) < size:
+                    raise MirrorError(
+                        f"{self._origin}: its status map covers {sizes.get(origin, 0)} entries of {origin}; expected "
+                        f"at least {size}, which were there over an hour ago: it leaves out what others entered"
+                    )
+            for origin, size in sizes.items():
+                log = stored_log(connection, origin)
+                if log is None or log.size < size:
+                    raise InputError(
+                        f"{self._origin}: its status map covers {size} entries of {origin}, of which this bureau holds "
+                        f"{0 if log is None else log.size}; it is cosigned once they are here"
+                    )
+            expected = StatusMap(spoken_against(connection, until=sizes))
+        if (expected.root.hex(), expected.size) != (body.root, body.size):
+            raise MirrorError(
+                f"{self._origin}: the status map at index {index} is not the one that follows from the entries: "
+                f"expected {expected.size - 2} entries that something speaks against, found {body.size - 2} or others. "
+                "It hides an annulment or a dispute, or invents one; its tree head is not cosigned"
+            )
+
+    def _due(self, connection: Connection) -> dict[str, int]:
+        """Sizes of this bureau's own log that the other bureau could not but know: entered over an hour ago."""
+        log = stored_log(connection, self._own_origin)
+        if log is None:
+            return {}
+        sought = {"log": log.id, "at": self._now() - STALE}
+        row = connection.execute(_LAST_SEEN_BY, sought).first()
+        return {} if row is None else {self._own_origin: row.idx + 1}
+
+
+_LAST_SEEN_BY: Final = (
+    select(entries.c.idx)
+    .where(entries.c.log == bindparam("log"), entries.c.seen_at <= bindparam("at", type_=Instant))
+    .order_by(entries.c.idx.desc())
+    .limit(1)
+)
+
+
+def _last_map(connection: Connection, origin: str, size: int) -> tuple[int, StatusMapHead] | None:
+    """The newest status map of a log below a size, and its index."""
+    last = next(iter(entries_of_log(connection, origin, start=size - 1, stop=size)), None) if size else None
+    if last is None or last.envelope is None or last.fault is not None:
+        return None
+    body = open_entry(last.envelope).statement.body
+    return (last.index, body) if isinstance(body, StatusMapHead) else None
