@@ -14,7 +14,7 @@ EVERY_SAMPLE = pytest.mark.parametrize("name", samples.ALL)
 TAME = pytest.mark.parametrize("name", [name for name in samples.ALL if name != "hostile"])
 NEVER = re.compile(r"theft|thief|stole|steal|guilt|fraud|clone|copied|copying|plagiar|pirat|infring|proof|\bprove")
 SCREEN = 54
-LONGEST_SCREEN = 70  # whatever an endpoint calls itself
+LONGEST_SCREEN = 76  # whatever an endpoint calls itself
 
 
 def printed(name: str, capsys: pytest.CaptureFixture[str], page: Path | None = None) -> str:
@@ -92,6 +92,15 @@ def test_without_a_population_it_says_so(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_oddities_of_the_endpoint_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert "odd: 2 model names were reported: northwind-8b" in printed("supported", capsys)
+
+
+def test_warnings_stand_before_any_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed("known_line", capsys)
+    before = flowed(text.partition("Questioned ")[0])
+    assert samples.INCOMPLETE in before.replace(" Warning ", " ")
+    assert samples.ITSELF in before
+    assert text.count("\nWarning  ") == 2
+    assert "Warning" not in printed("supported", capsys)
 
 
 def test_the_last_line_says_where_the_report_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -283,6 +283,15 @@ LIMITS = (
     "regulation, system prompts and post-training.",
     "The controls speak for models like themselves: of their time, languages, sizes and makers.",
 )
+INCOMPLETE = (
+    f"{NORTHWIND}: incomplete: 1733 of 2506 questions, no seal. The run goes on or was cut off, or the file lacks its "
+    "end. Only what is there was compared; continue it with `whorl probe`, or get the whole file."
+)
+ITSELF = (
+    f"{NORTHWIND}: in the population the same answers stand under the name {MERIDIAN} (312 of 312): they are this "
+    "transcript, or the same model under another name. It counts as a known line, and as neither control nor possible "
+    "teacher."
+)
 
 
 def behaviour(
@@ -297,6 +306,7 @@ def behaviour(
     evidence_: tuple[BehaviourEvidence, ...] = (),
     similarities: tuple[ControlScores, ...] = (),
     limits: tuple[str, ...] = LIMITS,
+    warnings: tuple[str, ...] = (),
     changes: Mapping[str, float] | None = None,
 ) -> Behaviour:
     questioned = questioned or asked_model(NORTHWIND)
@@ -310,6 +320,7 @@ def behaviour(
         battery="standard sha256:" + "c0de" * 16,
         population=population,
         statement=statement,
+        warnings=warnings,
         verdicts=verdicts_,
         evidence=evidence_,
         similarities=similarities,
@@ -370,6 +381,7 @@ def known_line() -> Behaviour:
         f"The endpoint's answers point to the line {MERIDIAN}. That is a lead, not a finding.",
         verdicts(NO_REFERENCE, KNOWN_LINE, inconclusive("Without a reference nothing is known."), NO_TEACHER),
         task="identify",
+        warnings=(INCOMPLETE, ITSELF),
     )
 
 
@@ -461,6 +473,7 @@ def hostile() -> Behaviour:
             ControlScores(title="t" * 500, value=0.0, controls=(0.0,) * 3000),
         ),
         limits=(HOSTILE_NAME,),
+        warnings=(HOSTILE_NAME, "w" * 3000),
     )
     place = ProfilePoint(place=HOSTILE_NAME, share=1.0, count=10**9)
     many = tuple(ProfilePoint(place=f"place {n}", share=0.0, count=1) for n in range(200))

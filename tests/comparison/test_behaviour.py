@@ -1,5 +1,6 @@
 """Four verdicts on simulated endpoints of known descent, and how often they accuse a stranger."""
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -92,6 +93,23 @@ def test_a_student_points_to_its_teacher_and_not_to_shared_weights() -> None:
     assert found.verdicts.weights_related.outcome != "supported"
     assert found.verdicts.learned_from.outcome == "candidates"
     assert [one.name for one in found.verdicts.learned_from.candidates] == ["northwind"]
+
+
+def test_a_control_that_is_the_questioned_model_under_another_name_hides_nothing() -> None:
+    """Its nearness to the reference is the pair's own, and as a stranger's it would make that one common."""
+    fine_tune = Simulated("fine-tune", base="northwind", kept=0.85)
+    models, lineage = controls(CONTROLS)
+    rows = answers(models, questions(), dataset_name(questions()))
+    rows += [replace(row, model="harbour") for row in answers([fine_tune], questions(), dataset_name(questions()))]
+    with_itself = build_population(answer_tables(rows), lineage, batteries=(questions(),))
+    found = compare_behaviour(asked(fine_tune, questions()), asked(NORTHWIND, questions()), questions(), with_itself)
+    assert outcomes(found)[2] == "supported"
+    assert found.verdicts.weights_related.p == against_northwind("fine_tune").verdicts.weights_related.p
+    assert found.population == against_northwind("fine_tune").population.model_copy(
+        update={"digest": with_itself.digest}
+    )
+    assert ["under the name harbour" in warning for warning in found.warnings] == [True]
+    assert against_northwind("fine_tune").warnings == ()
 
 
 def test_a_system_prompt_changes_the_endpoint_and_not_the_weights() -> None:

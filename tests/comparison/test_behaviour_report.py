@@ -227,6 +227,13 @@ def test_the_end_user_is_told_what_would_have_been_seen() -> None:
     assert "a copy that is served with other answers is not seen" in section("no_difference", "limits")
 
 
+def test_warnings_stand_before_any_answer() -> None:
+    html = render_behaviour(samples.known_line())
+    assert "1733 of 2506 questions, no seal" in section("known_line", "warnings")
+    assert html.index('id="warnings"') < html.index('id="verdicts"')
+    assert 'id="warnings"' not in render_behaviour(samples.supported())
+
+
 def test_equal_verdicts_are_not_mistaken_for_each_other() -> None:
     quiet = samples.inconclusive("The same words.")
     same = samples.known_line().model_copy(update={"verdicts": samples.verdicts(quiet, quiet, quiet, quiet)})

@@ -1,5 +1,6 @@
 """What follows from publishers' statements for two models."""
 
+import contextlib
 import os
 from collections import Counter
 from pathlib import Path
@@ -71,7 +72,11 @@ def test_a_circle_of_statements_ends() -> None:
         ("model,family\n", "found no base, relation"),
         ("model,family,base,relation\nm,f,b,stole\n", "line 2: expected a model, a family and one of"),
         ("model,family,base,relation\n,f,b,merge\n", "line 2"),
-        (b"\xff\xfe", "cannot be read"),
+        (b"\xff\xfe", "expected a CSV table in UTF-8"),
+        ("model,family,base,relation,base\nm,f,b,merge,c\n", "found base twice"),
+        ("model,family,base,relation\nm,f\n", "line 2: expected 4 fields as in the first row, found 2"),
+        ("model,family,base,relation\nm,f,b,merge", "line 2: expected a line break at the end of the last row"),
+        ('model,family,base,relation\nm,"f,b,merge\nn,f,b,merge\n', "line 2: expected the quotation mark that closes"),
     ],
 )
 def test_another_table_is_refused(tmp_path: Path, content: str | bytes, complaint: str) -> None:
@@ -79,6 +84,23 @@ def test_another_table_is_refused(tmp_path: Path, content: str | bytes, complain
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError, match=complaint):
         read_lineage(path)
+
+
+def test_a_file_that_is_cut_off_is_refused_or_states_less_and_nothing_else(tmp_path: Path) -> None:
+    """A statement without its base or relation would say something that nobody said."""
+    whole = b'model,family,base,relation,era\nm,f,"b, the old",merge,2025\n"n ""new""",f,m,finetune,2026\n'
+    path = tmp_path / "lineage.csv"
+    path.write_bytes(whole)
+    edges, read = read_lineage(path).edges, set()
+    assert len(edges) == 2
+    for size in range(whole.index(b"\n") + 1, len(whole)):
+        path.write_bytes(whole[:size])
+        with contextlib.suppress(InputError):
+            found = read_lineage(path)
+            assert found.edges == edges[: len(found.edges)]
+            assert len(found.circumstances) == len(found.edges)
+            read.add(size)
+    assert len(read) == 2  # after the names of the columns, and after the first row
 
 
 @pytest.mark.skipif(not REAL.is_dir() or os.environ.get("WHORL_NO_REAL"), reason="needs ../shared/realdata")

@@ -14,7 +14,7 @@ from whorl.endpoints.exchange import EndpointName, Reply
 from whorl.probes.battery import Battery
 from whorl.probes.families import battery
 from whorl.probes.transcript import Answered, Header
-from whorl.probes.transcript_file import start_transcript
+from whorl.probes.transcript_file import continue_transcript, start_transcript
 
 CONTROLS = 50
 
@@ -137,3 +137,92 @@ def test_what_cannot_be_compared_is_said(folder: Path, words: tuple[str, ...], c
     code, out, err = run(*places)
     assert (code, out) == (2, "")
     assert complaint in err.replace("\n       ", " ")
+
+
+def warnings_of(*words: object) -> list[str]:
+    code, out, err = run(*words, "--json", "-q")
+    assert code in (0, 3), err
+    return list(Behaviour.model_validate_json(out).warnings)
+
+
+@pytest.mark.parametrize("name", ["renamed", "northwind"])
+def test_a_suspect_that_is_among_the_controls_is_said_to_be_and_measures_nothing(
+    folder: Path, tmp_path: Path, name: str
+) -> None:
+    own = tmp_path / f"{name}.jsonl"
+    own.write_bytes((folder / "controls" / "northwind.jsonl").read_bytes())
+    page = tmp_path / "page.html"
+    words = ("identify", own, "-P", folder / "p.pop", "--html", page, "-q")
+    found = Behaviour.model_validate_json(run(*words, "--json")[1])
+    [warning] = found.warnings
+    assert warning.startswith(f"{name}: in the population the same answers stand under the name northwind (")
+    assert "neither control nor possible teacher" in warning
+    assert warning in " ".join(run(*words)[1].split())
+    assert "the same answers stand under the name northwind" in page.read_text()
+    # Fifty controls are left; the line that it stands for stays one that is known.
+    assert found.population is not None
+    assert found.population.models == CONTROLS
+    assert found.verdicts.line.outcome == "northwind"
+    assert found.verdicts.line.p == pytest.approx(1 / (CONTROLS + 1))
+    assert "northwind" not in [one.name for one in found.verdicts.learned_from.candidates]
+    assert found.verdicts.learned_from.outcome != "candidates"
+
+
+def test_a_suspect_of_a_controls_name_with_other_answers_is_told_apart(folder: Path, tmp_path: Path) -> None:
+    namesake = tmp_path / "control-07.jsonl"
+    namesake.write_bytes((folder / "swapped.jsonl").read_bytes())
+    found = Behaviour.model_validate_json(run("identify", namesake, "-P", folder / "p.pop", "--json", "-q")[1])
+    [warning] = found.warnings
+    assert warning.startswith("control-07: the population has a model of this name, control-07 (")
+    assert found.population is not None
+    assert found.population.models == CONTROLS  # northwind in its place
+    assert found.verdicts.line.outcome == "unknown"
+
+
+def test_strangers_and_relatives_give_no_warning(folder: Path) -> None:
+    for name in ("again", "swapped"):
+        assert warnings_of("identify", folder / f"{name}.jsonl", "-P", folder / "p.pop") == []
+
+
+def cut(path: Path, to: Path, *, lines: int, torn: int = 0) -> Path:
+    """The first lines of a transcript, and some bytes of the next."""
+    whole = path.read_bytes().splitlines(keepends=True)
+    to.write_bytes(b"".join(whole[:lines]) + (whole[lines][:torn] if torn else b""))
+    return to
+
+
+@pytest.mark.parametrize("torn", [0, 30])
+def test_a_transcript_without_its_seal_is_called_incomplete(folder: Path, tmp_path: Path, torn: int) -> None:
+    whole = folder / "again.jsonl"
+    count = len(whole.read_bytes().splitlines()) - 2  # without header and seal
+    part = cut(whole, tmp_path / "part.jsonl", lines=1 + count // 2, torn=torn)
+    genuine = folder / "controls" / "northwind.jsonl"
+    page = tmp_path / "page.html"
+    for words in (
+        ("compare", part, genuine),
+        ("compare", genuine, part),
+        ("identify", part, "-P", folder / "p.pop"),
+        ("check-api", part, "--claims", "northwind", "--reference", genuine),
+        ("check-api", genuine, "--claims", "northwind", "--reference", part),
+    ):
+        said = f"incomplete: {count // 2} of {count} questions, no seal."
+        assert [said in warning for warning in warnings_of(*words)] == [True], words
+        assert said in " ".join(run(*words, "--html", page, "-q")[1].split())
+        assert said in page.read_text()
+
+
+def test_answers_without_a_seal_are_not_taken_for_a_whole_run(folder: Path, tmp_path: Path) -> None:
+    whole = folder / "again.jsonl"
+    lines = len(whole.read_bytes().splitlines())
+    unsealed = cut(whole, tmp_path / "unsealed.jsonl", lines=lines - 1)
+    [warning] = warnings_of("identify", unsealed, "-P", folder / "p.pop")
+    assert f"incomplete: {lines - 2} of {lines - 2} questions, no seal." in warning
+
+
+def test_a_run_that_was_stopped_is_called_incomplete(folder: Path, tmp_path: Path) -> None:
+    part = cut(folder / "again.jsonl", tmp_path / "part.jsonl", lines=40)
+    with continue_transcript(part) as file:
+        file.end("budget")
+    [warning] = warnings_of("identify", part, "-P", folder / "p.pop")
+    assert "incomplete: 39 of " in warning
+    assert "sealed as budget" in warning

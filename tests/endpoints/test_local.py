@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import os
 import shutil
 import sys
 import time
@@ -227,6 +228,23 @@ def test_a_template_that_refuses_a_role_rejects_the_question(copy: Path) -> None
     assert len(ask(endpoint, question("A number?"))) == 1
 
 
+@pytest.mark.parametrize("place", ["chat_template.jinja", "tokenizer_config.json"])
+def test_a_template_that_loops_for_ever_ends_in_an_error(copy: Path, place: str) -> None:
+    loops = "{% for a in range(99999) %}{% for b in range(99999) %}{{ a }}{% endfor %}{% endfor %}"
+    if place == "chat_template.jinja":
+        (copy / place).write_text(loops)
+    else:
+        (copy / "chat_template.jinja").unlink()
+        edit(copy / place, chat_template=loops)
+    endpoint = open_local(copy)
+    started = time.monotonic()
+    error = trouble(endpoint, question("A number?"))
+    assert time.monotonic() - started < 25
+    assert error.trouble == "broken"
+    assert "it is not run again" in error.detail
+    asyncio.run(endpoint.close())
+
+
 def test_weights_that_are_not_numbers_give_an_error_and_no_text(copy: Path) -> None:
     weights = load_file(copy / "model.safetensors")
     weights["model.norm.weight"] = np.full_like(weights["model.norm.weight"], np.nan)
@@ -266,6 +284,26 @@ def _written(name: str, content: bytes) -> Callable[[Path], None]:
         (folder / name).write_bytes(content)
 
     return spoil
+
+
+def _tokenizer(**values: Any) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        (folder / "chat_template.jinja").unlink()
+        edit(folder / "tokenizer_config.json", **values)
+
+    return spoil
+
+
+def _endless_file(name: str) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        with (folder / name).open("ab") as file:
+            file.truncate(1 << 30)
+
+    return spoil
+
+
+def _pipe(name: str) -> Callable[[Path], None]:
+    return lambda folder: os.mkfifo(folder / name)
 
 
 def _cut_weights(folder: Path) -> None:
@@ -310,6 +348,12 @@ def _larger_vocabulary(folder: Path) -> None:
         (_without("tokenizer.json"), CheckpointError, "tokenizer"),
         (_written("tokenizer.json", b'{"model": {}}'), CheckpointError, "tokenizer"),
         (_larger_vocabulary, CheckpointError, "largest is 1000000"),
+        (_written("chat_template.jinja", b"x" * (1 << 20)), CheckpointError, "a chat template of at most 262144 char"),
+        (_tokenizer(chat_template=[{"name": "other", "template": "x"}]), CheckpointError, "one chat template"),
+        (_tokenizer(chat_template=5), CheckpointError, "found int"),
+        (_endless_file("tokenizer_config.json"), CheckpointError, "at most 134217728 bytes"),
+        (_endless_file("vocab.txt"), CheckpointError, "at most 134217728 bytes"),
+        (_pipe("added_tokens.json"), CheckpointError, "a regular file"),
     ],
 )
 def test_a_broken_folder_is_refused_in_words(

@@ -144,3 +144,21 @@ def test_a_long_cell_of_a_csv_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(f'dataset,model,prompt_id,response\nd,a,p,"{text}"\n')
     (row,) = read_answers(tmp_path / "a.csv")
     assert row.response == text
+
+
+def test_a_damaged_parquet_file_is_refused_and_never_read_in_part(tmp_path: Path) -> None:
+    """Damage to the pages of a column shows only while rows are read, in errors of several kinds."""
+    path = tmp_path / "t.parquet"
+    rows = range(100)
+    texts = [f"the answer is {row}" for row in rows]
+    write(path, dataset=["d"] * 100, model=[f"m{row % 3}" for row in rows], prompt_id=texts, response=texts)
+    data = path.read_bytes()
+    refused = 0
+    for place in range(0, len(data), 5):
+        for damaged in (data[:place], data[:place] + bytes([data[place] ^ 0xA5]) + data[place + 1 :]):
+            path.write_bytes(damaged)
+            try:
+                assert len(list(read_answers(path))) == len(rows)
+            except InputError:
+                refused += 1
+    assert refused > len(data) / 5

@@ -4,11 +4,13 @@ import math
 
 import numpy as np
 import pytest
-from pair_worlds import H2_VARIANCE, every_two, unrelated_scores
+from pair_worlds import H2_VARIANCE, additive_world, every_two, unrelated_scores
 
 from whorl.core.arrays import AnyArray
+from whorl.statistics.labelled_pairs import labelled_pairs
 from whorl.statistics.ratio_caps import (
     RatioCaps,
+    calibration_caps,
     effective_comparisons,
     exceedance_correlation,
     headline_log10_lr,
@@ -214,3 +216,20 @@ def test_impossible_arguments_are_refused(call: object, arguments: dict[str, Any
     assert callable(call)
     with pytest.raises(ValueError, match=named):
         call(**arguments)
+
+
+def test_caps_of_a_calibration_are_those_of_its_families_and_fall_with_each_failed_trial() -> None:
+    scores, truth, families = additive_world(1, families=60)
+    pairs = labelled_pairs(scores, truth, families)
+    right = np.where(pairs.is_h1, 9.0, -9.0)
+    supporting, opposing = calibration_caps(pairs, right)
+    worth = [effective_comparisons(pairs.families[side], rho=None) for side in (pairs.is_h1, ~pairs.is_h1)]
+    assert (supporting.sampling, opposing.sampling) == sampling_caps(*worth)
+    reached = reached_share(np.ones(60), 1.0, weights=np.ones(60), comparisons=worth[0])
+    assert supporting.process == process_cap(int(worth[1]), reached=reached)
+    wrong = np.where(np.cumsum(~pairs.is_h1) <= 0.2 * np.count_nonzero(~pairs.is_h1), 9.0, right)
+    failed, unchanged = calibration_caps(pairs, wrong)
+    assert failed.process < supporting.process
+    assert failed.sampling == supporting.sampling
+    assert unchanged.sampling == opposing.sampling
+    assert unchanged.process <= opposing.process

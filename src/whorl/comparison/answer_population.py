@@ -173,7 +173,7 @@ def read_population(path: Path) -> AnswerPopulation:
 
     try:
         raw = (pq.read_schema(path).metadata or {}).get(_KEY, b"")
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: expected a population that `whorl population build` wrote: {error}") from error
     if not 0 < len(raw) <= _LONGEST_METADATA:
         raise InputError(

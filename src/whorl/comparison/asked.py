@@ -41,12 +41,14 @@ class Asked:
     known_as : the model's name in the population's lineage; None where nothing is known
     texts : normalised answers by item and draw, the draws in their order
     labels : likewise, what the items' scorers read in them
+    incomplete : why some answers may be missing, where the run did not come to its end
     """
 
     about: AskedModel
     known_as: str | None
     texts: Mapping[str, tuple[str, ...]]
     labels: Mapping[str, tuple[str, ...]]
+    incomplete: str | None = None
 
 
 def from_transcript(transcript: Transcript, *, name: str, known_as: str | None = None) -> Asked:
@@ -76,7 +78,17 @@ def from_transcript(transcript: Transcript, *, name: str, known_as: str | None =
         # By the text alone, as a population's answers are read: by how an answer ended, which a population does not
         # keep, the same behaviour would be labelled in two ways. Counts of tokens are in no text.
         labels=labels_of(battery, texts) | {item: tuple(found) for item, found in counted.items()},
+        incomplete=_incomplete(transcript),
     )
+
+
+def _incomplete(transcript: Transcript) -> str | None:
+    seal, counts = transcript.seal, f"{len(transcript.answered)} of {questions_of(transcript.header.battery)} questions"
+    if seal is None:
+        return f"incomplete: {counts}, no seal. The run goes on or was cut off, or the file lacks its end"
+    if seal.reason == "complete":
+        return None
+    return f"incomplete: {counts}, sealed as {seal.reason}. The run ended before its last question"
 
 
 def _plain(text: str) -> str:

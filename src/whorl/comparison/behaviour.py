@@ -27,6 +27,7 @@ from whorl.fingerprints.answer_table import AnswerTable
 from whorl.probes.battery import Battery
 from whorl.statistics.model_calibration import LEAST_CONTROLS
 
+_NAMED = 5  # of many control models
 Task: TypeAlias = Literal["compare", "identify", "check_api"]
 
 
@@ -94,6 +95,7 @@ def compare_behaviour(
         battery=f"{battery.name} {battery.digest}",
         population=None if population is None or scored is None else _controls(population, scored),
         statement=_statement(reference, verdicts, task),
+        warnings=_warnings(questioned, reference, scored),
         verdicts=verdicts,
         evidence=tuple(evidence),
         similarities=similarities(scored),
@@ -155,6 +157,34 @@ def _statement(reference: Asked | None, verdicts: Verdicts, task: Task) -> str:
     return f"{words[verdicts.weights_related.outcome]}. {verdicts.weights_related.reason}"
 
 
+def _warnings(questioned: Asked, reference: Asked | None, scored: ScoredTogether | None) -> tuple[str, ...]:
+    """What changes how every verdict is to be read."""
+    asked = [one for one in (questioned, reference) if one is not None]
+    warnings = [
+        f"{one.about.name}: {one.incomplete}. Only what is there was compared; continue it with `whorl probe`, or get "
+        "the whole file."
+        for one in asked
+        if one.incomplete is not None
+    ]
+    itself = () if scored is None else scored.itself
+    equal = [f"{one.control} ({one.equal} of {one.common})" for one in itself if one.to_the_letter]
+    named = [f"{one.control} ({one.equal} of {one.common} answers equal)" for one in itself if not one.to_the_letter]
+    only = "It counts as a known line, and as neither control nor possible teacher."
+    if equal:
+        warnings.append(
+            f"{questioned.about.name}: in the population the same answers stand under the name {_few(equal)}: they are "
+            f"this transcript, or the same model under another name. {only}"
+        )
+    if named:
+        warnings.append(f"{questioned.about.name}: the population has a model of this name, {_few(named)}. {only}")
+    return tuple(warnings)
+
+
+def _few(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
 def _limits(questioned: Asked, reference: Asked | None, scored: ScoredTogether | None) -> tuple[str, ...]:
     limits = [
         "Answers cannot show that a model is genuine: a copy that is served with other answers is not seen.",
@@ -173,8 +203,7 @@ def _limits(questioned: Asked, reference: Asked | None, scored: ScoredTogether |
         )
     if scored is not None and scored.copies:
         limits.append(
-            "Left out of the controls, for they answer as the reference does, letter by letter: "
-            f"{', '.join(scored.copies)}."
+            f"Left out of the controls, for they answer as the reference does, letter by letter: {_few(scored.copies)}."
         )
     unmatched = [kind for kind in CIRCUMSTANCES if scored is not None and not scored.matches(kind)]
     if unmatched:

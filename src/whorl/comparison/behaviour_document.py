@@ -128,6 +128,7 @@ class Behaviour(StoredDocument):
     battery: str = Field(description="name and digest of the questions")
     population: Controls | None
     statement: str = Field(description="one or two sentences that can be quoted without being wrong")
+    warnings: tuple[str, ...] = Field(default=(), description="what must be known before any verdict is read")
     verdicts: Verdicts
     evidence: tuple[BehaviourEvidence, ...]
     similarities: tuple[ControlScores, ...]

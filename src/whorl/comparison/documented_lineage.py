@@ -5,8 +5,7 @@ A CSV file with the columns ``model, family, base, relation``, one row for each 
 ``docs/specs/answer-table.md``.
 """
 
-import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
 from whorl.core.errors import InputError
+from whorl.fingerprints.csv_rows import csv_rows, require_columns
 
 Edge: TypeAlias = Literal[
     "same_weights", "finetune", "merge", "distilled_from", "version", "same_family", "pipeline", ""
@@ -181,42 +181,31 @@ def read_lineage(path: Path) -> Lineage:
     Raises
     ------
     InputError
-        If the file is not such a table.
+        If the file is not such a table, or is cut off.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = csv.DictReader(file)
-            missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
-            if missing:
-                raise InputError(
-                    f"{path}: expected a CSV table with the columns {', '.join(_COLUMNS)}, "
-                    f"found no {', '.join(missing)}"
-                )
-            listed = list(islice(rows, _MOST_ROWS + 1))
-            given = dict.fromkeys(
-                (str(row["model"]), kind, value)
-                for row in listed
-                for kind in CIRCUMSTANCES
-                if isinstance(value := row.get(kind), str) and value
-            )
-            return Lineage(edges=tuple(_edges(path, listed)), circumstances=tuple(given))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: expected a CSV table in UTF-8, but it cannot be read: {error}") from error
+    rows = csv_rows(path)
+    header = next(rows, None)
+    names = () if header is None else header.fields
+    require_columns(path, names, _COLUMNS)
+    listed = [(row.line, dict(zip(names, row.fields, strict=True))) for row in islice(rows, _MOST_ROWS + 1)]
+    if len(listed) > _MOST_ROWS:
+        raise InputError(f"{path}: expected at most {_MOST_ROWS:,} rows, found more; split the table")
+    given = dict.fromkeys(
+        (row["model"], kind, value) for _, row in listed for kind in CIRCUMSTANCES if (value := row.get(kind))
+    )
+    return Lineage(edges=tuple(_edge(path, line, row) for line, row in listed), circumstances=tuple(given))
 
 
-def _edges(path: Path, rows: Iterable[Mapping[str, str | None]]) -> Iterable[DocumentedEdge]:
-    for number, row in enumerate(rows, start=2):
-        if number > _MOST_ROWS:
-            raise InputError(f"{path}: expected at most {_MOST_ROWS:,} rows")
-        model, family, base, relation = (row[name] or "" for name in _COLUMNS)
-        if family in _NO_LINES:
-            raise InputError(
-                f"{path}: line {number}: expected the name of a line, found {family!r}, which is what verdicts say "
-                "where there is none; leave the row out, or give the family another name"
-            )
-        if not model or not family or relation not in get_args(Edge):
-            raise InputError(
-                f"{path}: line {number}: expected a model, a family and one of the relations {', '.join(_NAMES)} "
-                f"or none, found {relation[:50]!r} for {model[:80]!r}"
-            )
-        yield DocumentedEdge(model=model, family=family, base=base, relation=relation)  # type: ignore[arg-type]
+def _edge(path: Path, line: int, row: Mapping[str, str]) -> DocumentedEdge:
+    model, family, base, relation = (row[name] for name in _COLUMNS)
+    if family in _NO_LINES:
+        raise InputError(
+            f"{path}: line {line}: expected the name of a line, found {family!r}, which is what verdicts say "
+            "where there is none; leave the row out, or give the family another name"
+        )
+    if not model or not family or relation not in get_args(Edge):
+        raise InputError(
+            f"{path}: line {line}: expected a model, a family and one of the relations {', '.join(_NAMES)} "
+            f"or none, found {relation[:50]!r} for {model[:80]!r}"
+        )
+    return DocumentedEdge(model=model, family=family, base=base, relation=relation)  # type: ignore[arg-type]

@@ -25,6 +25,7 @@ from whorl.comparison.answer_scores import (
 from whorl.comparison.asked import Asked, lineage_controls, lineage_table
 from whorl.comparison.behaviour_document import UNKNOWN, Candidate, ControlScores, Verdict
 from whorl.comparison.documented_lineage import CIRCUMSTANCES, SHARING_WEIGHTS, Lineage
+from whorl.comparison.same_answers import SameModel, same_models
 from whorl.core.arrays import Doubles
 from whorl.core.progress import Progress
 from whorl.fingerprints.answer_table import AnswerTable, joined
@@ -38,14 +39,20 @@ LEVEL: Final = 0.02
 """Largest conformal p of a line, of shared weights and of a teacher: with 50 controls, to pass every one of them."""
 _SHOWN: Final = 8
 _LEAST_POWER_FAMILIES: Final = 3
-_LEAST_COPIED, _COPIED = 20, 0.98
 _APART: Final = ("unrelated", "unknown")
 """Relations in which nothing that is documented connects two models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ScoredTogether:
-    """Two models and the controls, scored together on the questions that may speak of lineage."""
+    """Two models and the controls, scored together on the questions that may speak of lineage.
+
+    Parameters
+    ----------
+    controls : places of the models that stand for strangers
+    copies : controls that were left out, for they answer as the reference does
+    itself : those that are the questioned model: known lines, and no controls
+    """
 
     pairs: PairScores
     weighing: Weighing
@@ -55,6 +62,7 @@ class ScoredTogether:
     reference: int | None
     controls: tuple[int, ...]
     copies: tuple[str, ...] = ()
+    itself: tuple[SameModel, ...] = ()
 
     def family(self, place: int) -> str:
         return self.pairs.families[place] or self.pairs.agreement.models[place]
@@ -89,22 +97,20 @@ def scored_together(
     progress: Progress,
 ) -> ScoredTogether:
     asked = {QUESTIONED: questioned} | ({} if reference is None else {REFERENCE: reference})
-    ours = lineage_table(table.dataset, battery, asked)
-    controls = lineage_controls(table, battery)
-    # Only what was answered by those who are asked: over fewer questions everybody's scores scatter more, and controls
-    # that were measured over more of them would be no measure of that.
-    answered = np.array([all(row) for row in ours.answers.tolist()], dtype=bool)  # neither missing nor empty
-    ours = ours.part(items=answered)
-    controls = controls.part(items=np.isin(controls.items, ours.items))
+    ours, controls = _on_common_ground(asked, battery, table)
     # A control that is the reference itself would stand beside it as its own best rival.
     names = {one.known_as for one in asked.values()}
-    copies = _copies(controls, ours, REFERENCE)
+    copies = set() if reference is None else {one.control for one in same_models(controls, ours, REFERENCE)}
     controls = controls.part(models=np.array([model not in names | copies for model in controls.models], bool))
     whole = joined(controls, ours)
+    # The questioned model itself says nothing of strangers; the line that it stands for is known all the same.
+    named = (questioned.about.name,) if reference is None else ()
+    itself = same_models(controls, ours, QUESTIONED, named=named)
+    strangers = np.setdiff1d(controls.models, [one.control for one in itself])
     known_as = {name: one.known_as for name, one in asked.items() if one.known_as is not None}
     found = agreement(
         whole,
-        np.isin(whole.models, controls.models),
+        np.isin(whole.models, strangers),
         groups_of(whole.models, population.lineage, known_as=known_as),
         progress=progress,
     )
@@ -112,14 +118,37 @@ def scored_together(
     pairs = _firm(score_pairs(found, population.lineage, known_as=known_as), places[QUESTIONED])
     return ScoredTogether(
         pairs=pairs,
-        weighing=Weighing(pairs, labelled_scores([pairs], population.lineage)),
+        weighing=Weighing(pairs, labelled_scores([_without(pairs, itself)], population.lineage)),
         lineage=population.lineage,
         known_as=known_as,
         questioned=places[QUESTIONED],
         reference=places.get(REFERENCE),
-        controls=tuple(places[model] for model in controls.models),
+        controls=tuple(places[model] for model in strangers.tolist()),
         copies=tuple(sorted(copies - names)),
+        itself=itself,
     )
+
+
+def _on_common_ground(
+    asked: Mapping[str, Asked], battery: Battery, table: AnswerTable
+) -> tuple[AnswerTable, AnswerTable]:
+    """Those who are asked and the controls, on what all those who are asked answered.
+
+    Over fewer questions everybody's scores scatter more, and controls that were measured over more of them would be no
+    measure of that.
+    """
+    ours, controls = lineage_table(table.dataset, battery, asked), lineage_controls(table, battery)
+    ours = ours.part(items=np.array([all(row) for row in ours.answers.tolist()], dtype=bool))  # not missing, not empty
+    return ours, controls.part(items=np.isin(controls.items, ours.items))
+
+
+def _without(pairs: PairScores, left_out: Sequence[SameModel]) -> PairScores:
+    """The same scores, in which some models are of no known family, so that no pair of theirs is one of known truth."""
+    names = {one.control for one in left_out}
+    families = tuple(
+        None if model in names else family for model, family in zip(pairs.agreement.models, pairs.families, strict=True)
+    )
+    return replace(pairs, families=families)
 
 
 def _firm(pairs: PairScores, questioned: int) -> PairScores:
@@ -131,23 +160,6 @@ def _firm(pairs: PairScores, questioned: int) -> PairScores:
     usual = float(np.median(np.delete(items[questioned], questioned)))
     roots = np.sqrt(items / max(usual, 1.0))
     return replace(pairs, scores={name: values * roots for name, values in pairs.scores.items()})
-
-
-def _copies(controls: AnswerTable, ours: AnswerTable, name: str) -> set[str]:
-    """Controls that answer as a given model does, to the letter: the same model under another name."""
-    if name not in ours.models:
-        return set()
-    given = dict(zip(ours.items, ours.answers[:, ours.models.index(name)], strict=True))
-    found = set()
-    for place, model in enumerate(controls.models):
-        pairs = [
-            (answer, given[item])
-            for item, answer in zip(controls.items, controls.answers[:, place], strict=True)
-            if answer is not None and given.get(item)
-        ]
-        if len(pairs) >= _LEAST_COPIED and np.mean([one == other for one, other in pairs]) >= _COPIED:
-            found.add(model)
-    return found
 
 
 def _unrelated(scored: ScoredTogether, *others: int) -> tuple[int, ...]:
@@ -317,7 +329,10 @@ def _known(values: Doubles) -> Doubles:
 def line_verdict(scored: ScoredTogether | None, reference: Asked | None) -> Verdict:
     if scored is None:
         return Verdict(outcome="inconclusive", reason="Without a population of control models no line is known.")
-    ranked = _lines(scored, scored.questioned, known=(scored.reference,) if scored.reference is not None else ())
+    models = scored.pairs.agreement.models
+    itself = [models.index(one.control) for one in scored.itself]
+    known = itself if scored.reference is None else [scored.reference, *itself]
+    ranked = _lines(scored, scored.questioned, known=known)
     if not ranked or len(scored.controls) < LEAST_CONTROLS:
         return Verdict(
             outcome="inconclusive",

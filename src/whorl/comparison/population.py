@@ -20,7 +20,6 @@ from whorl.comparison.figures import Access, MeasuredPair
 from whorl.comparison.inheritance import LEAST_SLOPE
 from whorl.comparison.wording import ALTERNATIVES as SPOKEN
 from whorl.comparison.zoo import Side
-from whorl.core.arrays import Doubles
 from whorl.core.digest import canonical_json, digest_document
 from whorl.core.errors import CheckpointError, InputError
 from whorl.core.evidence import Alternative, Direction, Document, LikelihoodRatio, NotComparable
@@ -31,15 +30,8 @@ from whorl.statistics.calibration import (
     fit_family_jackknife,
     held_out_log10_lr,
 )
-from whorl.statistics.labelled_pairs import MIN_FAMILIES, LabelledPairs, labelled_pairs
-from whorl.statistics.ratio_caps import (
-    RatioCaps,
-    effective_comparisons,
-    headline_log10_lr,
-    process_cap,
-    reached_share,
-    sampling_caps,
-)
+from whorl.statistics.labelled_pairs import MIN_FAMILIES, LabelledPairs, can_be_held_out, labelled_pairs
+from whorl.statistics.ratio_caps import RatioCaps, calibration_caps, headline_log10_lr
 from whorl.weights.files import read_bounded
 
 SCHEMA: Final = "whorl.population/1"
@@ -52,7 +44,6 @@ LIKE_ADAPTER: Final = 20.0
 LEAST_OF_PARTS: Final = 0.03  # of the least structured of gate, up and down; in trained runs here 0.043 and more
 LEAST_STRUCTURE: Final = 0.05  # of matched weights; below, no ratio against a common start is given
 MOST_ORDER: Final = 4.0  # natural log of the odds for one order of descent: no more was shown by this many families
-LEAST_CLAIM: Final = 0.3  # log10 of a ratio of 2
 SMALL_LOSS: Final = 0.03
 LEAST_LEARNED: Final = 0.01
 LEAST_LOST: Final = 0.01
@@ -462,11 +453,10 @@ def _cell(
     pairs = data.pairs
     if any(len(np.unique(pairs.families[side])) < 3 for side in (pairs.is_h1, ~pairs.is_h1)):
         return None
-    if not _can_be_held_out(pairs):
+    if not can_be_held_out(pairs):
         return None
     fit = fit_family_jackknife(pairs)
-    held_out = held_out_log10_lr(pairs)
-    supporting, opposing = _caps(pairs, held_out)
+    supporting, opposing = calibration_caps(pairs, held_out_log10_lr(pairs))
     counts = [
         (len(np.unique(pairs.families[side])), int(np.count_nonzero(side))) for side in (pairs.is_h1, ~pairs.is_h1)
     ]
@@ -482,42 +472,17 @@ def _cell(
         ranges=tuple(
             (float(low), float(high)) for low, high in zip(pairs.scores.min(0), pairs.scores.max(0), strict=True)
         ),
-        supporting=supporting,
-        opposing=opposing,
+        supporting=_stored(supporting),
+        opposing=_stored(opposing),
     )
-
-
-def _can_be_held_out(pairs: LabelledPairs) -> bool:
-    """Whether pairs of both kinds are left when both families of any pair are taken out."""
-    for left, right in np.unique(pairs.families, axis=0):
-        kept = ~np.isin(pairs.families, (left, right)).any(axis=1)
-        if not (kept & pairs.is_h1).any() or not (kept & ~pairs.is_h1).any():
-            return False
-    return True
-
-
-def _caps(pairs: LabelledPairs, held_out: Doubles) -> tuple[Caps, Caps]:
-    sides = (pairs.is_h1, ~pairs.is_h1)
-    # Correlations between comparisons that share a family are taken as large as they can be: to measure them takes more
-    # families than there are.
-    worth = [effective_comparisons(pairs.families[side], rho=None) for side in sides]
-    sampling = sampling_caps(worth[0], worth[1])
-    found = []
-    for sign, (true, false), cap in ((1, (0, 1), sampling[0]), (-1, (1, 0), sampling[1])):
-        # A trial fails if it gives the wrong side all that the sampling cap would let anybody claim.
-        trials = max(1, int(worth[false]))
-        wrong = sign * held_out[sides[false]] >= max(cap, LEAST_CLAIM)
-        failures = min(trials, math.ceil(trials * float(np.average(wrong, weights=pairs.weights[sides[false]]))))
-        strong = np.minimum(sign * held_out[sides[true]], cap)
-        reached = reached_share(
-            strong, float(np.median(strong)), weights=pairs.weights[sides[true]], comparisons=worth[true]
-        )
-        found.append(Caps(sampling=cap, process=process_cap(trials, failures=failures, reached=max(reached, 0.5))))
-    return found[0], found[1]
 
 
 def _fit(calibration: Calibration) -> Fit:
     return Fit(intercept=calibration.intercept, slopes=calibration.slopes)
+
+
+def _stored(caps: RatioCaps) -> Caps:
+    return Caps(sampling=caps.sampling, process=caps.process)
 
 
 @cache

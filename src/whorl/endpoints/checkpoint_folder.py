@@ -10,6 +10,7 @@ MAX_CONFIG_BYTES: Final = 1 << 20
 MAX_TOKENIZER_BYTES: Final = 128 << 20
 MAX_HEADER_BYTES: Final = 100 << 20
 _LAYER_COUNTS: Final = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_decoder_layers")
+_TOKENIZER_SUFFIXES: Final = (".json", ".jinja", ".txt", ".model", ".tiktoken")
 _PICKLES: Final = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -65,6 +66,17 @@ def refuse_unsafe_weights(folder: Path, config: dict[str, Any]) -> None:
             if not isinstance(layers, int) or layers > tensors:
                 problem = f"{key} is {layers!r}, but the weights hold {tensors} tensors; the two do not belong together"
                 raise CheckpointError(problem, file=folder / "config.json")
+
+
+def refuse_large_tokenizer(folder: Path) -> None:
+    """Refuse files that a tokenizer may be read from whole, and that are too large or no files."""
+    for file in (*folder.iterdir(), *folder.glob("*/*.jinja")):
+        if file.suffix not in _TOKENIZER_SUFFIXES or file.is_dir():
+            continue
+        if not file.is_file():
+            raise CheckpointError("expected a regular file", file=file)
+        if (size := file.stat().st_size) > MAX_TOKENIZER_BYTES:
+            raise CheckpointError(f"expected at most {MAX_TOKENIZER_BYTES} bytes, found {size}", file=file)
 
 
 def _count_tensors(file: Path) -> int:

@@ -2,7 +2,8 @@
 
 Decoding is plain: the most probable token at temperature 0, else a draw from the whole distribution at the question's
 temperature. The folder's own sampling settings (top-k, penalties, beams) are not used, so that the answers speak of the
-weights alone. A folder is hostile until read: safetensors only, no code and no adapter of its own, nothing fetched.
+weights alone. A folder is hostile until read: safetensors only, no code and no adapter of its own, nothing fetched, and
+its chat template, a program, runs in a process of its own (`whorl.endpoints.chat_template`).
 """
 
 import asyncio
@@ -18,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from whorl.core.errors import CheckpointError, InputError, UnsupportedError
-from whorl.endpoints.checkpoint_folder import MAX_TOKENIZER_BYTES, read_config, refuse_unsafe_weights, short
+from whorl.endpoints.chat_template import LONGEST_TEMPLATE, ChatTemplate
+from whorl.endpoints.checkpoint_folder import read_config, refuse_large_tokenizer, refuse_unsafe_weights, short
 from whorl.endpoints.exchange import EndpointError, EndpointName, Finish, Question, Reply, TokenLogprob, Usage
 
 
@@ -30,7 +32,7 @@ class _Model:
     tokenizer: Any
     ends: tuple[int, ...]  # tokens that end an answer
     window: int | None  # longest sequence that the model was made for
-    chats: bool  # whether there is a chat template
+    template: ChatTemplate | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,7 +77,7 @@ class LocalEndpoint:
         self._now = now
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="whorl-local")
         self._closing = threading.Event()
-        address = folder if loaded.chats else f"{folder} (no chat template: turns joined by line breaks)"
+        address = folder if loaded.template is not None else f"{folder} (no chat template: turns joined by line breaks)"
         self._name = EndpointName(kind="local", address=address, model="")
 
     @property
@@ -90,7 +92,7 @@ class LocalEndpoint:
         ------
         EndpointError
             ``rejected`` if the question does not fit the model's window or its template refuses it, ``broken`` if the
-            model cannot compute an answer.
+            model cannot compute an answer or its template takes more time or memory than it may.
         """
         if self._loaded is None:
             raise RuntimeError("the endpoint is closed")
@@ -104,8 +106,10 @@ class LocalEndpoint:
     async def close(self) -> None:
         """Stop the answer that is being generated, if any, and let go of the model."""
         self._closing.set()
-        self._loaded = None
+        loaded, self._loaded = self._loaded, None
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+        if loaded is not None and loaded.template is not None:
+            loaded.template.close()
 
     def _reply(self, loaded: _Model, question: Question, cancelled: threading.Event) -> Reply:
         started, before = self._now(), time.monotonic()
@@ -141,18 +145,14 @@ def _seed(question: Question) -> int:
 
 
 def _prompt(loaded: _Model, question: Question) -> str:
-    if not loaded.chats:
+    if loaded.template is None:
         return "\n".join(message.text for message in question.messages) + "\n"
-    turns = [{"role": message.role, "content": message.text} for message in question.messages]
-    try:
-        return str(loaded.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-    except Exception as error:  # a template is a program: it may fail in any way, or refuse a role on purpose
-        raise EndpointError("rejected", f"the chat template does not take this conversation: {short(error)}") from error
+    return loaded.template.render([{"role": message.role, "content": message.text} for message in question.messages])
 
 
 def _token_ids(loaded: _Model, prompt: str) -> list[int]:
     # A template writes its own marks for the start of the text.
-    ids = loaded.tokenizer(prompt, add_special_tokens=not loaded.chats)["input_ids"]
+    ids = loaded.tokenizer(prompt, add_special_tokens=loaded.template is None)["input_ids"]
     return [int(token) for token in ids]
 
 
@@ -246,16 +246,30 @@ def _load(folder: Path, config: dict[str, Any], device: str) -> _Model:
         tokenizer=tokenizer,
         ends=tuple(sorted(ends)),
         window=window if isinstance(window, int) and window > 0 else None,
-        chats=tokenizer.chat_template is not None,
+        template=_chat_template(folder, tokenizer),
     )
+
+
+def _chat_template(folder: Path, tokenizer: Any) -> ChatTemplate | None:
+    if tokenizer.chat_template is None:
+        return None
+    try:
+        template = tokenizer.get_chat_template()
+        special_tokens = json.loads(json.dumps(tokenizer.special_tokens_map, default=str))
+    except (ValueError, TypeError) as error:  # several templates, and none of them the default
+        raise CheckpointError(f"expected one chat template: {short(error)}", file=folder) from error
+    if not isinstance(template, str) or len(template) > LONGEST_TEMPLATE:
+        found = f"one of {len(template)}" if isinstance(template, str) else type(template).__name__
+        raise CheckpointError(
+            f"expected a chat template of at most {LONGEST_TEMPLATE} characters, found {found}", file=folder
+        )
+    return ChatTemplate(template, special_tokens)
 
 
 def _load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
-    file = folder / "tokenizer.json"
-    if file.exists() and (not file.is_file() or file.stat().st_size > MAX_TOKENIZER_BYTES):
-        raise CheckpointError(f"expected a file of at most {MAX_TOKENIZER_BYTES} bytes", file=file)
+    refuse_large_tokenizer(folder)
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # tokenizers raises bare exceptions, transformers nearly every kind

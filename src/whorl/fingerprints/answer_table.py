@@ -5,8 +5,9 @@ or CSV. Format: ``docs/specs/answer-table.md``.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from whorl.core.arrays import AnyArray
 from whorl.core.errors import InputError
+from whorl.fingerprints.csv_rows import csv_rows, require_columns
 from whorl.probes.normalising import normalise
 
 COLUMNS: Final = ("dataset", "model", "prompt_id", "response")
@@ -23,7 +25,7 @@ LONGEST_ANSWER: Final = 6000
 MOST_ROWS: Final = 20_000_000
 MOST_MODELS: Final = 5_000
 LONGEST_NAME: Final = 300
-_LONGEST_CSV_ROW: Final = 32 * 2**20
+_BATCH: Final = 8192
 DRAW_MARK: Final = "\N{SYMBOL FOR UNIT SEPARATOR}"
 """Between a question's id and the number of a further draw: in no id that was seen; ``#`` and ``/`` are common."""
 
@@ -83,64 +85,46 @@ def read_answers(path: Path) -> Iterator[Answer]:
     Raises
     ------
     InputError
-        If the file is neither, lacks a column, or holds something other than text in one.
+        If the file is neither, lacks a column, is cut off, or holds something other than text in one.
     """
+    batches = _csv_batches(path) if path.suffix.lower() == ".csv" else _parquet_batches(path)
+    seen = 0
+    for batch in batches:
+        columns = [_texts(path, name, batch[name]) for name in COLUMNS]
+        seen += len(columns[0])
+        if seen > MOST_ROWS:
+            raise InputError(f"{path}: more than {MOST_ROWS:,} rows; split the table")
+        for dataset, model, prompt_id, response in zip(*columns, strict=True):
+            yield Answer(dataset=dataset, model=model, prompt_id=prompt_id, response=response)
+
+
+def _parquet_batches(path: Path) -> Iterator[dict[str, list[Any]]]:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     try:
-        batches = _csv_batches(path) if path.suffix.lower() == ".csv" else _parquet_batches(path)
-        seen = 0
-        for batch in batches:
-            columns = [_texts(path, batch, name) for name in COLUMNS]
-            seen += batch.num_rows
-            if seen > MOST_ROWS:
-                raise InputError(f"{path}: more than {MOST_ROWS:,} rows; split the table")
-            for dataset, model, prompt_id, response in zip(*columns, strict=True):
-                yield Answer(dataset=dataset, model=model, prompt_id=prompt_id, response=response)
-    except pa.ArrowException as error:
+        with pq.ParquetFile(path) as file:
+            require_columns(path, file.schema_arrow.names, COLUMNS)
+            for batch in file.iter_batches(batch_size=_BATCH, columns=list(COLUMNS)):
+                yield {name: batch.column(name).to_pylist() for name in COLUMNS}
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # OSError: pages that do not decompress
         raise InputError(
             f"{path}: expected a table of answers in Parquet or CSV with the columns {', '.join(COLUMNS)}, "
             f"but it cannot be read: {str(error)[:200]}"
         ) from error
 
 
-def _parquet_batches(path: Path) -> Iterator[Any]:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
-        _require_columns(path, file.schema_arrow.names)
-        yield from file.iter_batches(batch_size=8192, columns=list(COLUMNS))
-
-
-def _csv_batches(path: Path) -> Iterator[Any]:
-    import pyarrow as pa
-    import pyarrow.csv as csv
-
-    as_text = csv.ConvertOptions(
-        column_types=dict.fromkeys(COLUMNS, pa.string()), strings_can_be_null=False, quoted_strings_can_be_null=False
-    )
-    lines = csv.ParseOptions(newlines_in_values=True)
-    blocks = csv.ReadOptions(block_size=_LONGEST_CSV_ROW)
-    with csv.open_csv(path, read_options=blocks, convert_options=as_text, parse_options=lines) as reader:
-        _require_columns(path, reader.schema.names)
-        for batch in reader:
-            yield batch.select(list(COLUMNS))
+def _csv_batches(path: Path) -> Iterator[dict[str, list[Any]]]:
+    rows = csv_rows(path)
+    header = next(rows, None)
+    names = () if header is None else header.fields
+    require_columns(path, names, COLUMNS)
+    places = {name: names.index(name) for name in COLUMNS}
+    while batch := list(islice(rows, _BATCH)):
+        yield {name: [row.fields[place] for row in batch] for name, place in places.items()}
 
 
-def _require_columns(path: Path, names: Sequence[str]) -> None:
-    missing = [column for column in COLUMNS if column not in names]
-    if missing:
-        raise InputError(
-            f"{path}: expected the columns {', '.join(COLUMNS)}, found no {', '.join(missing)} among "
-            f"{', '.join(names)[:200]}; rename the columns"
-        )
-    twice = [column for column in COLUMNS if list(names).count(column) > 1]
-    if twice:
-        raise InputError(f"{path}: expected each column once, found {', '.join(twice)} twice; leave one out")
-
-
-def _texts(path: Path, batch: Any, name: str) -> list[str]:
-    values = batch.column(batch.schema.names.index(name)).to_pylist()
+def _texts(path: Path, name: str, values: Iterable[object]) -> list[str]:
     found: list[str] = []
     for value in values:
         if value is None and name == "response":

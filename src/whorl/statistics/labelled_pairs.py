@@ -101,6 +101,22 @@ def family_pair_weights(is_h1: AnyArray, families: AnyArray) -> Doubles:
     return np.asarray(1.0 / size[group.ravel()], np.float64)
 
 
+def can_be_held_out(pairs: LabelledPairs) -> bool:
+    """Whether pairs of both kinds are left when both families of any pair are taken out."""
+    count = pairs.labels.size
+    for side in (pairs.is_h1, ~pairs.is_h1):
+        left, right = pairs.families[side].T
+        between = np.zeros((count, count))
+        np.add.at(between, (left, right), 1)
+        both = between + between.T - np.diag(np.diagonal(between))
+        touched = both.sum(axis=1)
+        one, other = pairs.families.T
+        removed = touched[one] + np.where(one == other, 0, touched[other] - both[one, other])
+        if (removed >= np.count_nonzero(side)).any():
+            return False
+    return True
+
+
 def touching(families: Ints, count: int) -> AnyArray:
     """Which pairs touch which family, bool of shape (count, n)."""
     numbers = np.arange(count)[:, None]

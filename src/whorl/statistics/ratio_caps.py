@@ -12,11 +12,12 @@ from typing import Final
 import numpy as np
 
 from whorl.core.arrays import AnyArray, Doubles, Ints
-from whorl.statistics.labelled_pairs import jackknife_error
+from whorl.statistics.labelled_pairs import LabelledPairs, jackknife_error
 
 ONE_SIDED: Final = 0.05
 LARGEST_CORRELATION: Final = 0.5
 MIN_EXCEEDANCES: Final = 20
+LEAST_CLAIM: Final = 0.3  # log10 of a ratio of 2
 _MIN_FAMILIES: Final = 6
 
 
@@ -164,6 +165,33 @@ def process_cap(trials: int, *, failures: int = 0, reached: float = 1.0) -> floa
     if not 0 <= reached <= 1:
         raise ValueError(f"a chance lies between 0 and 1, got {reached}")
     return max(0.0, math.log10(max(reached, 1e-300) / rate_upper_limit(failures / trials, trials)))
+
+
+def calibration_caps(pairs: LabelledPairs, held_out: Doubles) -> tuple[RatioCaps, RatioCaps]:
+    """Caps for supporting and for opposing ratios of a calibration, from the pairs that it was fitted to.
+
+    Sampling caps from what the comparisons of each side are worth; process caps from the held-out pairs as blind
+    trials: one fails if it gives the wrong side all that the sampling cap would let anybody claim.
+
+    Parameters
+    ----------
+    held_out : shape (n,), log10 ratio of each pair with its own families left out of the fit
+    """
+    sides = (pairs.is_h1, ~pairs.is_h1)
+    # Correlations between comparisons that share a family are taken as large as they can be: to measure them takes more
+    # families than there are.
+    worth = [effective_comparisons(pairs.families[side], rho=None) for side in sides]
+    caps = []
+    for sign, (true, false), most in zip((1, -1), ((0, 1), (1, 0)), sampling_caps(worth[0], worth[1]), strict=True):
+        trials = max(1, int(worth[false]))
+        wrong = sign * held_out[sides[false]] >= max(most, LEAST_CLAIM)
+        failures = min(trials, math.ceil(trials * float(np.average(wrong, weights=pairs.weights[sides[false]]))))
+        strong = np.minimum(sign * held_out[sides[true]], most)
+        reached = reached_share(
+            strong, float(np.median(strong)), weights=pairs.weights[sides[true]], comparisons=worth[true]
+        )
+        caps.append(RatioCaps(sampling=most, process=process_cap(trials, failures=failures, reached=max(reached, 0.5))))
+    return caps[0], caps[1]
 
 
 def reached_share(log10_lr: AnyArray, value: float, *, weights: AnyArray, comparisons: float) -> float:

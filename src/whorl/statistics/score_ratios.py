@@ -4,26 +4,15 @@ Joins `whorl.statistics.calibration` and `whorl.statistics.ratio_caps` for behav
 unit. Method page: ``docs/methods/model_calibration.md``.
 """
 
-import math
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from whorl.core.arrays import AnyArray, Doubles
 from whorl.statistics.calibration import FamilyJackknife, fit_family_jackknife, held_out_log10_lr
-from whorl.statistics.labelled_pairs import MIN_FAMILIES, LabelledPairs
+from whorl.statistics.labelled_pairs import MIN_FAMILIES, LabelledPairs, can_be_held_out
 from whorl.statistics.model_calibration import LEAST_CONTROLS, TooFewControls, too_few_controls
-from whorl.statistics.ratio_caps import (
-    RatioCaps,
-    effective_comparisons,
-    headline_log10_lr,
-    process_cap,
-    reached_share,
-    sampling_caps,
-)
-
-_LEAST_CLAIM: Final = 0.3  # log10 of a ratio of 2
+from whorl.statistics.ratio_caps import RatioCaps, calibration_caps, headline_log10_lr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,7 +66,7 @@ def calibrate_scores(pairs: LabelledPairs, *, controls: int) -> ScoreCalibration
         return too_few_controls(controls)
     sides = (pairs.is_h1, ~pairs.is_h1)
     families = (np.unique(pairs.families[sides[0]]).size, np.unique(pairs.families[sides[1]]).size)
-    if min(families) < MIN_FAMILIES or not _can_be_held_out(pairs):
+    if min(families) < MIN_FAMILIES or not can_be_held_out(pairs):
         return TooFewControls(
             found=min(families),
             needed=MIN_FAMILIES,
@@ -85,7 +74,7 @@ def calibrate_scores(pairs: LabelledPairs, *, controls: int) -> ScoreCalibration
             detail=f"expected related and unrelated pairs of {MIN_FAMILIES} families each, and both kinds left "
             f"without any two of them; found {families[0]} and {families[1]}; add families to the population",
         )
-    supporting, opposing = _caps(pairs)
+    supporting, opposing = calibration_caps(pairs, held_out_log10_lr(pairs))
     return ScoreCalibration(
         jackknife=fit_family_jackknife(pairs),
         supporting=supporting,
@@ -116,36 +105,3 @@ def capped_ratio(calibration: ScoreCalibration, scores: AnyArray) -> CappedRatio
         lower=lower,
         upper=upper,
     )
-
-
-def _caps(pairs: LabelledPairs) -> tuple[RatioCaps, RatioCaps]:
-    held_out, sides = held_out_log10_lr(pairs), (pairs.is_h1, ~pairs.is_h1)
-    worth = [effective_comparisons(pairs.families[side], rho=None) for side in sides]
-    caps = []
-    for sign, (true, false), most in zip((1, -1), ((0, 1), (1, 0)), sampling_caps(worth[0], worth[1]), strict=True):
-        trials = max(1, int(worth[false]))
-        wrong = sign * held_out[sides[false]] >= max(most, _LEAST_CLAIM)
-        share = float(np.average(wrong, weights=pairs.weights[sides[false]]))
-        strong = np.minimum(sign * held_out[sides[true]], most)
-        reached = reached_share(
-            strong, float(np.median(strong)), weights=pairs.weights[sides[true]], comparisons=worth[true]
-        )
-        failures = min(trials, math.ceil(trials * share))
-        caps.append(RatioCaps(sampling=most, process=process_cap(trials, failures=failures, reached=max(reached, 0.5))))
-    return caps[0], caps[1]
-
-
-def _can_be_held_out(pairs: LabelledPairs) -> bool:
-    """Whether pairs of both kinds are left when both families of any pair are taken out."""
-    count = pairs.labels.size
-    for side in (pairs.is_h1, ~pairs.is_h1):
-        left, right = pairs.families[side].T
-        between = np.zeros((count, count))
-        np.add.at(between, (left, right), 1)
-        both = between + between.T - np.diag(np.diagonal(between))
-        touched = both.sum(axis=1)
-        one, other = pairs.families.T
-        removed = touched[one] + np.where(one == other, 0, touched[other] - both[one, other])
-        if (removed >= np.count_nonzero(side)).any():
-            return False
-    return True
