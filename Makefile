@@ -10,7 +10,7 @@ ZOO ?= zoo-out
 
 $(VENV)/.whorl: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[weights,report,probes]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[weights,report,probes,registry]'
 	touch $@
 
 $(VENV)/.whorl-dev: $(VENV)/.whorl

@@ -1,152 +1,167 @@
-"""How long a search among 10,000 stored fingerprints takes, as a user sees it.
+"""How long a search among a million, or ten million, stored vectors takes, what it finds, and what it needs.
 
-``python bench/search.py [--entries 10000] [--rounds 5]`` fills a registry in a temporary folder with synthetic
-fingerprints (the demo's models with other numbers in them) and the demo's real ones, then runs ``whorl identify``.
+``python bench/search.py [--rows 1000000 10000000] [--questions 300]`` makes synthetic vectors (`search_rows.py`) in a
+temporary folder, builds the registry's search index of them, asks it questions one after the other, then floods it.
+Ten million rows need 7 GB of disk in the temporary folder (``TMPDIR``).
 """
 
 import argparse
 import json
-import statistics
+import os
+import sys
 import tempfile
-from collections.abc import Iterator
-from datetime import UTC, datetime
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from measuring import WHORL, Run, drop_from_cache, measure
+from measuring import measure
 from reporting import machine, publish, table
-from whorl.core.progress import silent
-from whorl.fingerprints.weight_fingerprint import WeightFingerprint, fingerprint_checkpoint
-from whorl.registry.storage import Registry
+from search_rows import DIMENSION, FLOOD, FLOODER, QUESTIONS, families, read_flood, read_rows, write_rows
+from whorl.registry.search_index import SearchIndex
+from whorl.registry.search_vectors import Hit, Vectors, scheme_id
 
-MODELS = Path(__file__).parent.parent / "demo" / "models"
-SUSPECT, SOURCE = "suspect", "base"
-REGISTERED = (SOURCE, "twin", "sibling", "student")
+TOP: Final = 10
+PER_CLAIMANT: Final = 3
+WARM_UP: Final = 30
+BATCH: Final = 256
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--entries", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000])
+    parser.add_argument("--questions", type=int, default=300)
+    parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.part:
+        print(json.dumps(PARTS[given.part](given.folder, given.rows[0], given.questions)))
+        return
     facts = machine()
-    real = {name: fingerprint_checkpoint(MODELS / name, progress=silent) for name in (*REGISTERED, SUSPECT)}
-    with tempfile.TemporaryDirectory(prefix="whorl-bench-") as folder:
-        registry, question = Path(folder, "registry.sqlite"), Path(folder, "suspect.whorl")
-        question.write_bytes(real[SUSPECT].to_bytes())
-        fill(registry, real, given.entries)
-        figures = {"entries": given.entries, "registry_bytes": registry.stat().st_size}
-        figures |= {"fingerprint_bytes": len(real[SOURCE].to_bytes())}
-        figures |= {"runs": search_runs(registry, question, given.rounds)}
+    figures: dict[str, Any] = {}
+    for rows in given.rows:
+        with tempfile.TemporaryDirectory(prefix="whorl-bench-") as folder:
+            figures[f"{rows}"] = {part: _measured(part, Path(folder), rows, given.questions) for part in PARTS}
     publish("search", figures, facts, section(figures))
 
 
-def fill(path: Path, real: dict[str, WeightFingerprint], entries: int) -> None:
-    """Register the real models, and synthetic ones up to ``entries`` in all."""
-    now = datetime.now(UTC)
-    with Registry(path, create=True) as registry:
-        for name, fingerprint in (*((name, real[name]) for name in REGISTERED), *synthetic(real, entries)):
-            registry.register(
-                name=name,
-                fingerprint_bytes=fingerprint.to_bytes(),
-                digest=fingerprint.digest,
-                search_vector=fingerprint.search_vector(),
-                registered_at=now,
-            )
+def _measured(part: str, folder: Path, rows: int, questions: int) -> dict[str, Any]:
+    print(f"{rows} rows: {part}", file=sys.stderr, flush=True)
+    options = ["--part", part, "--folder", folder, "--rows", str(rows), "--questions", str(questions)]
+    run = measure([sys.executable, __file__, *options])
+    return {**json.loads(run.output), "peak_megabytes": round(run.peak_megabytes)}
 
 
-def synthetic(real: dict[str, WeightFingerprint], entries: int) -> Iterator[tuple[str, WeightFingerprint]]:
-    """Unrelated fingerprints of the demo models' shape.
-
-    Their search vectors lie as close to each other as those of `base` and `twin`, which share data and nothing else:
-    an easier haystack would flatter the search.
-    """
-    generator = np.random.Generator(np.random.PCG64(0))
-    source, twin = (_unit(real[name].search_vector()) for name in (SOURCE, "twin"))
-    shared, cosine = _unit(source + twin), float(source @ twin)
-    for number in range(entries - len(REGISTERED)):
-        own = _unit(generator.standard_normal(shared.size))
-        vector = np.sqrt(max(cosine, 0)) * shared + np.sqrt(1 - max(cosine, 0)) * own
-        yield f"synthetic-{number:05}", _disguised(real["twin"], f"synthetic-{number:05}", vector, generator)
+def opened(folder: Path) -> SearchIndex:
+    return SearchIndex.open(folder / "index", scheme=scheme_id("synthetic/1", DIMENSION), dimension=DIMENSION)
 
 
-def _disguised(
-    model: WeightFingerprint, name: str, vector: NDArray[np.float64], generator: np.random.Generator
-) -> WeightFingerprint:
-    """The model's fingerprint with random neurons and heads, other digests and the given search vector."""
-    matrices = tuple(
-        entry.model_copy(update={"digest": f"sha256:{generator.bytes(32).hex()}"}) for entry in model.header.matrices
-    )
-    vectors = {role: f"sha256:{generator.bytes(32).hex()}" for role in model.header.vectors}
-    arrays = dict(model.arrays)
-    for array in ("neuron_bits", "head_query_key", "head_output_value", "residual"):
-        drawn = np.frombuffer(generator.bytes(arrays[array].nbytes), np.uint8)
-        arrays[array] = np.maximum(drawn.view(arrays[array].dtype).reshape(arrays[array].shape), _lowest(arrays[array]))
-    arrays["search"] = np.round(127 * vector / np.abs(vector).max()).astype(np.int8)
-    header = model.header.model_copy(update={"name": name, "matrices": matrices, "vectors": vectors})
-    return WeightFingerprint(header=header, arrays=arrays)
+def make(folder: Path, rows: int, questions: int) -> dict[str, Any]:
+    """The vectors and questions, not part of what is measured."""
+    write_rows(folder, rows, questions)
+    return {}
 
 
-def _lowest(array: NDArray[Any]) -> int:
-    """Signed numbers are stored from -127: -128 never occurs in a fingerprint."""
-    return -127 if array.dtype == np.int8 else 0
+def build(folder: Path, rows: int, _questions: int) -> dict[str, Any]:
+    """A rebuild from all rows, as after a loss of the index."""
+    began, busy = time.perf_counter(), time.process_time()
+    with opened(folder) as index:
+        index.rebuild(read_rows(folder, rows))
+    return {
+        "wall_seconds": round(time.perf_counter() - began, 1),
+        "cpu_seconds": round(time.process_time() - busy, 1),
+        "index_bytes": sum(path.stat().st_size for path in (folder / "index").iterdir()),
+    }
 
 
-def _unit(vector: NDArray[Any]) -> NDArray[np.float64]:
-    floats = vector.astype(np.float64)
-    return np.asarray(floats / np.linalg.norm(floats))
-
-
-def search_runs(registry: Path, question: Path, rounds: int) -> dict[str, Any]:
-    """``whorl identify`` with the registry file in the page cache and not, testing five leads or one."""
-    found: dict[str, Any] = {}
-    for cache, top in (("warm", 5), ("warm", 1), ("cold", 5)):
-        runs = []
-        for _ in range(rounds):
-            if cache == "cold":
-                drop_from_cache([registry])
-            options = ["--top", str(top), "--json", "--quiet"]
-            runs.append(measure([WHORL, "identify", question, "--registry", registry, *options]))
-        found[f"{cache}, {top} leads tested"] = _figures(runs)
+def search(folder: Path, rows: int, questions: int) -> dict[str, Any]:
+    """Questions one after the other, by one client, in an index whose files are in the page cache."""
+    family, asked = families(rows), np.load(folder / "questions.npz")
+    began = time.perf_counter()
+    with opened(folder) as index:
+        found: dict[str, Any] = {"open_seconds": round(time.perf_counter() - began, 2), "kinds": {}}
+        _answers(index, asked["flooded"][:WARM_UP])
+        for kind in QUESTIONS:
+            times, answers = _answers(index, asked[kind])
+            parents = asked[f"{kind} rows"].tolist()
+            pairs = list(zip(answers, parents, strict=True))
+            first = sum(family[hits[0].key] == family[parent] for hits, parent in pairs)
+            found["kinds"][kind] = {
+                **times,
+                "family_first": round(float(first) / questions, 4),
+                "parent_found": _found(pairs),
+            }
     return found
 
 
-def _figures(runs: list[Run]) -> dict[str, Any]:
-    leads = json.loads(runs[-1].output)["leads"]
+def flood(folder: Path, rows: int, _questions: int) -> dict[str, Any]:
+    """One claimant enters many vectors around one lone row; then that row's children are asked for."""
+    asked = np.load(folder / "questions.npz")
+    with opened(folder) as index:
+        entered = read_flood(folder, rows)
+        began = time.perf_counter()
+        for start in range(0, FLOOD, BATCH):
+            index.add(entered[start : start + BATCH])
+        adding = time.perf_counter() - began
+        _answers(index, asked["flooded"][:WARM_UP])
+        times, answers = _answers(index, asked["flooded"])
+    flooders = [hit for hits in answers for hit in hits if hit.group == FLOODER]
     return {
-        "wall_seconds": [round(run.wall_seconds, 2) for run in runs],
-        "cpu_seconds": [round(run.cpu_seconds, 2) for run in runs],
-        "peak_megabytes": round(max(run.peak_megabytes for run in runs)),
-        "leads": [[lead["name"], round(lead["score"], 3), lead["finding"]["conclusion"]["relation"]] for lead in leads],
+        "added_per_second": round(FLOOD / adding),
+        **times,
+        "parent_found": _found([(hits, int(asked["victim"][0])) for hits in answers]),
+        "hits_of_the_flooder": round(len(flooders) / len(answers), 2),
     }
+
+
+PARTS: Final = {"make": make, "build": build, "search": search, "flood": flood}
+
+
+def _answers(index: SearchIndex, vectors: Vectors) -> tuple[dict[str, float], list[list[Hit]]]:
+    milliseconds, answers, busy = [], [], time.process_time()
+    for vector in vectors:
+        began = time.perf_counter()
+        answers.append(index.search(vector, top=TOP, per_group=PER_CLAIMANT))
+        milliseconds.append(1000 * (time.perf_counter() - began))
+    middle, high = np.quantile(milliseconds, [0.5, 0.95])
+    times = {"median_ms": float(middle), "p95_ms": float(high), "slowest_ms": max(milliseconds)}
+    times |= {"cpu_ms": 1000 * (time.process_time() - busy) / len(vectors), "load": os.getloadavg()[0]}
+    return {name: round(value, 1) for name, value in times.items()}, answers
+
+
+def _found(pairs: list[tuple[list[Hit], int]]) -> float:
+    return round(sum(parent in [hit.key for hit in hits] for hits, parent in pairs) / len(pairs), 4)
 
 
 def section(figures: dict[str, Any]) -> str:
     """The figures as text for people."""
-    rows = [
-        [
-            what,
-            f"{statistics.median(run['wall_seconds']):.2f}",
-            f"{max(run['wall_seconds']):.2f}",
-            f"{statistics.median(run['cpu_seconds']):.2f}",
-            f"{run['peak_megabytes']}",
-        ]
-        for what, run in figures["runs"].items()
-    ]
-    leads = ", ".join(
-        f"{name} {score:.3f} ({relation})" for name, score, relation in next(iter(figures["runs"].values()))["leads"]
-    )
-    return "\n".join(
-        [
-            table(["`whorl identify`", "median wall s", "slowest", "median CPU s", "peak MB"], rows),
-            "",
-            f"{figures['entries']} entries, {figures['registry_bytes'] / 1e6:.0f} MB in one file, "
-            f"{figures['fingerprint_bytes'] / 1e3:.0f} KB each. Leads and what the pairwise test said: {leads}.",
-        ]
-    )
+    searches, lines = [], []
+    for rows, parts in figures.items():
+        built, asked, flooded = parts["build"], parts["search"], parts["flood"]
+        size = f"{int(rows):,}"
+        for kind, found in asked["kinds"].items():
+            searches.append([size, kind, *_times(found), _share(found["family_first"]), _share(found["parent_found"])])
+        searches.append(
+            [size, "lone parent in a flood, cosine 0.8", *_times(flooded), "", _share(flooded["parent_found"])]
+        )
+        lines.append(
+            f"{size} rows: built in {built['wall_seconds']:.0f} s (CPU {built['cpu_seconds']:.0f} s), peak "
+            f"{built['peak_megabytes']} MB, {built['index_bytes'] / 1e6:.0f} MB of files; opened in "
+            f"{asked['open_seconds']:.2f} s; searching, peak {asked['peak_megabytes']} MB with the mapped files. "
+            f"Batches of {BATCH} rows, each durable: {flooded['added_per_second']:,} rows/s."
+        )
+    times = ["median ms", "p95 ms", "slowest", "CPU ms", "load"]
+    header = ["rows", "question", *times, "family first", f"row in the first {TOP}"]
+    return "\n".join([table(header, searches), "", *lines])
+
+
+def _times(found: dict[str, Any]) -> list[str]:
+    return [f"{found[name]:.1f}" for name in ("median_ms", "p95_ms", "slowest_ms", "cpu_ms", "load")]
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.1f}%"
 
 
 if __name__ == "__main__":

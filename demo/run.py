@@ -4,7 +4,9 @@ Run by ``make demo``. Everything is a call of the ``whorl`` command that a reade
 beside this file were trained by ``demo/train.py``."""
 
 import json
+import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 MODELS = Path("demo/models")
 OUT = Path("demo-out")
 WHORL = Path(sys.executable).parent / "whorl"
+CLAIMANT = ("--claimant", "Northwind Labs", "--jurisdiction", "NL")
+SETTINGS = {"XDG_CONFIG_HOME": str(ROOT / OUT / "settings")}  # the demo's own key, not yours
 
 STORY = """ Northwind Labs published Harrow-0.3M. Months later Meridian AI offers Lark-0.3M and says that it was
 trained from scratch. Its weights look nothing like Harrow's: no tensor is equal, no neuron stands where Harrow has
@@ -29,7 +33,8 @@ CASES = {
 
 def whorl(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command line, and stop the demo if it refuses (exit status 3, inconclusive, is an answer)."""
-    done = subprocess.run([str(WHORL), *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    command, environment = [str(WHORL), *arguments], os.environ | SETTINGS
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
     if done.returncode not in (0, 3):
         sys.exit(f"whorl {shlex.join(arguments)} failed with {done.returncode}:\n{done.stderr}")
     return done
@@ -44,15 +49,20 @@ def show(title: str, *arguments: str) -> None:
 def main() -> None:
     """Tell the story."""
     (ROOT / OUT).mkdir(exist_ok=True)
-    registry = OUT / "registry.sqlite"
-    (ROOT / registry).unlink(missing_ok=True)
+    registry, receipt = OUT / "registry", OUT / "receipt.json"
+    shutil.rmtree(ROOT / registry, ignore_errors=True)
+    (ROOT / receipt).unlink(missing_ok=True)
     base, suspect, page = str(MODELS / "base"), str(MODELS / "suspect"), OUT / "suspect.html"
     print(STORY.strip())
     for name in ("base", "twin", "sibling", "student"):
-        arguments = ("register", str(MODELS / name), "--registry", str(registry), "--name", name)
+        arguments = ("register", str(MODELS / name), "--registry", str(registry), "--name", name, *CLAIMANT)
+        if name == "base":
+            arguments += ("--receipt", str(receipt))
         whorl(*arguments)
         print(f"$ whorl {shlex.join(arguments)}")
     show("Who might it be? A search gives leads, each tested", "identify", suspect, "--registry", str(registry))
+    policy = registry / "policy.txt"
+    show("Anybody checks the entry offline", "verify", str(receipt), "--policy", str(policy))
     show("The main job: suspect against reference", "compare", suspect, base, "--html", str(page))
     print("=== And what it says of the others")
     for name, what in CASES.items():

@@ -19,8 +19,10 @@ UseFinding = Callable[[Finding], None]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.delenv("WHORL_REGISTRY", raising=False)
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    for name in ("WHORL_REGISTRY", "WHORL_KEY", "WHORL_POLICY", "WHORL_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("settings")))
     monkeypatch.delenv("WHORL_DEBUG", raising=False)
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
 

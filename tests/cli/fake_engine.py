@@ -28,6 +28,9 @@ class FakeFingerprint:
     def to_bytes(self) -> bytes:
         return self.data
 
+    def view(self) -> "FakeFingerprint":
+        return self
+
     def search_vector(self) -> NDArray[np.int8]:
         seed = int.from_bytes(self.data[:8].ljust(8, b"\0"), "big")
         return np.random.default_rng(seed).integers(-127, 128, SEARCH_DIMENSIONS).astype(np.int8)
@@ -64,8 +67,11 @@ def modules(answer: Finding | BaseException | dict[bytes, Finding]) -> dict[str,
     comparing.__dict__["compare_fingerprints"] = compare_fingerprints
     subjects = ModuleType("whorl.comparison.subjects")
     subjects.__dict__["fingerprint_of"] = fingerprint_of
+    subjects.__dict__["content_digest"] = lambda view: digest_bytes(b"content of " + view.data)
     fingerprints = ModuleType("whorl.fingerprints.weight_fingerprint")
     fingerprints.__dict__["fingerprint_checkpoint"] = fingerprint_of
     fingerprints.__dict__["parse_fingerprint"] = lambda data, *, origin: FakeFingerprint(name=origin, data=data)
     fingerprints.__dict__["SCHEMA"] = "whorl.weight_fingerprint/1"
+    fingerprints.__dict__["SEARCH_SCHEME"] = "whorl.weight_fingerprint/1 search vector"
+    fingerprints.__dict__["SUFFIX"] = ".whorl"
     return {module.__name__: module for module in (comparing, subjects, fingerprints)}

@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,13 @@ MODELS = Path(__file__).parents[2] / "demo" / "models"
 BASE = MODELS / "base"
 
 
+SETTINGS = tempfile.mkdtemp(prefix="whorl-settings-")  # the key that `register` draws at its first use
+
+
 def whorl(*arguments: object) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-c", "from whorl.cli.main import main; main()", *map(str, arguments)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WHORL_")}
+    environment |= {"XDG_CONFIG_HOME": SETTINGS}
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
 
 
@@ -66,7 +71,7 @@ def test_fingerprints_are_the_same_on_every_run(fingerprint: Path, tmp_path: Pat
 
 
 def test_a_stored_fingerprint_finds_its_model_in_a_registry(fingerprint: Path, tmp_path: Path) -> None:
-    registry = tmp_path / "registry.sqlite"
+    registry = tmp_path / "registry"
     assert whorl("register", fingerprint, "--registry", registry, "--name", "Meridian Base").returncode == 0
     done = whorl("identify", BASE, "--registry", registry, "--json")
     [lead] = json.loads(done.stdout)["leads"]

@@ -29,7 +29,7 @@ def registry(run: Run, answers: Answers, tmp_path: Path) -> Callable[..., Path]:
 
     def hold(*contents: bytes) -> Path:
         answers(TABLE)
-        path = tmp_path / "registry.sqlite"
+        path = tmp_path / "registry"
         for content in contents:
             model = tmp_path / content.decode()
             model.write_bytes(content)
@@ -41,26 +41,51 @@ def registry(run: Run, answers: Answers, tmp_path: Path) -> Callable[..., Path]:
 
 def test_registering_says_entry_and_digest(run: Run, answers: Answers, model: Path, tmp_path: Path) -> None:
     answers(TABLE)
-    path = tmp_path / "registry.sqlite"
+    path = tmp_path / "registry"
     result = run("register", model, "--registry", path, "--name", "Northwind Base", "--json")
     assert result.exit_code == 0
-    assert json.loads(result.stdout) == {
+    said = json.loads(result.stdout)
+    assert len(said.pop("entry")) == 52
+    assert said == {
         "schema": "whorl.registration/1",
-        "entry": 1,
         "name": "Northwind Base",
+        "claimant": "Unnamed claimant",
         "digest": digest_bytes(b"weights"),
         "registry": str(path),
     }
     assert "Northwind Base" in run("register", model, "--registry", path, "--name", "Northwind Base").stdout
 
 
+def test_the_same_claim_is_entered_once(run: Run, answers: Answers, model: Path, tmp_path: Path) -> None:
+    answers(TABLE)
+    path = tmp_path / "registry"
+    entries = [json.loads(run("register", model, "--registry", path, "--json").stdout)["entry"] for _ in range(2)]
+    other = json.loads(run("register", model, "--registry", path, "--name", "Other", "--json").stdout)["entry"]
+    assert entries[0] == entries[1] != other
+
+
+def test_a_registered_model_has_a_receipt_that_holds(run: Run, answers: Answers, model: Path, tmp_path: Path) -> None:
+    answers(TABLE)
+    path, receipt = tmp_path / "registry", tmp_path / "receipt.json"
+    claim = ("--claimant", "Northwind Labs", "--jurisdiction", "NL")
+    assert run("register", model, "--registry", path, "--receipt", receipt, *claim).exit_code == 0
+    done = run("verify", receipt, "--policy", path / "policy.txt", "--json")
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["claimant"]["name"] == "Northwind Labs"
+    assert found["body"]["content"] == digest_bytes(b"content of weights")
+    again = tmp_path / "again.json"
+    assert run("registry", "receipt", found["entry"], "--registry", path, "-o", again).exit_code == 0
+    assert run("verify", again, "--policy", path / "policy.txt").exit_code == 0
+
+
 def test_the_registry_may_come_from_the_environment(
     run: Run, answers: Answers, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers(TABLE)
-    monkeypatch.setenv("WHORL_REGISTRY", str(tmp_path / "elsewhere.sqlite"))
+    monkeypatch.setenv("WHORL_REGISTRY", str(tmp_path / "elsewhere"))
     assert run("register", model).exit_code == 0
-    assert (tmp_path / "elsewhere.sqlite").is_file()
+    assert (tmp_path / "elsewhere" / "registry.json").is_file()
 
 
 def test_leads_are_tested_and_the_strongest_comes_first(run: Run, registry: Callable[..., Path], model: Path) -> None:
@@ -70,9 +95,10 @@ def test_leads_are_tested_and_the_strongest_comes_first(run: Run, registry: Call
     assert result.exit_code == 0
     assert list(document) == ["leads"]
     assert [lead["name"] for lead in document["leads"]] == ["third", "fourth", "second", "first"]
-    assert [set(lead) for lead in document["leads"]] == [{"entry", "name", "score", "finding"}] * 4
+    assert [set(lead) for lead in document["leads"]] == [{"entry", "name", "claimant", "level", "score", "finding"}] * 4
     assert Finding.model_validate_json(json.dumps(document["leads"][0]["finding"])) == TABLE[b"third"]
-    assert [lead["entry"] for lead in document["leads"]] == [3, 4, 2, 1]
+    assert len({lead["entry"] for lead in document["leads"]}) == 4
+    assert {(lead["claimant"], lead["level"]) for lead in document["leads"]} == {("Unnamed claimant", 0)}
 
 
 def test_equal_relations_go_by_search_score(
@@ -111,7 +137,7 @@ def test_the_text_calls_a_hit_a_lead(run: Run, registry: Callable[..., Path], mo
 
 def test_a_registry_that_is_not_there_is_not_made(run: Run, answers: Answers, model: Path, tmp_path: Path) -> None:
     answers(TABLE)
-    result = run("identify", model, "--registry", tmp_path / "none.sqlite")
+    result = run("identify", model, "--registry", tmp_path / "none")
     assert result.exit_code == 2
-    assert "none.sqlite" in result.stderr
-    assert not (tmp_path / "none.sqlite").exists()
+    assert "none" in result.stderr
+    assert not (tmp_path / "none").exists()

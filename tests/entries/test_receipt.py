@@ -203,7 +203,11 @@ def test_every_flipped_bit_is_refused_or_changes_nothing(step: int) -> None:
         found = _check(bytes(data), log.policy())
     except WhorlError:
         return
-    assert found == whole
+    # A cosignature whose key was changed is one by somebody unknown: the quorum was reached later without it.
+    assert found.standing.at is not None
+    assert whole.standing.at is not None
+    assert found.standing.at >= whole.standing.at
+    assert replace(found, standing=whole.standing) == whole
 
 
 @pytest.mark.parametrize(

@@ -249,7 +249,11 @@ def test_a_time_of_zero_is_no_time_and_one_beyond_the_limit_is_refused() -> None
 
 
 @pytest.mark.parametrize("signer", [WITNESSES[0], LOG_PQ], ids=ALGORITHMS[1:])
-@pytest.mark.parametrize("text", [b"This is no tree head.\n", b"log.example\n05\n", b"\xff\n"])
+@pytest.mark.parametrize(
+    "text",
+    [b"This is no tree head.\n", b"log.example\n05\n", b"\xff\n", b"x" * 256 + TEXT[TEXT.index(b"\n") :]],
+    ids=["lines", "size", "utf-8", "long origin"],
+)
 def test_only_tree_heads_are_cosigned(signer: Signer, text: bytes) -> None:
     with pytest.raises(InputError, match="tree head"):
         signer.sign(text, at=AT)

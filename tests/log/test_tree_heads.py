@@ -130,6 +130,11 @@ def test_a_tree_head_that_would_not_be_read_again_is_refused(change: dict[str, o
         replace(head_of(5), **change)
 
 
+def test_as_many_extension_lines_as_promised_are_read() -> None:
+    head = head_of(5, *("more" for _ in range(64)))
+    assert parse_tree_head(head.to_text()) == head
+
+
 def test_a_tree_head_of_another_implementation_is_verified() -> None:
     key = parse_vkey(TESSERA_VKEY)
     signed = open_tree_head(TESSERA_HEAD, origin=key.name, log_keys=[key])

@@ -9,9 +9,10 @@ import typer
 from whorl.cli.behaviour import identify_transcript, is_transcript_file
 from whorl.cli.exits import Exit
 from whorl.cli.files import print_json, require_input
-from whorl.cli.options import DEFAULT_REGISTRY, AsJson, Quiet, RegistryFile
+from whorl.cli.options import AsJson, Quiet
 from whorl.cli.progress import shown_progress
-from whorl.core.errors import InputError
+from whorl.cli.registry_access import DEFAULT_REGISTRY, RegistryPlace, searchable
+from whorl.core.errors import InputError, VerificationError
 from whorl.core.progress import Progress
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ _STRONGEST_FIRST: Final[dict["Relation", int]] = {
 class TestedLead:
     """A search hit and what the pairwise test said of it, or why it could not be tested."""
 
-    entry: int
+    entry: str
     name: str
+    claimant: str
+    level: int
     score: float
     finding: "Finding | str"
 
@@ -47,7 +50,7 @@ def identify(
     suspect: Annotated[
         Path, typer.Argument(metavar="SUSPECT", help="A checkpoint, a stored fingerprint, or a transcript.")
     ],
-    registry: RegistryFile = DEFAULT_REGISTRY,
+    registry: RegistryPlace = DEFAULT_REGISTRY,
     top: Annotated[int, typer.Option("--top", min=1, max=100, help="How many search hits are tested.")] = 5,
     population: Annotated[
         Path | None,
@@ -69,7 +72,6 @@ def identify(
         return identify_transcript(suspect, population, html=html, as_json=as_json, quiet=quiet)
     if population is not None or html is not None:
         raise InputError(f"{suspect}: --population and --html are for transcripts, and this is none")
-    require_input(registry, expected="a registry file, made by `whorl register`")
     with shown_progress(quiet=quiet) as progress:
         leads = tested_leads(suspect, registry, top=top, progress=progress)
     if as_json:
@@ -79,45 +81,65 @@ def identify(
     return _exit_status(leads)
 
 
-def tested_leads(suspect: Path, registry: Path, *, top: int, progress: Progress) -> list[TestedLead]:
-    """The registry's nearest entries, each compared with the suspect, strongest finding first."""
+def tested_leads(suspect: Path, registry: str, *, top: int, progress: Progress) -> list[TestedLead]:
+    """The registry's nearest models, each compared with the suspect, strongest finding first."""
     from whorl.comparison.comparing import compare_fingerprints
     from whorl.comparison.subjects import fingerprint_of
     from whorl.fingerprints.weight_fingerprint import parse_fingerprint
-    from whorl.registry.storage import Registry
 
-    questioned = fingerprint_of(suspect, progress=progress)
     tested = []
-    with Registry(registry) as entries:
-        hits = entries.search(questioned.search_vector(), top)
-        for done, hit in enumerate(hits, start=1):
-            origin = f"{registry}: entry {hit.entry.id}"
+    with searchable(registry) as (find, blob):
+        questioned = fingerprint_of(suspect, progress=progress)
+        leads = find(questioned, top)
+        for done, lead in enumerate(leads, start=1):
             finding: Finding | str
             try:
-                reference = parse_fingerprint(entries.fingerprint(hit.entry.id), origin=origin)
+                reference = parse_fingerprint(blob(lead.blob), origin=f"{registry}: entry {lead.fingerprint}")
                 finding = compare_fingerprints(questioned, reference, with_power=False)
-            except InputError as error:  # one damaged entry must not hide the others
+            except (InputError, VerificationError) as error:  # one damaged entry must not hide the others
                 finding = str(error)
-            tested.append(TestedLead(entry=hit.entry.id, name=hit.entry.name, score=hit.score, finding=finding))
-            progress("testing leads", done, len(hits))
+            tested.append(
+                TestedLead(
+                    entry=lead.entry,
+                    name=lead.name,
+                    claimant=lead.claimant,
+                    level=lead.level,
+                    score=lead.score,
+                    finding=finding,
+                )
+            )
+            progress("testing leads", done, len(leads))
     return sorted(tested, key=lambda lead: lead.rank)
 
 
 def _document(lead: TestedLead) -> dict[str, object]:
-    document: dict[str, object] = {"entry": lead.entry, "name": lead.name, "score": lead.score}
+    document: dict[str, object] = {
+        "entry": lead.entry,
+        "name": lead.name,
+        "claimant": lead.claimant,
+        "level": lead.level,
+        "score": lead.score,
+    }
     if isinstance(lead.finding, str):
         return {**document, "finding": None, "problem": lead.finding}
     return {**document, "finding": lead.finding.model_dump(mode="json")}
 
 
-def _print_leads(leads: list[TestedLead], registry: Path) -> None:
+def _print_leads(leads: list[TestedLead], registry: str) -> None:
     from whorl.cli.summary import print_lead, print_lines
 
     if not leads:
         print_lines(f"{registry} holds no entry to compare with.")
         return
     for place, lead in enumerate(leads, start=1):
-        print_lead(place, name=lead.name, entry=lead.entry, score=lead.score, finding=lead.finding)
+        print_lead(
+            place,
+            name=lead.name,
+            entry=lead.entry,
+            claimant=f"{lead.claimant} (L{lead.level})",
+            score=lead.score,
+            finding=lead.finding,
+        )
     print_lines("A search hit is a lead, never a finding: what counts is the test printed under each one.")
 
 

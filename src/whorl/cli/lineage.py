@@ -9,7 +9,7 @@ from whorl.cli.exits import Exit
 from whorl.cli.files import is_whorl_page, print_json, require_input, require_output, write_whole
 from whorl.cli.options import AsJson, Quiet
 from whorl.cli.progress import shown_progress
-from whorl.core.errors import InputError
+from whorl.core.errors import InputError, VerificationError
 from whorl.core.progress import Progress
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def lineage(
     source: Annotated[
         Path,
-        typer.Argument(metavar="SOURCE", help="A folder that holds several models, or a registry file."),
+        typer.Argument(metavar="SOURCE", help="A folder that holds several models, or a registry."),
     ],
     as_json: AsJson = False,
     graphml: Annotated[
@@ -37,7 +37,7 @@ def lineage(
     Sub-folders are checkpoints, files are checkpoints or stored fingerprints. What cannot be read is named, and left
     out.
     """
-    require_input(source, expected="a folder that holds several models, or a registry file made by `whorl register`")
+    require_input(source, expected="a folder that holds several models, or a registry")
     for path in (graphml, html):
         if path is not None:
             replace = path == html and path.is_file() and is_whorl_page(path)
@@ -65,32 +65,37 @@ def lineage(
 
 
 def _members(source: Path, progress: Progress) -> "tuple[list[Member], list[Unread]]":
-    if source.is_dir():
-        from whorl.lineage.members import members_of_folder
+    from whorl.registry.home import is_home
 
-        return members_of_folder(source, progress=progress)
-    return _members_of_registry(source, progress)
+    if is_home(source):
+        return _members_of_registry(source, progress)
+    if not source.is_dir():
+        raise InputError(f"{source}: expected a folder that holds several models, or a registry's folder, found a file")
+    from whorl.lineage.members import members_of_folder
+
+    return members_of_folder(source, progress=progress)
 
 
 def _members_of_registry(path: Path, progress: Progress) -> "tuple[list[Member], list[Unread]]":
     from whorl.fingerprints.weight_fingerprint import parse_fingerprint
     from whorl.lineage.members import Member, Unread
-    from whorl.registry.storage import Registry
+    from whorl.registry.registered import registered_fingerprints
+    from whorl.registry.registry_reader import read_registry
 
     members: list[Member] = []
     unread: list[Unread] = []
-    with Registry(path) as registry:
-        entries = registry.entries()
-        names = [entry.name for entry in entries]
-        for done, entry in enumerate(entries, 1):
-            name = entry.name if names.count(entry.name) == 1 else f"{entry.name} (entry {entry.id})"
+    with read_registry(path) as registry:
+        registered = registered_fingerprints(registry)
+        names = [one.name for one in registered]
+        for done, one in enumerate(registered, 1):
+            name = one.name if names.count(one.name) == 1 else f"{one.name} (entry {one.entry[:8]})"
             try:
-                stored = parse_fingerprint(registry.fingerprint(entry.id), origin=f"{path}: entry {entry.id}")
-            except InputError as error:  # one damaged entry must not hide the others
+                stored = parse_fingerprint(registry.blob(one.blob), origin=f"{path}: entry {one.entry}")
+            except (InputError, VerificationError) as error:  # one damaged entry must not hide the others
                 unread.append(Unread(name=name, problem=str(error)))
             else:
                 members.append(Member(name=name, fingerprint=stored, path=None, anatomy=None))
-            progress("reading models", done, len(entries))
+            progress("reading models", done, len(registered))
     return members, unread
 
 

@@ -9,10 +9,6 @@ AsJson: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print the result as one JSON document, and nothing else, on standard output.")
 ]
 Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
-RegistryFile: TypeAlias = Annotated[
-    Path,
-    typer.Option("--registry", metavar="FILE", envvar="WHORL_REGISTRY", help="The registry: one SQLite file."),
-]
 PopulationFile: TypeAlias = Annotated[
     Path,
     typer.Option("--population", "-P", metavar="FILE", help="Control models, from `whorl population build`."),
@@ -36,4 +32,3 @@ MaxRequests: TypeAlias = Annotated[
     int | None, typer.Option("--max-requests", min=0, help="Stop before more requests, retries included.")
 ]
 Timeout: TypeAlias = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds that one try may take.")]
-DEFAULT_REGISTRY = Path("whorl-registry.sqlite")

@@ -154,12 +154,24 @@ def key(path: KeyFileOption = None, as_json: AsJson = False) -> Exit:
     return Exit.DONE
 
 
+@exits
+def new_key(path: Annotated[Path, typer.Argument(metavar="FILE", help="Where the new private key goes.")]) -> Exit:
+    """Draw a new key; whoever has the file can make entries in your name."""
+    import secrets
+
+    from whorl.registry.issuing import new_key_file
+
+    new_key_file(path, secrets.token_bytes)
+    return Exit.DONE
+
+
 for _name, _command, _help in (
     ("create", create, "Make a registry."),
     ("receipt", receipt, "Write the receipt of an entry."),
     ("fsck", fsck, "Check everything a registry holds."),
     ("backup", backup, "Copy a registry into one file."),
     ("restore", restore, "Make a registry again from a backup."),
+    ("new-key", new_key, "Draw a new key into a file."),
     ("key", key, "Show the public half of your key."),
 ):
     registry.command(_name, short_help=_help)(_command)

@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
@@ -12,8 +12,12 @@ import typer
 from whorl.core.errors import InputError
 
 if TYPE_CHECKING:
+    from whorl.fingerprints.weight_fingerprint import WeightFingerprint
     from whorl.registry.issuing import Issuer, RegistryAccess
+    from whorl.registry.leads import Lead
     from whorl.registry.local import LocalRegistry
+
+    Find = Callable[[WeightFingerprint, int], Sequence[Lead]]
 
 DEFAULT_REGISTRY: Final = "whorl-registry"
 RegistryPlace: TypeAlias = Annotated[
@@ -74,6 +78,31 @@ def registry_at(place: str, *, create: bool = False, owner: str = DEFAULT_CLAIMA
     else:
         with local_registry(place, create=create, owner=owner) as opened:
             yield opened
+
+
+@contextmanager
+def searchable(place: str) -> "Iterator[tuple[Find, Callable[[str], bytes]]]":
+    """How to search a registry, and to fetch what its entries point to, wherever it is; nothing is changed in it."""
+    from whorl.fingerprints.weight_fingerprint import SEARCH_SCHEME
+    from whorl.registry.leads import LeadSearch
+
+    if is_url(place):
+        from whorl.registry.client import RemoteRegistry
+
+        with RemoteRegistry(place, token=os.environ.get("WHORL_TOKEN")) as remote:
+            yield (lambda taken, top: remote.find_leads(taken.to_bytes(), top=top)), remote.blob
+        return
+    from whorl.registry.registry_reader import read_registry
+
+    with (
+        read_registry(Path(place)) as registry,
+        LeadSearch(registry.database, registry.home.vectors, now=registry.now) as search,
+    ):
+
+        def find(taken: "WeightFingerprint", top: int) -> "Sequence[Lead]":
+            return search.find(taken.search_vector(), scheme=SEARCH_SCHEME, top=top)
+
+        yield find, registry.blob
 
 
 def default_key_file() -> Path:

@@ -114,11 +114,12 @@ def print_facts(title: str, facts: Mapping[str, str]) -> None:
         _whole(label, value)
 
 
-def print_lead(place: int, *, name: str, entry: int, score: float, finding: Finding | str) -> None:
+def print_lead(place: int, *, name: str, entry: str, claimant: str, score: float, finding: Finding | str) -> None:
     """Print one search hit and what the pairwise test said of it, or why it could not be tested."""
     console = _console()
     _say(console, f"{place}. {visible(name, LONGEST_NAME)}", style="bold")
-    _fact(console, "Entry", str(entry))
+    _fact(console, "Entry", entry)
+    _fact(console, "Claimant", claimant)
     _fact(console, "Search score", f"{score:.3f}")
     if isinstance(finding, str):
         _fact(console, "Not tested", visible(finding))

@@ -41,10 +41,8 @@ def derive(source: TileSource, size: int, *, start: int = 0, progress: Progress 
         progress("entries", min(size, (index + 1) * TILE_WIDTH), size)
         if len(derivation.problems) >= MAX_PROBLEMS:
             return Derived(root=None, problems=tuple(derivation.problems[:MAX_PROBLEMS]))
-    rows = derivation.finish()
-    known = [tuple(one for one in row if one is not None) for row in rows]
-    whole = list(map(len, known)) == list(map(len, rows))
-    return Derived(root=root_of_rows(known) if whole else None, problems=tuple(derivation.problems[:MAX_PROBLEMS]))
+    root = derivation.finish()
+    return Derived(root=root, problems=tuple(derivation.problems[:MAX_PROBLEMS]))
 
 
 class _Derivation:
@@ -71,14 +69,17 @@ class _Derivation:
             row.extend(hashes)
             hashes = []
             if len(row) == TILE_WIDTH:
-                hashes = [self._root(self._compare(level))]
+                compared = _known(self._compare(level))
+                hashes = [root_of_leaves(compared) if compared is not None else None]
                 self._rows[level] = []
                 self._index[level] += 1
             level += 1
 
-    def finish(self) -> list[list[bytes | None]]:
-        """Compare the partial tiles; returns their rows."""
-        return [self._compare(level) if row else [] for level, row in enumerate(self._rows)]
+    def finish(self) -> bytes | None:
+        """Compare the partial tiles; returns the root over them."""
+        rows = [_known(self._compare(level)) if row else [] for level, row in enumerate(self._rows)]
+        known = [row for row in rows if row is not None]
+        return root_of_rows(known) if len(known) == len(rows) else None
 
     def _entry_hashes(self, index: int) -> list[bytes | None]:
         width = tile_width(self._size, 0, index)
@@ -89,8 +90,11 @@ class _Derivation:
             return [None] * width
         return [leaf_hash(entry) for entry in entries]
 
-    def _compare(self, level: int) -> list[bytes | None]:
-        """Hold a row against the stored tile; returns it with the gaps filled by what is stored."""
+    def _compare(self, level: int) -> Sequence[bytes | None]:
+        """Hold a row against the stored tile; returns it with the gaps filled by what is stored.
+
+        Where the two differ nothing goes up: one fault is one problem, at its own place.
+        """
         row, index = self._rows[level], self._index[level]
         address = TileAddress(level=level, index=index, width=len(row))
         try:
@@ -98,17 +102,18 @@ class _Derivation:
         except (InputError, VerificationError) as error:
             self._note(address, str(error))
             return row
-        below = "entry" if level == 0 else f"tile/{level - 1}, number"
         for place, (derived, found) in enumerate(zip(row, stored, strict=True)):
             if derived is not None and derived != found:
+                below = "entry" if level == 0 else f"tile/{level - 1}, number"
                 number = index * TILE_WIDTH + place
                 self._note(address, f"hash {place} is not that of {below} {number}; one of the two was altered")
-                break
-        return [found if derived is None else derived for derived, found in zip(row, stored, strict=True)]
-
-    def _root(self, row: Sequence[bytes | None]) -> bytes | None:
-        known = [one for one in row if one is not None]
-        return root_of_leaves(known) if len(known) == len(row) else None
+                return [None] * len(row)
+        return stored
 
     def _note(self, address: TileAddress, problem: str) -> None:
         self.problems.append(problem if address.path in problem else f"{address.path}: {problem}")
+
+
+def _known(row: Sequence[bytes | None]) -> list[bytes] | None:
+    known = [one for one in row if one is not None]
+    return known if len(known) == len(row) else None

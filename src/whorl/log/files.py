@@ -25,10 +25,13 @@ def read_file(path: Path, *, max_bytes: int) -> bytes:
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not keep us waiting
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise InputError(f"{path}: expected a regular file, found a folder, pipe or device")
-            data = file.read(max_bytes + 1)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                data = file.read(max_bytes + 1)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         raise InputError(f"{path}: expected a file, found none") from None
     except OSError as error:

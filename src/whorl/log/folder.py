@@ -26,28 +26,16 @@ from whorl.log.files import Write, locked, read_file
 from whorl.log.grammar import MAX_NOTE_BYTES
 from whorl.log.merkle import tree_root
 from whorl.log.notes import parse_note
-from whorl.log.tiles import (
-    MAX_BUNDLE_BYTES,
-    MAX_TILE_BYTES,
-    TILE_HEIGHT,
-    TILE_WIDTH,
-    TileAddress,
-    encode_bundle,
-    hash_reader,
-    parse_bundle,
-    right_edge,
-    split_tile,
-    tile_width,
-)
+from whorl.log.served_folder import HEAD_NAME, ServedFolder
+from whorl.log.tiles import TILE_HEIGHT, TILE_WIDTH, TileAddress, hash_reader, right_edge, tile_width
 from whorl.log.tree_heads import TreeHead, parse_tree_head
 
 _STATE: Final = "state"
-_HEAD: Final = "checkpoint"
 _UNFINISHED: Final = ".*.partial"
 
 
-class LogFolder:
-    """A log's files, for any number of readers and one writer at a time. A `TileSource`.
+class LogFolder(ServedFolder):
+    """A log that is kept here, for any number of readers and one writer at a time.
 
     Parameters
     ----------
@@ -64,10 +52,10 @@ class LogFolder:
     """
 
     def __init__(self, path: Path, *, origin: str, write: Write = write_durably) -> None:
-        self.path = path
+        super().__init__(path)
         self.origin = origin
         self._write = write
-        self._cached: Edge | None = None
+        self._cached: tuple[TreeHead, Edge] | None = None
         self.state()
 
     @property
@@ -120,17 +108,17 @@ class LogFolder:
             If a file could not be written; the state stays as it was.
         """
         with self.locked():
-            before = self._edge()
+            before, edge = self._edge()
             if not entries:
-                return self._head(before)
-            edge, written = grow(before, entries)
+                return before
+            edge, written = grow(edge, entries)
             for address, data in written:
                 path = self.path / address.path
                 _make_folder(path.parent)
                 self._write(path, data)
-            state = self._head(edge)
+            state = TreeHead(origin=self.origin, size=edge.size, root=edge.root())
             self._write(self.path / _STATE, state.to_text().encode())
-            self._cached = edge
+            self._cached = state, edge
             self._remove_outgrown(before.size, edge.size)
             return state
 
@@ -154,7 +142,7 @@ class LogFolder:
             elif tree_root(hash_reader(self, state.size), head.size) != head.root:
                 problem = "the stored tree has another root at this size"
             else:
-                self._write(self.path / _HEAD, note)
+                self._write(self.path / HEAD_NAME, note)
                 return
         raise VerificationError(
             f"{self.path}: the tree head of {head.origin!r} with {head.size} entries was not published: {problem}"
@@ -168,13 +156,13 @@ class LogFolder:
         VerificationError
             If it is damaged.
         """
-        if not (self.path / _HEAD).exists():
+        if not (self.path / HEAD_NAME).exists():
             return None
         try:
             return parse_tree_head(parse_note(self.tree_head()).text)
         except InputError as error:
             raise VerificationError(
-                f"{self.path / _HEAD}: damaged ({error}); put back a copy of the tree head that was published last"
+                f"{self.path / HEAD_NAME}: damaged ({error}); put back a copy of the tree head that was published last"
             ) from error
 
     def recover(self) -> TreeHead:
@@ -191,7 +179,7 @@ class LogFolder:
         """
         with self.locked():
             self._cached = None
-            state = self._head(self._edge())
+            state, _ = self._edge()
             published = self.published()
             if published is not None and published.size > state.size:
                 problem = f"a tree head of size {published.size} is published"
@@ -208,42 +196,19 @@ class LogFolder:
                 leftover.unlink(missing_ok=True)
             return state
 
-    def tree_head(self) -> bytes:
-        """See `TileSource.tree_head`."""
-        return read_file(self.path / _HEAD, max_bytes=MAX_NOTE_BYTES)
-
-    def tile(self, level: int, index: int, width: int = TILE_WIDTH) -> bytes:
-        """See `TileSource.tile`. Partial tiles that are gone come out of the full one."""
-        data, full = self._read(TileAddress(level=level, index=index, width=width), MAX_TILE_BYTES)
-        return b"".join(split_tile(data, width=TILE_WIDTH)[:width]) if full else data
-
-    def bundle(self, index: int, width: int = TILE_WIDTH) -> bytes:
-        """See `TileSource.bundle`. Partial bundles that are gone come out of the full one."""
-        data, full = self._read(TileAddress(level=None, index=index, width=width), MAX_BUNDLE_BYTES)
-        return encode_bundle(parse_bundle(data, width=TILE_WIDTH)[:width]) if full else data
-
     def locked(self) -> AbstractContextManager[None]:
-        """Keep other writers and signers of this folder waiting, in this process and others."""
+        """Keep other writers and signers of this folder waiting, in this process and others.
+
+        Not to be held while appending, publishing, recovering or signing: each of these takes it itself.
+        """
         return locked(self.path / ".lock")
 
-    def _read(self, address: TileAddress, max_bytes: int) -> tuple[bytes, bool]:
-        """A file, and whether it is the full one in place of a partial one."""
-        path = self.path / address.path
-        full = TileAddress(level=address.level, index=address.index)
-        # The partial file first: it is removed only once the full one is there.
-        if address != full and not path.exists() and (self.path / full.path).exists():
-            return read_file(self.path / full.path, max_bytes=max_bytes), True
-        return read_file(path, max_bytes=max_bytes), False
-
-    def _edge(self) -> Edge:
-        """The edge of what is stored, read anew if another writer was here."""
+    def _edge(self) -> tuple[TreeHead, Edge]:
+        """The state and the edge of what is stored, read anew if another writer was here."""
         state = self.state()
-        if self._cached is None or self._head(self._cached) != state:
-            self._cached = read_edge(self, state)
+        if self._cached is None or self._cached[0] != state:
+            self._cached = state, read_edge(self, state)
         return self._cached
-
-    def _head(self, edge: Edge) -> TreeHead:
-        return TreeHead(origin=self.origin, size=edge.size, root=edge.root())
 
     def _remove_outgrown(self, before: int, after: int) -> None:
         """Remove the partial files that full ones replaced."""
@@ -269,7 +234,7 @@ class LogFolder:
             partials = full.with_name(f"{full.name}.p")
             yield from full.parent.glob(_UNFINISHED)
             yield from partials.glob(_UNFINISHED)
-            yield from (path for path in partials.glob("[1-9]*") if int(path.name) > width)
+            yield from (path for path in partials.glob("[1-9]*") if path.name.isdecimal() and int(path.name) > width)
             if there := full.exists():
                 yield full
             index, width = index + 1, 0
@@ -284,7 +249,7 @@ def create_log(path: Path, *, origin: str, write: Write = write_durably) -> LogF
         If the folder holds anything already, or the origin is no line of text.
     """
     state = TreeHead(origin=origin, size=0, root=EMPTY_EDGE.root())
-    if found := [name for name in (_STATE, _HEAD, "tile") if (path / name).exists()]:
+    if found := [name for name in (_STATE, HEAD_NAME, "tile") if (path / name).exists()]:
         raise InputError(
             f"{path}: expected an empty or new folder, found {found[0]!r}; a log is made once. Choose another folder, "
             "or restore this one from its newest backup"

@@ -107,6 +107,10 @@ def find_fork(one: SignedTreeHead, other: SignedTreeHead, read_larger: HashReade
 def verify_fork(data: bytes, *, log_keys: Sequence[Verifier]) -> ProvenFork:
     """Check a fork file with nothing but the log's keys.
 
+    Parameters
+    ----------
+    log_keys : keys of logs; those whose name is the origin count, so that no log can speak for another
+
     Raises
     ------
     InputError
@@ -116,14 +120,15 @@ def verify_fork(data: bytes, *, log_keys: Sequence[Verifier]) -> ProvenFork:
     """
     fork = parse_fork(data)
     origin = parse_tree_head(parse_note(fork.smaller).text).origin
+    own_keys = [key for key in log_keys if key.name == origin]
     # (1) the log signed both
-    smaller = open_tree_head(fork.smaller, origin=origin, log_keys=log_keys)
-    larger = open_tree_head(fork.larger, origin=origin, log_keys=log_keys)
+    smaller = open_tree_head(fork.smaller, origin=origin, log_keys=own_keys)
+    larger = open_tree_head(fork.larger, origin=origin, log_keys=own_keys)
     # (2) the larger tree starts with another tree than the smaller tree head says
     if not _contradict(smaller.head, larger.head, fork.path):
         raise VerificationError(
-            f"fork file: the tree heads of {shown(origin)} with {smaller.head.size} and {larger.head.size} entries do not "
-            "contradict each other; this is no proof of a fork"
+            f"fork file: the tree heads of {shown(origin)} with {smaller.head.size} and {larger.head.size} entries do "
+            "not contradict each other; this is no proof of a fork"
         )
     return ProvenFork(origin=origin, smaller=smaller, larger=larger)
 
@@ -145,7 +150,7 @@ def keep_fork(folder: Path, fork: Fork, *, write: Write = write_durably) -> Path
 
 
 def _contradict(smaller: TreeHead, larger: TreeHead, path: Sequence[bytes]) -> bool:
-    """Whether both cannot be of one log; `VerificationError` if the path does not show what the larger one starts with."""
+    """Whether both cannot be of one log; `VerificationError` if the path does not show what the larger starts with."""
     if smaller.size == larger.size:
         return smaller.root != larger.root
     if smaller.size == 0:  # every tree starts with the empty one

@@ -244,11 +244,10 @@ def parse_vkey(text: str) -> Verifier:
     InputError
         If it is malformed, of a type that is not read here, or its key ID is not that of its name and key.
     """
-    name, separator, rest = text.partition("+")
-    key_id, second, encoded = rest.partition("+")
-    if not separator or not second:
+    name, _, rest = text.partition("+")
+    key_id, plus, encoded = rest.partition("+")
+    if not plus:
         raise InputError(f"verifier key: expected NAME+ID+KEY, found {shown(text)}")
-    check_name(name, what="verifier key, name")
     typed = parse_base64(encoded, what=f"verifier key of {shown(name)}")
     algorithm = _ALGORITHMS.get(typed[0]) if typed else None
     if algorithm is None:

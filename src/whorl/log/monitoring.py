@@ -1,13 +1,13 @@
 """Watching a log: each tree head it shows must be of one tree that only grows.
 
-A monitor remembers, for one log, the largest tree head it has seen. Tree heads from elsewhere (a witness, a colleague, a
-receipt) may be shown to it too: comparing what different people were shown is how a split view is found.
+A monitor remembers, for one log, the largest tree head it has seen. Tree heads from elsewhere (a witness, a colleague,
+a receipt) may be shown to it too: comparing what different people were shown is how a split view is found.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from whorl.core.durable_files import write_durably
 from whorl.core.errors import InputError, VerificationError
@@ -19,16 +19,15 @@ from whorl.log.merkle import tree_root
 from whorl.log.tiles import TileSource, hash_reader
 from whorl.log.tree_heads import SignedTreeHead, TreeHead, open_tree_head
 
+Growth: TypeAlias = Literal["first", "same", "grown", "older"]
+
 
 class SplitViewError(VerificationError):
     """The log signed two trees that contradict each other; ``proof`` is the file that proves it to anybody."""
 
-    def __init__(self, origin: str, smaller: int, larger: int, proof: Path) -> None:
+    def __init__(self, problem: str, *, proof: Path) -> None:
         self.proof = proof
-        super().__init__(
-            f"log {shown(origin)}: it signed a tree of size {smaller} and one of size {larger} that does not start with "
-            f"it. The proof is in {proof}: keep it and show it to the other users of the log"
-        )
+        super().__init__(problem)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +42,7 @@ class Observation:
 
     head: SignedTreeHead
     seen: TreeHead | None
-    growth: Literal["first", "same", "grown", "older"]
+    growth: Growth
 
 
 class Monitor:
@@ -103,16 +102,15 @@ class Monitor:
             If it is not properly signed, is smaller than what was seen, or is not that of the tiles served with it.
         """
         observed = self.consider(source.tree_head(), source)
-        if observed.growth == "older" and observed.seen is not None:
+        if observed.growth == "older":
             raise VerificationError(
-                f"log {shown(self._origin)}: expected at least {observed.seen.size} entries, as it signed before, found a tree "
-                f"head of size {observed.head.head.size}. It is a true but older one: a copy that is not up to date, or a log "
-                "that was set back. Ask again; if it stays so, ask the operator"
+                f"{_size(observed.head)}: a true tree head, but older than one seen before. It comes from a copy that "
+                "is not up to date, or the log was set back. Ask again; if it stays so, ask the operator"
             )
         return observed
 
     def consider(self, note: bytes, source: TileSource) -> Observation:
-        """Look at a tree head from anywhere, with the tiles of ``source``; raises as `observe`, but an older one is fine."""
+        """Look at a tree head from anywhere, with the tiles of ``source``; as `observe`, but an older one is fine."""
         offered = self._open_head(note)
         if offered.head.origin != self._origin:
             raise VerificationError(
@@ -122,16 +120,31 @@ class Monitor:
             seen = self.seen()
             if seen is None:
                 return self._first(offered, source)
-            larger = max(seen, offered, key=lambda signed: signed.head.size)
+            self._compare(seen, offered, source)
+            if offered.head.size <= seen.head.size:
+                growth: Growth = "same" if offered.head.size == seen.head.size else "older"
+                return Observation(head=offered, seen=seen.head, growth=growth)
+            self._keep(offered)
+            return Observation(head=offered, seen=seen.head, growth="grown")
+
+    def _compare(self, seen: SignedTreeHead, offered: SignedTreeHead, source: TileSource) -> None:
+        larger = max(seen, offered, key=lambda signed: signed.head.size)
+        try:
             fork = find_fork(seen, offered, hash_reader(source, larger.head.size))
-            if fork is not None:
-                proof = keep_fork(self._folder, fork, write=self._write)
-                raise SplitViewError(self._origin, *sorted((seen.head.size, offered.head.size)), proof)
-            if offered.head.size > seen.head.size:
-                self._keep(offered)
-                return Observation(head=offered, seen=seen.head, growth="grown")
-            growth: Literal["same", "older"] = "same" if offered.head.size == seen.head.size else "older"
-            return Observation(head=offered, seen=seen.head, growth=growth)
+        except InputError as error:
+            if larger is offered:
+                raise
+            raise VerificationError(
+                f"{_size(offered)}: it signed a tree of size {seen.head.size} before and does not serve that one any "
+                f"more ({error}): the log was set back. Ask the operator; keep what was seen"
+            ) from error
+        if fork is not None:
+            proof = keep_fork(self._folder, fork, write=self._write)
+            raise SplitViewError(
+                f"{_size(offered)}: it also signed a tree of size {seen.head.size}, and the larger one does not start "
+                f"with the smaller one. The proof is in {proof}: keep it and show it to the others who use the log",
+                proof=proof,
+            )
 
     def _first(self, offered: SignedTreeHead, source: TileSource) -> Observation:
         size = offered.head.size
@@ -147,3 +160,7 @@ class Monitor:
 
     def _opened(self, note: bytes) -> SignedTreeHead:
         return open_tree_head(note, origin=self._origin, log_keys=self._log_keys)
+
+
+def _size(signed: SignedTreeHead) -> str:
+    return f"log {shown(signed.head.origin)}, tree head of size {signed.head.size}"

@@ -88,8 +88,8 @@ class Policy:
         for witness in self.witnesses:
             if witness.verifier.algorithm == "ed25519":
                 raise InputError(
-                    f"policy, witness {shown(witness.name)}: expected a cosignature key (type 0x04 or 0x06), found type "
-                    "0x01; ask the witness for the key it cosigns with"
+                    f"policy, witness {shown(witness.name)}: expected a cosignature key (type 0x04 or 0x06), found "
+                    "type 0x01; ask the witness for the key it cosigns with"
                 )
             _check_url(witness.url)
         check_distinct((*(log.verifier for log in self.logs), *(one.verifier for one in self.witnesses)))

@@ -23,6 +23,7 @@ from whorl.log.grammar import (
 from whorl.log.merkle import leaf_hash, verify_inclusion
 from whorl.log.notes import parse_note
 from whorl.log.policy import Policy, check_tree_head
+from whorl.log.tree_heads import parse_tree_head
 
 MAX_EXTRA_BYTES: Final = 1 << 16
 MAX_PROOF_BYTES: Final = MAX_NOTE_BYTES + 2 * MAX_EXTRA_BYTES
@@ -37,7 +38,7 @@ class Proof:
     ----------
     index : place of the record, from 0
     path : sibling hashes from the leaf to the root's child, at most 63
-    tree_head_note : the signed tree head, byte for byte
+    tree_head_note : the signed tree head, byte for byte; well-formed, but nobody's signature is checked
     extra : 1 to `MAX_EXTRA_BYTES` bytes that nothing vouches for, or None
     """
 
@@ -49,7 +50,7 @@ class Proof:
     def __post_init__(self) -> None:
         check_number(self.index, what="proof, index")
         check_path(self.path, what="proof")
-        parse_note(self.tree_head_note)
+        parse_tree_head(parse_note(self.tree_head_note).text)
         if self.extra is not None and not 0 < len(self.extra) <= MAX_EXTRA_BYTES:
             raise InputError(f"proof, extra: expected 1 to {MAX_EXTRA_BYTES} bytes, found {len(self.extra)}")
 
@@ -116,8 +117,6 @@ def verify_proof(proof: Proof, leaf: bytes, policy: Policy) -> VerifiedInclusion
     ------
     VerificationError
         If the tree head does not satisfy the policy, or the path does not lead from the record to its root.
-    InputError
-        If the tree head is malformed.
     """
     # (1) to (3) of tlog-proof: the log signed, and a quorum of witnesses did
     opened = check_tree_head(proof.tree_head_note, policy)

@@ -122,6 +122,6 @@ def _check_past(folder: LogFolder, state: TreeHead, old: TreeHead) -> None:
     if not same:
         raise VerificationError(
             f"{folder.path}: the tree of size {old.size} that was signed is not what the stored tree of size "
-            f"{state.size} starts with: the log was rewritten or damaged. {_STOPPED} A signature would make a fork that "
-            "anybody can prove. Restore the newest copy of the log"
+            f"{state.size} starts with: the log was rewritten or damaged. {_STOPPED} A signature would make a fork "
+            "that anybody can prove. Restore the newest copy of the log"
         )

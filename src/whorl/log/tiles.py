@@ -179,7 +179,7 @@ def hash_reader(source: TileSource, size: int) -> HashReader:
             raise VerificationError(f"{path}: {error}") from error
 
     def read(level: int, index: int) -> bytes:
-        if not 0 <= (index + 1) << level <= size:
+        if index < 0 or (index + 1) << level > size:
             raise ValueError(f"no complete subtree {index} of level {level} in a tree of size {size}")
         tile_level, row = divmod(level, TILE_HEIGHT)
         number, place = divmod(index, TILE_WIDTH >> row)

@@ -20,8 +20,9 @@ from whorl.log.grammar import (
     shown,
     split_note,
 )
-from whorl.log.keys import Verifier
+from whorl.log.keys import Signature, Verifier
 from whorl.log.notes import Note, open_note, parse_note, parse_signature_lines
+from whorl.log.tree_heads import parse_tree_head
 
 MAX_REQUEST_BYTES: Final = MAX_NOTE_BYTES + 64 * (MAX_PATH + 1)
 SIZE_CONTENT_TYPE: Final = "text/x.tlog.size"
@@ -35,7 +36,7 @@ class AddRequest:
     ----------
     old_size : size of the tree head that the witness is thought to have cosigned last; 0 for none
     proof : consistency path from that size to the new one, at most 63 hashes
-    note : the new signed tree head, byte for byte
+    note : the new signed tree head, byte for byte; well-formed, but nobody's signature is checked
     """
 
     old_size: int
@@ -45,7 +46,7 @@ class AddRequest:
     def __post_init__(self) -> None:
         check_number(self.old_size, what="witness request, old size")
         check_path(self.proof, what="witness request")
-        parse_note(self.note)
+        parse_tree_head(parse_note(self.note).text)
 
     def to_bytes(self) -> bytes:
         """The body of the request."""
@@ -84,15 +85,18 @@ def with_cosignatures(note: Note, body: bytes, cosigners: Iterable[Verifier]) ->
     """
     answer = Note(text=note.text, signatures=parse_signature_lines(body))
     opened = open_note(answer, cosigners)
-    for one in opened.signed:
-        if one.at is None:
+    for signed in opened.signed:
+        if signed.at is None:
             raise VerificationError(
-                f"witness {shown(one.verifier.name)}: expected a time in its cosignature, found none"
+                f"witness {shown(signed.verifier.name)}: expected a time in its cosignature, found none"
             )
     keys = {(one.verifier.name, one.verifier.key_id) for one in opened.signed}
     kept = (one for one in note.signatures if (one.name, one.key_id) not in keys)
-    added = (one for one in answer.signatures if (one.name, one.key_id) in keys)
-    return Note(text=note.text, signatures=(*kept, *added))
+    added: dict[tuple[str, bytes], Signature] = {}  # one for each key: a witness must not fill the note alone
+    for one in answer.signatures:
+        if (one.name, one.key_id) in keys:
+            added.setdefault((one.name, one.key_id), one)
+    return Note(text=note.text, signatures=(*kept, *added.values()))
 
 
 def size_body(size: int) -> bytes:

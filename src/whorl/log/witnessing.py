@@ -72,8 +72,8 @@ class Witness:
             raise ValueError("a witness signs with keys of cosignature types, at least one")
         if not folder.is_dir():
             raise InputError(
-                f"{folder}: expected the folder of the witness, found none. Make it for a new witness; for one that has "
-                "cosigned before, restore the folder or take a new key"
+                f"{folder}: expected the folder of the witness, found none. Make it for a new witness; for one that "
+                "has cosigned before, restore the folder or take a new key"
             )
         check_distinct([signer.verifier for signer in signers] + [key for keys in logs.values() for key in keys])
         self._folder = folder

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol
 
 from whorl.core.errors import WhorlError
 from whorl.log.folder import LogFolder
@@ -12,9 +12,10 @@ from whorl.log.keys import Verifier
 from whorl.log.merkle import consistency_path
 from whorl.log.notes import Note, parse_note
 from whorl.log.tiles import hash_reader
-from whorl.log.tree_heads import parse_tree_head
+from whorl.log.tree_heads import open_tree_head, parse_tree_head
 from whorl.log.witness_requests import AddRequest, with_cosignatures
 from whorl.log.witnessing import Reply
+from whorl.registry.rollback import RollbackError, require_contained
 
 TRIES: Final = 3  # a witness that knows another size says which; more often than twice is no accident
 _LOG: Final = logging.getLogger(__name__)
@@ -34,6 +35,12 @@ class Cosigner(Protocol):
     def add_checkpoint(self, body: bytes) -> Reply:
         """Send a C2SP ``add-checkpoint`` request. Raises `WhorlError` or `OSError` if it cannot be asked."""
 
+    def latest(self) -> bytes | None:
+        """The last tree head of this log that it cosigned, None if it never did. Raises as above.
+
+        C2SP tlog-witness: ``GET <monitoring prefix>/<origin hash>/checkpoint``, 404 for none.
+        """
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cosigned:
@@ -51,16 +58,56 @@ class Cosigning:
     cosigners : the witnesses
     executor : threads to ask them in
     seconds : how long to wait for all of them together
+    log_keys : keys of the log, for what witnesses show of it
     """
 
-    def __init__(self, cosigners: Sequence[Cosigner], executor: Executor, *, seconds: float) -> None:
+    def __init__(
+        self, cosigners: Sequence[Cosigner], executor: Executor, *, seconds: float, log_keys: Sequence[Verifier]
+    ) -> None:
         self._cosigners = tuple(cosigners)
         self._executor = executor
         self._seconds = seconds
+        self._log_keys = tuple(log_keys)
         self._sizes: dict[str, int] = {}
 
+    def require_nothing_newer(self, folder: LogFolder) -> frozenset[str]:
+        """Ask every witness what it cosigned last, and hold that against what is stored, before anything is signed.
+
+        Returns
+        -------
+        names of the witnesses that answered
+
+        Raises
+        ------
+        RollbackError
+            If one of them cosigned more of this log than is stored, or something else.
+        """
+        asked: dict[Future[None], Cosigner] = {
+            self._executor.submit(self._compare_latest, cosigner, folder): cosigner for cosigner in self._cosigners
+        }
+        done, _ = wait(asked, timeout=self._seconds)
+        answered = set()
+        for future, cosigner in asked.items():
+            try:
+                if future in done:
+                    future.result()
+                    answered.add(cosigner.name)
+                else:
+                    future.cancel()
+            except RollbackError:
+                raise
+            except (WhorlError, OSError) as error:
+                _LOG.warning("witness %s does not say what it cosigned last: %s", cosigner.name, error)
+        return frozenset(answered)
+
     def gather(self, note: Note, folder: LogFolder) -> Cosigned:
-        """Ask every witness for its cosignature on a tree head that the log has signed."""
+        """Ask every witness for its cosignature on a tree head that the log has signed.
+
+        Raises
+        ------
+        RollbackError
+            If one of them cosigned more of this log than is stored, or something else: then it must not be published.
+        """
         asked: dict[Future[bytes], Cosigner] = {
             self._executor.submit(self._ask, cosigner, note, folder): cosigner for cosigner in self._cosigners
         }
@@ -72,6 +119,8 @@ class Cosigning:
             cosigner = asked[future]
             try:
                 note = with_cosignatures(note, future.result(), cosigner.verifiers)
+            except RollbackError:
+                raise
             except (WhorlError, OSError) as error:
                 failures.append((cosigner.name, str(error)[:500]))
         for name, problem in failures:
@@ -84,19 +133,43 @@ class Cosigning:
         old = self._sizes.get(cosigner.name, 0)
         for _ in range(TRIES):
             if old > size:
-                raise WhorlError(
-                    f"it has cosigned size {old} of this log, which is larger than {size}: this registry was restored "
-                    "from an old backup, or somebody else signs with its key"
-                )
+                self._require_shown(cosigner, folder, stated=old, size=size)
             proof = consistency_path(read, old, size) if 0 < old < size else ()
             reply = cosigner.add_checkpoint(AddRequest(old_size=old, proof=proof, note=note.to_bytes()).to_bytes())
             if reply.status == 200:
                 self._sizes[cosigner.name] = size
                 return reply.body
+            if reply.status == 422:  # it may have seen another tree; if it shows it, that is proven
+                self._compare_latest(cosigner, folder)
             if reply.status != 409:
                 raise WhorlError(f"it answered {reply.status}: {reply.body[:300].decode(errors='replace')}")
             old = _stated_size(reply.body)
         raise WhorlError("it names another size each time it is asked")
+
+    def _compare_latest(self, cosigner: Cosigner, folder: LogFolder) -> None:
+        """Hold what a witness cosigned last against what is stored."""
+        note = cosigner.latest()
+        if note is None:
+            return
+        opened = open_tree_head(note, origin=folder.origin, log_keys=self._log_keys, cosigners=cosigner.verifiers)
+        if not opened.cosigned:
+            raise WhorlError("it shows a tree head that it did not cosign")
+        require_contained(folder, opened.head, known_to=f"the witness {cosigner.name}")
+
+    def _require_shown(self, cosigner: Cosigner, folder: LogFolder, *, stated: int, size: int) -> NoReturn:
+        """A witness states a larger size than ours. It is believed, unless what it shows says otherwise."""
+        try:
+            self._compare_latest(cosigner, folder)
+        except RollbackError:
+            raise
+        except (WhorlError, OSError) as error:
+            raise RollbackError(
+                f"the witness {cosigner.name} has cosigned {stated} entries of this log, of which {size} are stored, "
+                f"and does not show its tree head ({error}): an older copy of this registry was put back, or somebody "
+                "else signs with its key. Nothing was published. Restore the newest backup; if the witness is wrong, "
+                "take it out of registry.json"
+            ) from error
+        raise WhorlError(f"it states that it cosigned size {stated} of this log, and shows a smaller tree head")
 
 
 def _stated_size(body: bytes) -> int:
@@ -107,12 +180,26 @@ def _stated_size(body: bytes) -> int:
 
 
 class LocalWitness:
-    """A witness in this process, for tests and for bureaus that run one beside their log."""
+    """A witness in this process, for tests and for bureaus that run one beside their log.
 
-    def __init__(self, name: str, verifiers: Sequence[Verifier], answer: Callable[[bytes], Reply]) -> None:
+    Parameters
+    ----------
+    answer : its ``add-checkpoint``
+    latest : what it cosigned last for this log, as `whorl.log.witnessing.Witness.latest` answers; without it, it does
+        not say
+    """
+
+    def __init__(
+        self,
+        name: str,
+        verifiers: Sequence[Verifier],
+        answer: Callable[[bytes], Reply],
+        latest: Callable[[], Reply] | None = None,
+    ) -> None:
         self._name = name
         self._verifiers = tuple(verifiers)
         self._answer = answer
+        self._latest = latest
 
     @property
     def name(self) -> str:
@@ -124,6 +211,14 @@ class LocalWitness:
 
     def add_checkpoint(self, body: bytes) -> Reply:
         return self._answer(body)
+
+    def latest(self) -> bytes | None:
+        if self._latest is None:
+            raise WhorlError("it was not set up to say what it cosigned last")
+        reply = self._latest()
+        if reply.status not in (200, 404):
+            raise WhorlError(f"it answered {reply.status}: {reply.body[:300].decode(errors='replace')}")
+        return reply.body if reply.status == 200 else None
 
 
 def signed_size(data: bytes) -> int:

@@ -8,15 +8,17 @@
     blobs/             what entries point to, by digest
     log/               tiles, as they are served
     keys/              private keys, readable by the owner alone
-    signed/            the last signed tree head, kept apart from the log so that an old backup is noticed
+    signed/            the last signed tree head, kept apart from the log so that an old backup is noticed; after a
+                       restoration also the mark ``restored``, until the witnesses were asked
     vectors/           search index, made again from the database at any time
     witness/           what this bureau's witness remembers of other logs
+    .writer            locked by the process that writes
 """
 
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -99,6 +101,11 @@ class Home:
         return self.path / "signed" / "tree-head"
 
     @property
+    def restored_mark(self) -> Path:
+        """Says that this folder came from a backup, and that no witness was asked yet whether it knows more."""
+        return self.path / "signed" / "restored"
+
+    @property
     def policy_file(self) -> Path:
         return self.path / "policy.txt"
 
@@ -114,6 +121,10 @@ class Home:
         """The key under which the bureau itself makes entries."""
         return read_issuer_key(self.path / "keys" / "bureau.json")
 
+    def with_settings(self, settings: HomeFile) -> "Home":
+        """The same folder with other settings, which `write_settings` keeps."""
+        return replace(self, settings=settings)
+
     def policy(self) -> Policy:
         """With which tree heads of this registry are checked: its log, its witnesses, its quorum."""
         return policy_of([self.settings])
@@ -122,7 +133,10 @@ class Home:
 def create_home(
     path: Path, *, origin: str, database: str | None, random_bytes: Callable[[int], bytes], witness_name: str
 ) -> Home:
-    """Make a registry's folder with fresh keys. The log and the database are made by who opens it first.
+    """Make a registry's folder with fresh keys. Log, database and first entries are for the caller to make.
+
+    Only then comes `write_settings`: a folder without settings is no registry, so one that a crash left half made is
+    not taken for a whole one.
 
     Parameters
     ----------
@@ -138,20 +152,33 @@ def create_home(
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise RegistryError(f"{path}: expected a new or empty folder for the registry, found something in it")
-    path.mkdir(parents=True, exist_ok=True)
-    for name in _FOLDERS:
-        (path / name).mkdir(mode=0o700 if name in ("keys", "signed", "witness") else 0o755)
+    make_folders(path)
     keys = path / "keys"
-    for file, name in (("log.json", origin), ("witness.json", witness_name)):
-        seeds = LogKeyFile(name=name, ed25519=random_bytes(32).hex(), mldsa44=random_bytes(32).hex())
-        write_durably(keys / file, seeds.model_dump_json(indent=2).encode() + b"\n", mode=0o600)
+    write_note_key(keys / "log.json", origin, random_bytes)
+    write_note_key(keys / "witness.json", witness_name, random_bytes)
     write_durably(keys / "bureau.json", write_key_file(new_issuer_key(random_bytes)), mode=0o600)
     signers = _note_signers(keys / "log.json", "ed25519")
     settings = HomeFile(origin=origin, log_keys=tuple(signer.verifier.vkey for signer in signers), database=database)
-    home = Home(path=path, settings=settings)
-    write_settings(home)
+    return Home(path=path, settings=settings)
+
+
+def write_note_key(path: Path, name: str, random_bytes: Callable[[int], bytes]) -> None:
+    """Draw the keys with which a log, or a witness, signs notes."""
+    seeds = LogKeyFile(name=name, ed25519=random_bytes(32).hex(), mldsa44=random_bytes(32).hex())
+    write_durably(path, seeds.model_dump_json(indent=2).encode() + b"\n", mode=0o600)
+
+
+def make_folders(path: Path) -> None:
+    """Make the folder of a registry and those in it."""
+    path.mkdir(parents=True, exist_ok=True)
+    for name in _FOLDERS:
+        (path / name).mkdir(mode=0o700 if name in ("keys", "signed", "witness") else 0o755)
     sync_folder(path)
-    return home
+
+
+def is_home(path: Path) -> bool:
+    """Whether a folder is that of a registry."""
+    return (path / _HOME_FILE).is_file()
 
 
 def open_home(path: Path) -> Home:
@@ -166,7 +193,7 @@ def open_home(path: Path) -> Home:
     if not file.is_file():
         raise RegistryError(
             f"{path}: expected a registry's folder, found no {_HOME_FILE} in it; check the path, or make a registry "
-            "with `whorl registry create`"
+            "with `whorl registry create`. If making or restoring one was interrupted here, remove the folder first"
         )
     data = _bounded(file)
     parse_json_object(data, what=str(file), max_bytes=_MAX_BYTES)
@@ -185,7 +212,8 @@ def write_settings(home: Home) -> None:
     """Write settings and the policy that follows from them."""
     write_durably(home.policy_file, home.policy().to_text().encode())
     settings = json.loads(home.settings.model_dump_json())
-    write_durably(home.path / _HOME_FILE, json.dumps(settings, indent=2, ensure_ascii=False).encode() + b"\n")
+    text = json.dumps(settings, indent=2, ensure_ascii=False)
+    write_durably(home.path / _HOME_FILE, text.encode() + b"\n", mode=0o600)  # may hold the password of a database
 
 
 def policy_of(logs: Sequence[HomeFile]) -> Policy:
@@ -212,6 +240,11 @@ def policy_of(logs: Sequence[HomeFile]) -> Policy:
     )
 
 
+def log_verifiers(home: Home) -> tuple[Verifier, ...]:
+    """The keys that this registry's tree heads are signed with."""
+    return tuple(parse_vkey(key) for key in home.settings.log_keys)
+
+
 def witness_verifiers(witness: WitnessAddress) -> tuple[Verifier, ...]:
     """The keys that a witness cosigns with."""
     return tuple(parse_vkey(key) for key in witness.keys)
@@ -233,6 +266,23 @@ def read_issuer_key(path: Path) -> IssuerKey:
             "it, and think about whether it was read already"
         )
     return parse_key_file(_bounded(path), origin=str(path))
+
+
+def clear_unfinished(home: Home) -> None:
+    """Remove what a crash left half written, while nobody else writes: next to keys it would be half a secret."""
+    for folder in (home.path, home.path / "keys", home.path / "signed"):
+        for file in folder.glob(".*.partial"):
+            file.unlink(missing_ok=True)
+
+
+def require_own_keys(home: Home) -> None:
+    """Raise `RegistryError` unless the private keys of the log are those whose public halves the settings name."""
+    found = {signer.verifier.vkey for signer in home.log_signers()}
+    if not found <= set(home.settings.log_keys):
+        raise RegistryError(
+            f"{home.path / 'keys' / 'log.json'}: expected the keys that {_HOME_FILE} names, found others; one of the "
+            "two files was damaged or is of another registry. Restore it from a backup"
+        )
 
 
 def _note_signers(path: Path, first: Literal["ed25519", "cosignature_ed25519"]) -> tuple[Signer, ...]:

@@ -8,13 +8,15 @@ end.
 Every batch ends with a `statusmap` entry by the bureau, so every receipt can say what speaks against its entry.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection
 
+from whorl.core.durable_files import sync_folder
 from whorl.core.errors import InputError, VerificationError
 from whorl.entries.composing import compose
 from whorl.entries.keys import IssuerKey
@@ -27,16 +29,18 @@ from whorl.log.keys import Signer
 from whorl.log.notes import Note, parse_note
 from whorl.log.signing import sign_next
 from whorl.registry.admission import admit
-from whorl.registry.cosigning import Cosigning
+from whorl.registry.cosigning import Cosigning, signed_size
 from whorl.registry.database import Database
+from whorl.registry.database_errors import RegistryError
 from whorl.registry.database_view import DatabaseView, facts_of
 from whorl.registry.entry_rows import entries_of_log, insert_entries
 from whorl.registry.heads import record_head
 from whorl.registry.home import Home
-from whorl.registry.log_rows import add_log, stored_log
+from whorl.registry.log_rows import StoredLog, add_log, stored_log, stored_logs
 from whorl.registry.parties import claim_digest
 from whorl.registry.pending_view import HELD_BACK, PendingView
 from whorl.registry.replaying import replay
+from whorl.registry.rollback import RollbackError, require_nothing_newer
 from whorl.registry.spoken_against import spoken_against
 from whorl.registry.stored_entry import StoredEntry
 from whorl.registry.view import View
@@ -80,7 +84,7 @@ class _Accepted:
 
 
 class Sequencer:
-    """Writes one registry; there is one at a time, which the log's lock and the database see to.
+    """Writes one registry; there is one at a time, which `whorl.registry.writer_lock` sees to.
 
     Parameters
     ----------
@@ -108,30 +112,42 @@ class Sequencer:
         self._log = log
         self._signers = tuple(signers)
         self._bureau = bureau
-        self._cosigning = cosigning
+        self.cosigning = cosigning
         self._now = now
         self._random_bytes = random_bytes
+        self._asked: Cosigning | None = None
+        self._is_behind = False
 
     def catch_up(self) -> None:
-        """Finish what a crash interrupted, before anything new is taken.
+        """Finish what a crash or an error interrupted, before anything new is taken.
 
         Raises
         ------
         VerificationError
             If log and database contradict each other, or one of them is older than what was signed.
+        RegistryError
+            If the disk does not take what is to be written.
         """
-        self._log.recover()
-        with self._database.writing() as connection:
-            size = add_log(connection, self._home.origin, own=True).size
-        if self._log.size > size:
-            raise VerificationError(
-                f"{self._home.path}: the log has {self._log.size} entries and the database {size}: an older database "
-                "was put back. Nothing was signed; restore the newest backup of both"
-            )
-        self._append_rows()
-        published = self._log.published()
-        if self._log.size and (published is None or published.size < self._log.size):
-            self._publish()
+        with _on_disk(self._home):
+            self._log.recover()
+            with self._database.writing() as connection:
+                held = _own_log(connection, self._home)
+            if self._log.size > held.size:
+                raise RollbackError(
+                    f"{self._home.path}: the log has {self._log.size} entries and the database {held.size}: an older "
+                    "database was put back. Nothing was signed. Restore the newest backup of both; a bureau that "
+                    "mirrors this log has what is missing"
+                )
+            self._append_rows()
+            require_nothing_newer(self._home, self._log, held.head)
+            if self._asked is not self.cosigning:
+                self._ask_witnesses()
+            published = self._log.published()
+            if self._log.size and (published is None or published.size < self._log.size):
+                self._publish()
+            elif published is not None and (held.head is None or signed_size(held.head) < published.size):
+                self._record(self._log.tree_head())
+        self._is_behind = False
 
     def enter(self, submissions: Sequence[Submission]) -> list[Outcome]:
         """Enter a batch; every accepted entry is published when this returns.
@@ -144,8 +160,19 @@ class Sequencer:
         ------
         VerificationError
             If the log refuses to sign; nothing of the batch is acknowledged then.
+        RegistryError
+            If the disk or the database does not take it; nothing of the batch is acknowledged then either. What was
+            written of it is finished by the next call, which then finds its entries in the log.
         """
+        if self._is_behind:
+            self.catch_up()
+        with _on_disk(self._home):
+            self._require_witnesses_asked()
+            return self._enter(submissions)
+
+    def _enter(self, submissions: Sequence[Submission]) -> list[Outcome]:
         outcomes: list[Outcome | None] = [None] * len(submissions)
+        self._is_behind = True
         with self._database.writing() as connection:
             accepted = self._admit_all(connection, submissions, outcomes)
             if accepted:
@@ -153,6 +180,8 @@ class Sequencer:
         if accepted:
             self._append_rows()
             self._publish()
+        self._is_behind = False
+        if accepted:
             for one in accepted:
                 outcomes[one.place] = Entered(hash=one.stored.hash, index=one.stored.index)
         return [outcome for outcome in outcomes if outcome is not None]
@@ -225,8 +254,14 @@ class Sequencer:
         view = DatabaseView(connection)
         if view.policy(self._home.origin, log.size) is None:  # the first entries of a log
             return
-        status_map = StatusMap(spoken_against(connection))
-        body = StatusMapHead(root=status_map.root.hex(), size=status_map.size, log_size=log.size)
+        sizes = {held.origin: held.size for held in stored_logs(connection)}
+        status_map = StatusMap(spoken_against(connection, until=sizes))
+        body = StatusMapHead(
+            root=status_map.root.hex(),
+            size=status_map.size,
+            log_size=log.size,
+            covers={origin: size for origin, size in sorted(sizes.items()) if origin != self._home.origin},
+        )
         statement = compose(body, issuer=self._bureau.id, chain=view.chain(self._bureau.id), now=self._now())
         one = self._admitted(self._own(statement), view, place=-1, index=log.size, at=self._now())
         self._write(connection, [one])
@@ -246,11 +281,39 @@ class Sequencer:
             self._log.append(leaves)
 
     def _publish(self) -> None:
+        self._require_witnesses_asked()
         note = sign_next(self._log, self._signers, last_signed=self._home.last_signed, now=int(self._now().timestamp()))
-        cosigned = self._cosigning.gather(note, self._log)
+        cosigned = self.cosigning.gather(note, self._log)
         self._log.publish(cosigned.note.to_bytes())
+        self._record(cosigned.note.to_bytes())
+
+    def _record(self, note: bytes) -> None:
         with self._database.writing() as connection:
-            record_head(connection, self._home.origin, cosigned.note.to_bytes())
+            record_head(connection, self._home.origin, note)
+
+    def _ask_witnesses(self) -> None:
+        """Ask what they cosigned last. After a restoration, all of them must have answered before anything is signed.
+
+        Otherwise a witness that does not answer keeps nobody waiting: a fork would not get its cosignature either.
+        """
+        answered = self.cosigning.require_nothing_newer(self._log)
+        self._asked = self.cosigning
+        mark = self._home.restored_mark
+        if mark.exists() and answered >= {witness.name for witness in self._home.settings.witnesses}:
+            mark.unlink()
+            sync_folder(mark.parent)
+
+    def _require_witnesses_asked(self) -> None:
+        mark = self._home.restored_mark
+        if self._asked is not self.cosigning or mark.exists():
+            self._ask_witnesses()
+        if mark.exists():
+            raise VerificationError(
+                f"{self._home.path}: this registry was restored from a backup, and not all of its witnesses "
+                f"({', '.join(witness.name for witness in self._home.settings.witnesses)}) could be asked whether they "
+                "know of more entries. Nothing was signed. Try again when they answer; if one is gone for good, "
+                "restore again with --nobody-saw-more"
+            )
 
     def refresh(self) -> Note:
         """Sign the present tree head again, with new times: shows readers that this log is alive.
@@ -260,5 +323,29 @@ class Sequencer:
         VerificationError
             If the log refuses to sign.
         """
-        self._publish()
+        with _on_disk(self._home):
+            self._publish()
         return parse_note(self._log.tree_head())
+
+
+def _own_log(connection: Connection, home: Home) -> StoredLog:
+    """The row of the registry's own log, made if there is none."""
+    for held in stored_logs(connection):
+        if held.own != (held.origin == home.origin):
+            raise RegistryError(
+                f"{home.path}: expected the database of {home.origin}, found one in which {held.origin} is "
+                f"{'the own log' if held.own else 'the log of another bureau'}; check the database in registry.json, "
+                "or restore it from a backup"
+            )
+    return add_log(connection, home.origin, own=True)
+
+
+@contextmanager
+def _on_disk(home: Home) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RegistryError(
+            f"{error.filename or home.path}: the disk does not take it ({error.strerror}). Nothing of this was "
+            "acknowledged; check the disk and its free space, then try again: what was begun is finished first"
+        ) from error

@@ -37,6 +37,8 @@ class KeyFacts:
     roles : what the key may sign for; a root key may sign for everything, with the threshold of its organisation
     revoked_at : index in the home log from which the key is revoked
     compromised_since : index in the home log from which its entries are doubted
+    trusted_until : when this bureau saw the entry before `compromised_since`; what was time-stamped by then is not
+        doubted. None where it is not known
     """
 
     public: tuple[PublicKey, ...]
@@ -46,6 +48,7 @@ class KeyFacts:
     not_after: datetime | None = None
     revoked_at: int | None = None
     compromised_since: int | None = None
+    trusted_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,9 @@ class EntryFacts:
     organisation : leaf hash of the issuer's organisation; None where it is not known
     statement : None where the content was erased, is sealed or may not be seen here
     seen_at : when this bureau first saw it, by its own clock
-    signers : ids of the keys whose signatures were checked
+    signers : ids of the issuers' keys that signed, each with all of its keys, as `Admitted` gives them
+    stamped_at : earliest RFC 3161 time over the leaf that was checked; None where none was given
+    shown : content digests that an opening's blob was found to show, where this bureau has it and checked it
     """
 
     hash: bytes
@@ -72,10 +77,15 @@ class EntryFacts:
     statement: Statement | None
     seen_at: datetime
     signers: frozenset[bytes] = frozenset()
+    stamped_at: datetime | None = None
+    shown: frozenset[str] = frozenset()
 
 
 class View(Protocol):
-    """The state of a registry before an entry, over its own log and those it mirrors."""
+    """The state of a registry before an entry, over its own log and those it mirrors.
+
+    It knows only entries that were found admissible: what a mirrored log holds against the rules counts for nothing.
+    """
 
     def key(self, key_id: bytes) -> KeyFacts | None:
         """The keys of an issuer, by the id of the Ed25519 key."""
@@ -86,17 +96,23 @@ class View(Protocol):
     def chain(self, issuer: bytes) -> tuple[int, bytes] | None:
         """Sequence number and leaf hash of the issuer's last entry; None before the first."""
 
+    def link(self, issuer: bytes, sequence: int) -> bytes | None:
+        """Leaf hash of the issuer's entry of that number."""
+
     def entry(self, digest: bytes) -> EntryFacts | None:
         """An entry, by its leaf hash."""
 
     def about(self, target: bytes) -> Sequence[EntryFacts]:
-        """All entries that speak of a target, of all logs, in the order in which this bureau saw them."""
+        """All entries whose leaf names a target, of all logs, in the order in which this bureau saw them."""
 
-    def policy(self, origin: str) -> Policy | None:
-        """The policy in force in a log."""
+    def models(self, content: str) -> Sequence[EntryFacts]:
+        """All models entered with a content digest, of all logs."""
 
-    def commitments(self, organisation: bytes, since: datetime) -> int:
-        """How many commitments an organisation entered at or after a time, by this bureau's clock."""
+    def notices(self, claim: bytes) -> Sequence[EntryFacts]:
+        """All notices that make a claim, whatever became of them, by `whorl.registry.parties.claim_digest`."""
 
-    def annulled_claim(self, claim: bytes) -> bytes | None:
-        """Leaf hash of the annulled notice that made the same claim, by the claim's digest."""
+    def policy(self, origin: str, index: int) -> Policy | None:
+        """The policy in force in a log for the entry at an index: the last one entered before it."""
+
+    def commitments(self, organisation: bytes, since: datetime) -> Sequence[EntryFacts]:
+        """The commitments that an organisation entered at or after a time, by this bureau's clock."""

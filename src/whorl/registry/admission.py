@@ -1,0 +1,185 @@
+"""Whether an entry may be entered into a log: pure rules, the same for a bureau, for its mirrors and for auditors.
+
+In this order; the first that an entry does not fit is the code of its `Refusal`.
+
+1. The leaf says what the statement says; that it commits to the envelope is for `whorl.entries.leaf`.
+2. The issuer is known. An organisation introduces its own root keys.
+3. Every key of the issuer signed; leaving out ML-DSA-44 is no choice.
+4. The key is in force: not expired, not revoked.
+5. Its role fits the kind of the entry, or the vote.
+6. An entry of a root key is signed by as many root keys as its organisation asks for.
+7. The log is the one in which the organisation is at home.
+8. The entry is the next in the issuer's chain: replay, equivocation, gap and a wrong previous leaf are told apart.
+9. It is not issued more than ten minutes ahead.
+10. The log has a policy; only its bureau enters policies and status maps.
+11. The target is known and of a kind that fits.
+12. The subject is the issuer's to speak of: keys, content, commitments, openings, parties.
+13. A notice brings what it needs: findings, independent examiners, all tests counted, a claim not made before.
+14. Nobody votes in their own case.
+
+Details and codes: ``docs/specs/admission.md``.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from whorl.entries.kinds import Kind, Organisation, Status
+from whorl.entries.leaf import Leaf
+from whorl.entries.statement import SignedEntry
+from whorl.registry.candidate import (
+    Candidate,
+    complete_signers,
+    require_fitting_leaf,
+    require_home_log,
+    require_in_force,
+    require_issuer_signed,
+    require_next_in_chain,
+    require_not_ahead,
+    require_role,
+    root_signers,
+    stated_keys,
+)
+from whorl.registry.refusals import Refusal
+from whorl.registry.subjects import known_target, require_fitting_subject
+from whorl.registry.view import KeyFacts, OrganisationFacts, View
+from whorl.registry.votes import is_bureau
+from whorl.registry.voting import require_admissible_vote
+
+_BEFORE_POLICY: Final[frozenset[Kind]] = frozenset({"organisation", "key", "policy"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """An entry that fits the rules.
+
+    Parameters
+    ----------
+    organisation : leaf hash of the entry of the issuer's organisation
+    signers : ids of the issuers that signed and count: the issuer, further root keys, further chamber keys
+    """
+
+    organisation: bytes
+    signers: frozenset[bytes]
+
+
+def admit(
+    entry: SignedEntry, leaf: Leaf, view: View, *, origin: str, index: int, at: datetime, replaying: bool = False
+) -> Admitted:
+    """Check an entry against the rules.
+
+    Parameters
+    ----------
+    view : the state before this entry
+    origin, index : the log that takes the entry, and where
+    at : the time by the clock of the bureau that takes it. A mirror gives a time by which the entry was surely not
+        yet in the log, such as that of its look at the log before: then no rule of time fails that need not have
+    replaying : whether a mirror asks. What only the bureau that takes an entry can know is then left to it: whether
+        the issuer's clock was ahead, and how many commitments came within 30 days
+
+    Raises
+    ------
+    Refusal
+        With the code of the first rule that does not hold.
+    """
+    # (1) the leaf
+    require_fitting_leaf(entry.statement, leaf)
+    if isinstance(entry.statement.body, Organisation):
+        return _admit_organisation(entry, entry.statement.body, leaf, view)
+    # (2) the issuer
+    issuer, organisation = _issuer(entry.statement.issuer, view)
+    candidate = Candidate(
+        entry=entry,
+        leaf=leaf,
+        issuer=issuer,
+        organisation=organisation,
+        view=view,
+        origin=origin,
+        index=index,
+        at=at,
+        replaying=replaying,
+    )
+    # (3) to (6) the signatures
+    require_issuer_signed(candidate)
+    require_in_force(issuer, origin=origin, index=index, at=at)
+    require_role(candidate)
+    roots = root_signers(candidate)
+    # (7) to (10) log, chain, clock, policy
+    require_home_log(organisation, origin)
+    require_next_in_chain(leaf, entry.statement, view)
+    require_not_ahead(candidate)
+    if candidate.statement.kind not in _BEFORE_POLICY:
+        candidate.policy()
+    # (11) to (13) what it speaks of
+    target = known_target(candidate)
+    require_fitting_subject(candidate, target)
+    # (14) votes
+    chamber: frozenset[bytes] = frozenset()
+    if isinstance(candidate.statement.body, Status):
+        assert target is not None
+        chamber = require_admissible_vote(candidate, target)
+    return Admitted(
+        organisation=candidate.organisation.hash, signers=frozenset({candidate.statement.issuer}) | roots | chamber
+    )
+
+
+def admit_sealed(leaf: Leaf, view: View, *, origin: str, index: int, at: datetime) -> Admitted:
+    """Check a sealed leaf, which shows nothing but the key of the bureau that took it and its place in that chain.
+
+    Parameters
+    ----------
+    view, origin, index, at : as in `admit`
+
+    Raises
+    ------
+    Refusal
+        If it is not the next leaf of a key in force of the bureau that runs the log.
+    """
+    if leaf.leaf_class != "sealed":
+        raise Refusal("leaf_mismatch", "expected a sealed leaf, found a public one, which needs its envelope")
+    key, organisation = _issuer(leaf.issuer, view)
+    require_in_force(key, origin=origin, index=index, at=at)
+    require_home_log(organisation, origin)
+    if not is_bureau(organisation, index, view) or not (key.is_root or "bureau" in key.roles):
+        raise Refusal("not_the_bureau", f"expected a sealed leaf under a key of the bureau of {origin}, found another")
+    require_next_in_chain(leaf, None, view)
+    return Admitted(organisation=organisation.hash, signers=frozenset())
+
+
+def _admit_organisation(entry: SignedEntry, body: Organisation, leaf: Leaf, view: View) -> Admitted:
+    """An organisation introduces its root keys: its first root issues it, and a threshold of them signs."""
+    roots = [stated_keys(root) for root in body.roots]
+    if entry.statement.issuer != roots[0][0].id:
+        raise Refusal(
+            "unknown_issuer",
+            "expected an organisation's entry to be issued by its first root key, found another issuer",
+        )
+    signers = complete_signers(entry, roots)
+    if entry.statement.issuer not in signers:
+        raise Refusal(
+            "missing_signature", "expected all keys of the organisation's first root to sign, found one missing"
+        )
+    if len(signers) < body.threshold:
+        raise Refusal(
+            "too_few_roots",
+            f"expected signatures of {body.threshold} root keys of {body.name!r}, found {len(signers)} that are "
+            "complete; let more of them sign",
+        )
+    require_next_in_chain(leaf, entry.statement, view)
+    if entry.statement.sequence != 0 or any(view.key(root[0].id) is not None for root in roots):
+        raise Refusal(
+            "key_known", "expected root keys that are new to the registry, found one that is known; draw others"
+        )
+    return Admitted(organisation=leaf.hash, signers=signers)
+
+
+def _issuer(key_id: bytes, view: View) -> tuple[KeyFacts, OrganisationFacts]:
+    key = view.key(key_id)
+    organisation = None if key is None else view.organisation(key.organisation)
+    if key is None or organisation is None:
+        raise Refusal(
+            "unknown_issuer",
+            f"expected a key that an organisation of this log entered before, found {key_id.hex()[:16]}...; register "
+            "the organisation, or let its root keys add this key",
+        )
+    return key, organisation

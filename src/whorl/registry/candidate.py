@@ -1,0 +1,241 @@
+"""An entry that wants to be admitted, and the rules on who signs it and where it stands in its issuer's chain."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from whorl.core.errors import InputError, VerificationError
+from whorl.entries.claimants import issuer_keys
+from whorl.entries.envelope import signed_by
+from whorl.entries.keys import PublicKey
+from whorl.entries.kinds import KIND_NUMBERS, IssuerPublic, Kind, Policy, Role, State, Status
+from whorl.entries.leaf import NO_HASH, Leaf, entry_id
+from whorl.entries.statement import SignedEntry, Statement
+from whorl.registry.refusals import Refusal
+from whorl.registry.view import KeyFacts, OrganisationFacts, View
+
+CLOCKS_DIFFER: Final = timedelta(minutes=10)
+
+ROLES: Final[dict[Kind, frozenset[Role]]] = {
+    "organisation": frozenset(),
+    "key": frozenset(),
+    "policy": frozenset(),
+    "model": frozenset({"submitter"}),
+    "dataset": frozenset({"submitter"}),
+    "fingerprint": frozenset({"submitter", "examiner", "bureau"}),
+    "finding": frozenset({"examiner"}),
+    "commitment": frozenset({"submitter", "examiner"}),
+    "opening": frozenset({"submitter", "examiner"}),
+    "notice": frozenset({"submitter", "bureau"}),
+    "response": frozenset({"submitter", "bureau"}),
+    "dispute": frozenset({"submitter", "bureau"}),
+    "statusmap": frozenset({"bureau"}),
+}
+STATE_ROLES: Final[dict[State, frozenset[Role]]] = {
+    "verified": frozenset({"bureau"}),
+    "withdrawn": frozenset({"submitter", "examiner", "bureau"}),
+    "reviewed": frozenset({"reviewer"}),
+    "refused": frozenset({"reviewer"}),
+    "dismissed": frozenset({"chamber"}),
+    "upheld": frozenset({"chamber"}),
+    "annulled": frozenset({"chamber"}),
+    "renewed": frozenset({"submitter", "bureau"}),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A signed entry whose issuer is known, and the log, index and time at which it would be entered."""
+
+    entry: SignedEntry
+    leaf: Leaf
+    issuer: KeyFacts
+    organisation: OrganisationFacts
+    view: View
+    origin: str
+    index: int
+    at: datetime
+    replaying: bool
+
+    @property
+    def statement(self) -> Statement:
+        return self.entry.statement
+
+    def policy(self) -> Policy:
+        """The policy in force in the log; every kind but the first three needs one."""
+        found = self.view.policy(self.origin, self.index)
+        if found is None:
+            raise Refusal(
+                "no_policy",
+                f"expected a policy in force in {self.origin}, found none; its bureau enters organisation, keys and "
+                "policy before anything else",
+            )
+        return found
+
+
+def require_fitting_leaf(statement: Statement, leaf: Leaf) -> None:
+    """That the leaf says what the statement says. That it commits to the envelope is for `require_commitment`."""
+    pairs = (
+        ("class", "public", leaf.leaf_class),
+        ("kind", KIND_NUMBERS[statement.kind], leaf.kind),
+        ("issuer", statement.issuer, leaf.issuer),
+        ("sequence", statement.sequence, leaf.sequence),
+        ("previous leaf", statement.previous, leaf.previous),
+        ("target", statement.target, leaf.target),
+    )
+    for what, said, found in pairs:
+        if said != found:
+            raise Refusal(
+                "leaf_mismatch",
+                f"expected a leaf with the statement's {what} ({_shown(said)}), found {_shown(found)}; make the leaf "
+                "from the signed statement",
+            )
+
+
+def complete_signers(entry: SignedEntry, issuers: Iterable[Sequence[PublicKey]]) -> frozenset[bytes]:
+    """Ids of those issuers who signed with all of their keys: leaving out the ML-DSA-44 one is a downgrade.
+
+    Raises
+    ------
+    Refusal
+        If one of the keys is named with a signature that is not its own.
+    """
+    wanted = list(issuers)
+    try:
+        signed = signed_by(entry.envelope, [key for keys in wanted for key in keys])
+    except VerificationError as error:
+        raise Refusal("bad_signature", str(error)) from error
+    return frozenset(keys[0].id for keys in wanted if all(key.id in signed for key in keys))
+
+
+def stated_keys(public: IssuerPublic) -> tuple[PublicKey, ...]:
+    """The keys that an entry states, Ed25519 first."""
+    try:
+        return issuer_keys(public)
+    except InputError as error:
+        raise Refusal("malformed_key", str(error)) from error
+
+
+def require_issuer_signed(candidate: Candidate) -> None:
+    """Signed with all keys of the issuer."""
+    if candidate.statement.issuer not in complete_signers(candidate.entry, [candidate.issuer.public]):
+        names = " and ".join(key.algorithm for key in candidate.issuer.public)
+        raise Refusal(
+            "missing_signature",
+            f"expected a signature with every key of the issuer ({names}), found one missing; sign with all of them",
+        )
+
+
+def require_in_force(key: KeyFacts, *, origin: str, index: int, at: datetime) -> None:
+    """The issuer's key has neither expired nor been revoked."""
+    if key.revoked_at is not None and index >= key.revoked_at:
+        raise Refusal(
+            "key_revoked",
+            f"expected a key in force, found one revoked at index {key.revoked_at} of {origin}; sign with another key "
+            "of the organisation",
+        )
+    if key.not_after is not None and at > key.not_after:
+        raise Refusal(
+            "key_expired",
+            f"expected a key in force, found one that expired at {key.not_after:%Y-%m-%d %H:%M:%S} UTC; the "
+            "organisation's root keys can add a new one",
+        )
+
+
+def require_role(candidate: Candidate) -> None:
+    """The key may sign for this kind of entry, or for this vote; a root key may sign for everything."""
+    statement = candidate.statement
+    what = f"{statement.body.state} vote" if isinstance(statement.body, Status) else statement.kind
+    allowed = STATE_ROLES[statement.body.state] if isinstance(statement.body, Status) else ROLES[statement.kind]
+    if not candidate.issuer.is_root and not allowed & candidate.issuer.roles:
+        raise Refusal(
+            "role",
+            f"expected a key with the role {_any_of(allowed)} for an entry of kind {what}, found one with "
+            f"{_any_of(candidate.issuer.roles)}; sign with another key, or let the root keys add one",
+        )
+
+
+def root_signers(candidate: Candidate) -> frozenset[bytes]:
+    """Ids of the root keys in force that signed; for an entry by a root key they must reach the threshold."""
+    if not candidate.issuer.is_root:
+        return frozenset()
+    organisation = candidate.organisation
+    roots = [candidate.view.key(root) for root in organisation.roots]
+    in_force = [root.public for root in roots if root is not None and root.revoked_at is None]
+    signers = complete_signers(candidate.entry, in_force)
+    if len(signers) < organisation.threshold:
+        raise Refusal(
+            "too_few_roots",
+            f"expected signatures of {organisation.threshold} root keys of {organisation.name!r}, found "
+            f"{len(signers)} that are complete; let more of its root keys sign",
+        )
+    return signers
+
+
+def require_home_log(organisation: OrganisationFacts, origin: str) -> None:
+    """An issuer writes into the log in which its organisation registered, and into no other."""
+    if organisation.origin != origin:
+        raise Refusal(
+            "wrong_log",
+            f"expected an entry of an organisation at home in {origin}, found one at home in {organisation.origin}; "
+            "enter it there, and the bureau of this log will mirror it",
+        )
+
+
+def require_next_in_chain(leaf: Leaf, statement: Statement | None, view: View) -> None:
+    """The entry follows the issuer's last one. Whoever signs two statements of one number has equivocated.
+
+    Parameters
+    ----------
+    statement : None for a sealed leaf
+    """
+    last = view.chain(leaf.issuer)
+    due, previous = (0, NO_HASH) if last is None else (last[0] + 1, last[1])
+    if leaf.sequence < due:
+        raise _used_number(leaf, statement, view)
+    if leaf.sequence > due:
+        raise Refusal("gap", f"expected the issuer's entry {due}, found {leaf.sequence}; enter those between first")
+    if leaf.previous != previous:
+        raise Refusal(
+            "wrong_previous",
+            f"expected an entry that names the issuer's last leaf {_shown(previous)}, found {_shown(leaf.previous)}; "
+            "take the last leaf from this log and sign again",
+        )
+
+
+def require_not_ahead(candidate: Candidate) -> None:
+    """The issuer's clock is not ahead; only the bureau that takes the entry can tell."""
+    ahead = candidate.statement.issued_at - candidate.at
+    if not candidate.replaying and ahead > CLOCKS_DIFFER:
+        raise Refusal(
+            "from_the_future",
+            f"expected an entry issued by {candidate.at:%Y-%m-%d %H:%M:%S} UTC, give or take ten minutes, found one of "
+            f"{candidate.statement.issued_at:%Y-%m-%d %H:%M:%S}; set the clock and sign again",
+        )
+
+
+def _used_number(leaf: Leaf, statement: Statement | None, view: View) -> Refusal:
+    """A replay where the same statement is in the log, or cannot be compared; two different ones are equivocation."""
+    digest = view.link(leaf.issuer, leaf.sequence)
+    there = None if digest is None else view.entry(digest)
+    if there is None or there.statement is None or statement is None or there.statement == statement:
+        named = "" if digest is None else f" as {entry_id(digest)}"
+        return Refusal(
+            "replay",
+            f"expected a new entry, found number {leaf.sequence} of this issuer, which is in the log already{named}; "
+            "nothing needs to be done",
+        )
+    return Refusal(
+        "equivocation",
+        f"expected one entry of number {leaf.sequence} of this issuer, found another one than {entry_id(there.hash)}: "
+        "the issuer signed two. Keep both envelopes, they prove it",
+    )
+
+
+def _shown(value: object) -> str:
+    return f"{value.hex()[:16]}..." if isinstance(value, bytes) else str(value)
+
+
+def _any_of(roles: Iterable[Role]) -> str:
+    return " or ".join(sorted(roles)) or "root"

@@ -1,0 +1,99 @@
+"""The view of the rules over the tables: what `whorl.registry.view.View` asks, answered by one transaction.
+
+Whoever writes replays what it wrote (`whorl.registry.replaying.replay`) before it asks again.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from whorl.entries.kinds import Policy
+from whorl.entries.statement import Statement
+from whorl.registry.database_errors import damaged
+from whorl.registry.entry_rows import (
+    chain_end,
+    commitments_since,
+    counting_row,
+    entries_about,
+    entries_with_claim,
+    entries_with_digest,
+    entry_in_chain,
+    policy_before,
+)
+from whorl.registry.key_rows import find_key, find_organisation
+from whorl.registry.replaying import stated
+from whorl.registry.stored_entry import StoredEntry, read_row
+from whorl.registry.view import EntryFacts, KeyFacts, OrganisationFacts
+
+
+class DatabaseView:
+    """A `View` of the state that a transaction sees."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def key(self, key_id: bytes) -> KeyFacts | None:
+        return find_key(self._connection, key_id)
+
+    def organisation(self, digest: bytes) -> OrganisationFacts | None:
+        return find_organisation(self._connection, digest)
+
+    def chain(self, issuer: bytes) -> tuple[int, bytes] | None:
+        return chain_end(self._connection, issuer)
+
+    def link(self, issuer: bytes, sequence: int) -> bytes | None:
+        entry = entry_in_chain(self._connection, issuer, sequence)
+        return None if entry is None else entry.hash
+
+    def entry(self, digest: bytes) -> EntryFacts | None:
+        row = counting_row(self._connection, digest)
+        return None if row is None else facts_of(read_row(row))
+
+    def about(self, target: bytes) -> Sequence[EntryFacts]:
+        return _all(entries_about(self._connection, target))
+
+    def models(self, content: str) -> Sequence[EntryFacts]:
+        named = entries_with_digest(self._connection, content, role="content")
+        return _all(entry for entry in named if entry.kind == "model")
+
+    def notices(self, claim: bytes) -> Sequence[EntryFacts]:
+        return _all(entries_with_claim(self._connection, claim))
+
+    def policy(self, origin: str, index: int) -> Policy | None:
+        entry = policy_before(self._connection, origin, index)
+        statement = None if entry is None else stated(entry)
+        if statement is None:
+            return None
+        if not isinstance(statement.body, Policy):
+            raise damaged(f"the policy of {origin} before index {index} is none")
+        return statement.body
+
+    def commitments(self, organisation: bytes, since: datetime) -> Sequence[EntryFacts]:
+        return _all(commitments_since(self._connection, organisation, since))
+
+
+def facts_of(entry: StoredEntry, statement: Statement | None = None) -> EntryFacts:
+    """What the rules may know of an entry that counts.
+
+    Parameters
+    ----------
+    statement : what it says, where that was read already
+    """
+    return EntryFacts(
+        hash=entry.hash,
+        origin=entry.origin,
+        index=entry.index,
+        kind=entry.kind,
+        issuer=entry.read_leaf().issuer,
+        organisation=entry.organisation,
+        statement=statement or stated(entry),
+        seen_at=entry.seen_at,
+        signers=entry.signers,
+        stamped_at=entry.stamped_at,
+        shown=entry.shown,
+    )
+
+
+def _all(entries: Iterable[StoredEntry]) -> list[EntryFacts]:
+    return [facts_of(entry) for entry in entries]

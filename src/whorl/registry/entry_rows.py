@@ -1,0 +1,251 @@
+"""Rows of `entries`: adding them, and finding them by leaf hash, place, chain, target, claim, digest and kind.
+
+Every query is a range of one index, and long answers are read a page at a time. What does not say otherwise gives
+entries that count, in the order in which this bureau saw them. Who may see what an entry says is for the caller:
+`whorl.entries.handling.may_see`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, Select, bindparam, func, literal_column, select, tuple_, update
+
+from whorl.entries.kinds import KIND_NUMBERS, Kind
+from whorl.registry.bulk import insert_rows
+from whorl.registry.database_errors import damaged
+from whorl.registry.log_rows import stored_log
+from whorl.registry.stored_entry import StoredEntry, entry_columns, raw_digest, read_row
+from whorl.registry.tables import COMMITMENT, POLICY, Instant, digests, entries, logs, microseconds
+
+PAGE: Final = 256  # times the largest envelope is what a page can take in memory: 64 MiB
+
+# Literals, not parameters: only then do the databases see that a partial index applies.
+_COUNTS: Final = entries.c.counts == literal_column("1")
+_ROWS: Final = select(entries, logs.c.origin).join_from(entries, logs)
+_PAGED: Final = _ROWS.where(_COUNTS, entries.c.id > bindparam("after")).order_by(entries.c.id).limit(PAGE)
+
+_LAST: Final = select(func.coalesce(func.max(entries.c.id), 0))
+_BY_HASH: Final = _ROWS.where(entries.c.hash == bindparam("sought"), _COUNTS)
+_ANY_BY_HASH: Final = _ROWS.where(entries.c.hash == bindparam("sought")).limit(1)
+_BY_INDEX: Final = _ROWS.where(
+    entries.c.log == bindparam("log"), entries.c.idx.between(bindparam("first"), bindparam("last"))
+).order_by(entries.c.idx)
+_IN_CHAIN: Final = _ROWS.where(
+    entries.c.issuer == bindparam("issuer"), _COUNTS, entries.c.sequence == bindparam("number")
+)
+_CHAIN_END: Final = (
+    select(entries.c.sequence, entries.c.hash)
+    .where(entries.c.issuer == bindparam("issuer"), _COUNTS)
+    .order_by(entries.c.sequence.desc())
+    .limit(1)
+)
+_POLICY: Final = (
+    _ROWS.where(
+        entries.c.log == bindparam("log"),
+        entries.c.idx < bindparam("index"),
+        entries.c.kind == literal_column(str(POLICY)),
+        _COUNTS,
+    )
+    .order_by(entries.c.idx.desc())
+    .limit(1)
+)
+_ABOUT: Final = _PAGED.where(entries.c.target == bindparam("sought"))
+_WITH_CLAIM: Final = _PAGED.where(entries.c.claim == bindparam("sought"))
+_COMMITMENTS: Final = (
+    _ROWS.where(
+        entries.c.organisation == bindparam("organisation"),
+        entries.c.kind == literal_column(str(COMMITMENT)),
+        _COUNTS,
+        tuple_(entries.c.seen_at, entries.c.id) > tuple_(bindparam("since", type_=Instant), bindparam("after")),
+    )
+    .order_by(entries.c.seen_at, entries.c.id)
+    .limit(PAGE)
+)
+_WITH_DIGEST: Final = (
+    select(entries, logs.c.origin)
+    .join_from(digests, entries, digests.c.entry == entries.c.id)
+    .join(logs, entries.c.log == logs.c.id)
+    .where(
+        digests.c.digest == bindparam("digest"),
+        digests.c.role == bindparam("role"),
+        digests.c.entry > bindparam("after"),
+    )
+    .order_by(digests.c.entry)
+    .limit(PAGE)
+)
+_NUMBERED: Final = _ROWS.where(entries.c.id.in_(bindparam("sought", expanding=True)))
+_ERASED: Final = select(entries.c.hash, entries.c.erased_at).where(
+    entries.c.hash.in_(bindparam("sought", expanding=True)), entries.c.erased_at.is_not(None)
+)
+_OF_KIND: Final = (
+    _ROWS.where(entries.c.kind == bindparam("kind"), _COUNTS, entries.c.id < bindparam("before"))
+    .order_by(entries.c.id.desc())
+    .limit(bindparam("most"))
+)
+
+
+def insert_entries(connection: Connection, stored: Sequence[StoredEntry]) -> list[int]:
+    """Add entries at the end of their logs, in the order given; without their content, where that was erased here.
+
+    Returns
+    -------
+    their row numbers, which grow in the order in which this bureau saw them
+
+    Raises
+    ------
+    ValueError
+        If an entry is not the next one of its log, or contradicts its leaf.
+    RegistryError
+        If it counts and another that counts has its leaf, or its number in the issuer's chain.
+    """
+    sizes: dict[str, tuple[int, int]] = {}
+    number = int(connection.execute(_LAST).scalar_one())
+    erased = erased_among(connection, [entry.hash for entry in stored])
+    rows: list[tuple[Any, ...]] = []
+    for entry in stored:
+        if entry.origin not in sizes:
+            log = stored_log(connection, entry.origin)
+            if log is None:
+                raise ValueError(f"the log {entry.origin} is not held here")
+            sizes[entry.origin] = log.id, log.size
+        log_id, size = sizes[entry.origin]
+        if entry.index != size:
+            raise ValueError(f"expected entry {size} of {entry.origin} next, got {entry.index}")
+        sizes[entry.origin] = log_id, size + 1
+        number += 1
+        if entry.hash in erased:
+            entry = replace(entry, envelope=None, salt=None, erased_at=erased[entry.hash])
+        values = {"id": number, "log": log_id, "idx": entry.index, **entry_columns(entry)}
+        rows.append(tuple(_kept(values[column.name]) for column in entries.columns))
+    insert_rows(connection, entries, rows)
+    for log_id, size in sizes.values():
+        connection.execute(update(logs).where(logs.c.id == log_id).values(size=size))
+    return list(range(number - len(rows) + 1, number + 1))
+
+
+def erased_among(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, datetime]:
+    """Which of these leaf hashes were erased here, and when: their content is not taken again."""
+    found: dict[bytes, datetime] = {}
+    for first in range(0, len(digests), PAGE):
+        rows = connection.execute(_ERASED, {"sought": digests[first : first + PAGE]})
+        found.update((row.hash, row.erased_at) for row in rows)
+    return found
+
+
+def find_entry(connection: Connection, digest: bytes) -> StoredEntry | None:
+    """The entry with this leaf hash: the one that counts, or else a faulty one."""
+    row = counting_row(connection, digest) or connection.execute(_ANY_BY_HASH, {"sought": digest}).first()
+    return None if row is None else read_row(row)
+
+
+def counting_row(connection: Connection, digest: bytes) -> Row[Any] | None:
+    """The row of the entry that counts with this leaf hash, not checked yet by `read_row`."""
+    return connection.execute(_BY_HASH, {"sought": digest}).first()
+
+
+def entries_of_log(
+    connection: Connection, origin: str, *, start: int = 0, stop: int | None = None
+) -> Iterator[StoredEntry]:
+    """Entries ``start`` to ``stop`` - 1 of a log, faulty ones too, a page in memory at a time."""
+    log = stored_log(connection, origin)
+    if log is None:
+        return
+    end = log.size if stop is None else min(stop, log.size)
+    for first in range(start, end, PAGE):
+        last = min(first + PAGE, end) - 1
+        rows = connection.execute(_BY_INDEX, {"log": log.id, "first": first, "last": last}).all()
+        if [row.idx for row in rows] != list(range(first, last + 1)):
+            raise damaged(f"entries {first} to {last} of {origin} are not all there")
+        yield from map(read_row, rows)
+
+
+def counting_entries(connection: Connection, *, after: int = 0) -> Iterator[tuple[int, StoredEntry]]:
+    """Row numbers and all entries that count, from the one after a row number."""
+    return _paged(connection, _PAGED, {}, after=after)
+
+
+def numbered_entries(connection: Connection, numbers: Sequence[int]) -> dict[int, StoredEntry]:
+    """Entries by row numbers, in the order asked for; what is no row is left out."""
+    rows: dict[int, Row[Any]] = {}
+    for first in range(0, len(numbers), PAGE):
+        found = connection.execute(_NUMBERED, {"sought": list(numbers[first : first + PAGE])})
+        rows.update((row.id, row) for row in found)
+    return {number: read_row(rows[number]) for number in numbers if number in rows}
+
+
+def entries_about(connection: Connection, target: bytes) -> Iterator[StoredEntry]:
+    """Entries whose leaf names a target."""
+    return _entries(_paged(connection, _ABOUT, {"sought": target}))
+
+
+def entries_with_claim(connection: Connection, claim: bytes) -> Iterator[StoredEntry]:
+    """Notices that make a claim."""
+    return _entries(_paged(connection, _WITH_CLAIM, {"sought": claim}))
+
+
+def entries_with_digest(connection: Connection, digest: str, *, role: str) -> Iterator[StoredEntry]:
+    """Entries that name a ``sha256:`` digest in one of the roles of `whorl.registry.derived_rows.Role`."""
+    return _entries(_paged(connection, _WITH_DIGEST, {"digest": raw_digest(digest), "role": role}))
+
+
+def commitments_since(connection: Connection, organisation: bytes, since: datetime) -> Iterator[StoredEntry]:
+    """Commitments of an organisation that were seen at or after a time, in the order of these times."""
+    after = 0
+    while rows := connection.execute(
+        _COMMITMENTS, {"organisation": organisation, "since": since, "after": after}
+    ).all():
+        yield from map(read_row, rows)
+        since, after = rows[-1].seen_at, rows[-1].id
+
+
+def policy_before(connection: Connection, origin: str, index: int) -> StoredEntry | None:
+    """The last policy in a log before an index."""
+    log = stored_log(connection, origin)
+    row = None if log is None else connection.execute(_POLICY, {"log": log.id, "index": index}).first()
+    return None if row is None else read_row(row)
+
+
+def entry_in_chain(connection: Connection, issuer: bytes, sequence: int) -> StoredEntry | None:
+    """The entry with this sequence number in an issuer's chain."""
+    row = connection.execute(_IN_CHAIN, {"issuer": issuer, "number": sequence}).first()
+    return None if row is None else read_row(row)
+
+
+def chain_end(connection: Connection, issuer: bytes) -> tuple[int, bytes] | None:
+    """Sequence number and leaf hash of the last entry in an issuer's chain."""
+    row = connection.execute(_CHAIN_END, {"issuer": issuer}).first()
+    return None if row is None else (row.sequence, row.hash)
+
+
+def latest_entries(
+    connection: Connection, kind: Kind, *, most: int, before: int | None = None
+) -> list[tuple[int, StoredEntry]]:
+    """Row numbers and entries of a kind, the newest first.
+
+    Parameters
+    ----------
+    most : how many at most; never more than `PAGE`
+    before : only those with a smaller row number, to turn the page
+    """
+    parameters = {"kind": KIND_NUMBERS[kind], "before": 2**62 if before is None else before, "most": min(most, PAGE)}
+    return [(row.id, read_row(row)) for row in connection.execute(_OF_KIND, parameters)]
+
+
+def _kept(value: Any) -> Any:
+    return microseconds(value) if isinstance(value, datetime) else value
+
+
+def _entries(numbered: Iterator[tuple[int, StoredEntry]]) -> Iterator[StoredEntry]:
+    for _, entry in numbered:
+        yield entry
+
+
+def _paged(
+    connection: Connection, query: Select[Any], parameters: dict[str, Any], *, after: int = 0
+) -> Iterator[tuple[int, StoredEntry]]:
+    while rows := connection.execute(query, {**parameters, "after": after}).all():
+        for row in rows:
+            yield row.id, read_row(row)
+        after = rows[-1].id

@@ -1,0 +1,364 @@
+"""What a registry holds, entered once more from the first entry on into a database of its own, and compared.
+
+Whoever checks a registry trusts nothing that was derived: neither the tables of keys and names, nor the columns that
+say who signed. So every entry is admitted again by the rules, under what was known before it, and all that follows is
+made anew. The database for that is SQLite's private kind: one file without a name, gone when it is closed.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, Table, bindparam, create_engine, select, tuple_
+from sqlalchemy.pool import StaticPool
+
+from whorl.core.errors import InputError, VerificationError
+from whorl.core.progress import Progress
+from whorl.entries.kinds import KINDS, Key, StatusMapHead
+from whorl.entries.leaf import parse_leaf
+from whorl.entries.statement import SignedEntry, open_entry
+from whorl.entries.status_map import StatusMap
+from whorl.registry.admission import admit, admit_sealed
+from whorl.registry.candidate import complete_signers, require_next_in_chain
+from whorl.registry.database_errors import translated
+from whorl.registry.database_view import DatabaseView, facts_of
+from whorl.registry.entry_rows import PAGE, insert_entries
+from whorl.registry.log_rows import add_log, stored_logs
+from whorl.registry.parties import claim_digest
+from whorl.registry.pending_view import HELD_BACK, PendingView
+from whorl.registry.replaying import replay
+from whorl.registry.spoken_against import covered_sizes, spoken_against
+from whorl.registry.stored_entry import StoredEntry, read_row
+from whorl.registry.tables import DERIVED, entries, logs, metadata
+from whorl.registry.votes import revoked_key
+
+Note = Callable[[str, str], None]
+"""Takes a place and what is wrong there."""
+
+MAP_READS: Final = 2_000_000  # rows read for status maps, beyond which only the last one is made again
+_BATCH: Final = 256
+_CACHE_KIB: Final = 1 << 14
+_ALL: Final = (
+    select(entries, logs.c.origin)
+    .join_from(entries, logs)
+    .where(entries.c.id > bindparam("after"))
+    .order_by(entries.c.id)
+    .limit(PAGE)
+)
+_RESTORE: Final = "restore the database from a backup, or take the entry from a bureau that mirrors this log"
+
+
+class _StopError(Exception):
+    """What comes after cannot be told again."""
+
+
+@dataclass(slots=True)
+class Told:
+    """How much was told again; ``maps`` that were compared, and those that were left out as too much work."""
+
+    own: int = 0
+    mirrored: int = 0
+    sealed: int = 0
+    erased: int = 0
+    maps: int = 0
+    maps_left_out: int = 0
+
+
+class History:
+    """Tells the entries of a registry again.
+
+    Parameters
+    ----------
+    stored : the registry's database, in a reading transaction
+    own : origin of the registry's own log
+    leaves : the leaves of the own log, from the first on; None where one cannot be read
+    last_map : index of the newest status map in the own log; None where there is none
+    saw : told of each row's origin and leaf, in order
+    note : told what is wrong
+    """
+
+    def __init__(
+        self,
+        stored: Connection,
+        scratch: Connection,
+        *,
+        own: str,
+        leaves: Iterator[bytes | None],
+        last_map: int | None,
+        saw: Callable[[str, bytes], None],
+        note: Note,
+        progress: Progress,
+    ) -> None:
+        self.told = Told()
+        self._stored = stored
+        self._scratch = scratch
+        self._own = own
+        self._leaves = leaves
+        self._last_map = last_map
+        self._saw = saw
+        self._note = note
+        self._progress = progress
+        self._view = PendingView(DatabaseView(scratch))
+        self._pending: list[tuple[int, StoredEntry, SignedEntry | None]] = []
+        self._sizes: dict[str, int] = {}
+        self._count = 0
+        self._maps = _Maps(scratch, own)
+
+    def tell(self) -> bool:
+        """Tell all entries again; whether it came to the end, so that `compare_derived` makes sense."""
+        held = stored_logs(self._stored)
+        for log in held:
+            add_log(self._scratch, log.origin, own=log.own)
+            self._sizes[log.origin] = 0
+        total = sum(log.size for log in held)
+        try:
+            for row in _rows(self._stored):
+                self._take(row)
+                self._progress("entries checked", self._count, total)
+            self._write()
+        except _StopError:
+            return False
+        for log in held:
+            if self._sizes[log.origin] != log.size:
+                self._note(
+                    f"table logs, {log.origin}",
+                    f"says that {log.size} entries are stored, found {self._sizes[log.origin]}; {_RESTORE}",
+                )
+        return True
+
+    def compare_derived(self) -> None:
+        """Hold the derived tables against those that followed now."""
+        for table in DERIVED:
+            difference = _first_difference(self._stored, self._scratch, table)
+            if difference is not None:
+                self._note(
+                    f"table {table.name}",
+                    f"is not what follows from the entries, first at {difference}; restore a backup, which makes it "
+                    "anew",
+                )
+
+    def _take(self, row: Row[Any]) -> None:
+        place = f"entry {row.idx} of {row.origin}"
+        if row.idx != self._sizes.get(row.origin) or row.id != self._count + 1:
+            self._note(
+                place,
+                f"is not the next one: rows are missing or were renumbered, and no later one was looked at; {_RESTORE}",
+            )
+            raise _StopError
+        leaf = next(self._leaves, None) if row.origin == self._own else None
+        if leaf is not None and leaf != row.leaf:
+            self._note(place, f"has another leaf in the database than in the log; {_RESTORE}")
+        entry, signed = self._readable(row, leaf, place)
+        self._sizes[row.origin] += 1
+        self._count += 1
+        self._saw(row.origin, entry.leaf)
+        if row.origin == self._own:
+            self.told.own += 1
+            self._check_own(entry, signed, place)
+        else:
+            self.told.mirrored += 1
+        self._hold(row.id, entry, signed)
+
+    def _readable(self, row: Row[Any], leaf: bytes | None, place: str) -> tuple[StoredEntry, SignedEntry | None]:
+        """The entry, or its leaf alone, as the log has it, where the row is damaged."""
+        try:
+            entry = read_row(row)
+            return entry, None if entry.envelope is None else open_entry(entry.envelope)
+        except InputError as error:
+            self._note(place, str(error))
+        if leaf is None:
+            raise _StopError
+        kind = KINDS.get(parse_leaf(leaf).kind)
+        bare = StoredEntry(
+            origin=row.origin,
+            index=row.idx,
+            leaf=leaf,
+            kind=kind,
+            organisation=None,
+            envelope=None,
+            salt=None,
+            seen_at=row.seen_at,
+        )
+        return bare, None
+
+    def _check_own(self, entry: StoredEntry, signed: SignedEntry | None, place: str) -> None:
+        """Admit an entry again, and compare what the row says of it."""
+        if entry.fault is not None:
+            self._note(place, f"counts for nothing, though this bureau took it ({entry.fault}); {_RESTORE}")
+            return
+        try:
+            expected = self._admitted(entry, signed)
+        except (InputError, VerificationError) as problem:
+            self._note(place, f"breaks a rule of admission: {problem}")
+            return
+        if expected != entry:
+            names = [
+                name for name in ("organisation", "signers", "claim") if getattr(expected, name) != getattr(entry, name)
+            ]
+            self._note(place, f"has another {' and '.join(names)} than follows from its envelope; {_RESTORE}")
+        if signed is not None and isinstance(signed.statement.body, StatusMapHead) and entry.kind == "statusmap":
+            self._check_map(entry.index, signed.statement.body, place)
+
+    def _admitted(self, entry: StoredEntry, signed: SignedEntry | None) -> StoredEntry:
+        leaf = entry.read_leaf()
+        where: Any = {"origin": entry.origin, "index": entry.index, "at": entry.seen_at}
+        if leaf.leaf_class == "sealed":
+            self.told.sealed += 1
+            expected = replace(entry, organisation=admit_sealed(leaf, self._view, **where).organisation)
+            issuer = None if signed is None else self._view.key(signed.statement.issuer)
+            if signed is not None and issuer is not None and not complete_signers(signed, [issuer.public]):
+                raise VerificationError("expected what is sealed to be signed by its issuer, found no signature")
+            return expected
+        if signed is None:
+            self.told.erased += 1
+            require_next_in_chain(leaf, None, self._view)
+            if entry.erased_at is None:
+                raise VerificationError(f"its content is missing, though it was not erased; {_RESTORE}")
+            return entry
+        admitted = admit(signed, leaf, self._view, replaying=True, **where)
+        expected = replace(entry, organisation=admitted.organisation, signers=admitted.signers)
+        if entry.kind == "notice":
+            claim = claim_digest(facts_of(expected, signed.statement), self._view)
+            expected = replace(expected, claim=claim)
+        return expected
+
+    def _check_map(self, index: int, body: StatusMapHead, place: str) -> None:
+        self._write()
+        if body.log_size != index:
+            self._note(place, f"is a status map of {body.log_size} entries; expected all {index} before it")
+        found = self._maps.made_again(body, self._sizes | {self._own: index}, must=index == self._last_map)
+        if found is None:
+            self.told.maps_left_out += 1
+            return
+        self.told.maps += 1
+        if found != (body.root, body.size):
+            self._note(
+                place,
+                "is a status map that does not follow from the entries before it: one of them was "
+                "altered, or the map was wrong when it was signed; compare with a mirror of this log",
+            )
+
+    def _hold(self, number: int, entry: StoredEntry, signed: SignedEntry | None) -> None:
+        self._maps.watch(entry, signed)
+        self._pending.append((number, entry, signed))
+        if entry.kind not in HELD_BACK or signed is None or entry.fault is not None or len(self._pending) >= _BATCH:
+            self._write()
+        else:
+            self._view.add(facts_of(entry, signed.statement), sequence=signed.statement.sequence)
+
+    def _write(self) -> None:
+        counting = [
+            (number, entry, signed.statement)
+            for number, entry, signed in self._pending
+            if signed is not None and entry.fault is None
+        ]
+        try:
+            with translated("it"):
+                insert_entries(self._scratch, [entry for _, entry, _ in self._pending])
+                replay(self._scratch, counting)
+        except (InputError, ValueError) as error:
+            last = self._pending[-1][1]
+            self._note(
+                f"entry {last.index} of {last.origin}",
+                f"or one shortly before contradicts the entries before it ({error}); no later one was looked at",
+            )
+            raise _StopError from error
+        self._pending = []
+        self._view.clear()
+
+
+class _Maps:
+    """Status maps made again, each from what was told before it; one is good until something is said again."""
+
+    def __init__(self, scratch: Connection, own: str) -> None:
+        self._scratch = scratch
+        self._own = own
+        self._speaking = 0
+        self._stolen: set[bytes] = set()
+        self._read = 0
+        self._last: tuple[str, int] | None = None
+
+    def watch(self, entry: StoredEntry, signed: SignedEntry | None) -> None:
+        """Notice an entry that may speak against others."""
+        if entry.fault is not None:
+            return
+        body = None if signed is None else signed.statement.body
+        revoking = entry.kind == "key" and isinstance(body, Key) and body.compromised_since is not None
+        if entry.kind in ("dispute", "status") or revoking or entry.read_leaf().issuer in self._stolen:
+            self._speaking += 1
+            self._last = None
+        if revoking:
+            key_id = revoked_key(facts_of(entry))
+            assert key_id is not None
+            self._stolen.add(key_id)
+
+    def made_again(self, body: StatusMapHead, held: dict[str, int], *, must: bool) -> tuple[str, int] | None:
+        """Root and size of a map; None where it would be too much work.
+
+        Parameters
+        ----------
+        held : sizes of the logs before the map
+        must : make it in any case
+        """
+        sizes = covered_sizes(self._own, body)
+        everything = sizes == held
+        if everything and self._last is not None:
+            return self._last
+        if self._read + self._speaking > MAP_READS and not must:
+            return None
+        self._read += self._speaking
+        status_map = StatusMap(spoken_against(self._scratch, until=sizes))
+        made = status_map.root.hex(), status_map.size
+        self._last = made if everything else None
+        return made
+
+
+@contextmanager
+def scratch_database() -> Iterator[Connection]:
+    """A database without a name, with a registry's tables; it needs no more memory than its cache."""
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{_CACHE_KIB}"):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
+    try:
+        metadata.create_all(engine)
+        with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN")
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def _rows(connection: Connection) -> Iterator[Row[Any]]:
+    after = 0
+    while rows := connection.execute(_ALL, {"after": after}).all():
+        yield from rows
+        after = rows[-1].id
+
+
+def _first_difference(one: Connection, other: Connection, table: Table) -> str | None:
+    """Key of the first row that only one of the two has, or that they do not have alike."""
+    place = list(table.primary_key.columns)
+    query = select(table).order_by(*place).limit(PAGE)
+    after: tuple[Any, ...] | None = None
+    while True:
+        page = query if after is None else query.where(tuple_(*place) > tuple_(*after))
+        pages = [list(connection.execute(page)) for connection in (one, other)]
+        for pair in zip_longest(*pages):
+            if pair[0] != pair[1]:
+                first = next(row for row in pair if row is not None)
+                return ", ".join(_shown(getattr(first, column.name)) for column in place)
+        if not pages[0]:
+            return None
+        after = tuple(getattr(pages[0][-1], column.name) for column in place)
+
+
+def _shown(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)[:80]

@@ -1,0 +1,136 @@
+"""Rows of `organisations` and `keys`: who may sign, derived from the entries that say so."""
+
+from collections.abc import Mapping
+from typing import Any, Final, get_args
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from whorl.entries.claimants import issuer_keys
+from whorl.entries.keys import PublicKey
+from whorl.entries.kinds import Key, Organisation, Role, parse_instant
+from whorl.entries.leaf import HASH_BYTES
+from whorl.registry.database_errors import damaged
+from whorl.registry.log_rows import stored_log
+from whorl.registry.stored_entry import StoredEntry
+from whorl.registry.tables import entries, keys, logs, organisations
+from whorl.registry.view import KeyFacts, OrganisationFacts
+
+_ROLES: Final[Mapping[str, Role]] = {role: role for role in get_args(Role)}
+_ORGANISATION: Final = (
+    select(organisations, logs.c.origin)
+    .join_from(organisations, logs)
+    .where(organisations.c.hash == bindparam("sought"))
+)
+_KEY: Final = select(keys).where(keys.c.id == bindparam("sought"))
+_KEYS_OF: Final = select(keys).where(keys.c.organisation == bindparam("sought")).order_by(keys.c.id).limit(1000)
+_SEEN_AT: Final = select(entries.c.seen_at).where(
+    entries.c.log == bindparam("log"), entries.c.idx == bindparam("index")
+)
+
+
+def find_organisation(connection: Connection, digest: bytes) -> OrganisationFacts | None:
+    """An organisation, by the leaf hash of its entry."""
+    row = connection.execute(_ORGANISATION, {"sought": digest}).first()
+    if row is None:
+        return None
+    if not row.roots or len(row.roots) % HASH_BYTES:
+        raise damaged(f"the root keys of an organisation are cut off ({digest.hex()})")
+    return OrganisationFacts(
+        hash=row.hash,
+        origin=row.origin,
+        name=row.name,
+        jurisdiction=row.jurisdiction,
+        roots=tuple(row.roots[i : i + HASH_BYTES] for i in range(0, len(row.roots), HASH_BYTES)),
+        threshold=row.threshold,
+    )
+
+
+def find_key(connection: Connection, key_id: bytes) -> KeyFacts | None:
+    """An issuer's keys, by the id of the Ed25519 key."""
+    row = connection.execute(_KEY, {"sought": key_id}).first()
+    return None if row is None else _key_facts(row)
+
+
+def keys_of(connection: Connection, organisation: bytes) -> list[KeyFacts]:
+    """Keys of an organisation, revoked ones too; the first thousand."""
+    return [_key_facts(row) for row in connection.execute(_KEYS_OF, {"sought": organisation})]
+
+
+def insert_organisation(connection: Connection, number: int, entry: StoredEntry, body: Organisation) -> None:
+    """Derive the rows of an organisation and its root keys."""
+    log = stored_log(connection, entry.origin)
+    assert log is not None
+    roots = [issuer_keys(root) for root in body.roots]
+    connection.execute(
+        insert(organisations).values(
+            hash=entry.hash,
+            entry=number,
+            log=log.id,
+            name=body.name,
+            jurisdiction=body.jurisdiction,
+            roots=b"".join(root[0].id for root in roots),
+            threshold=body.threshold,
+        )
+    )
+    connection.execute(insert(keys), [_key_row(root, entry.hash, is_root=True) for root in roots])
+
+
+def apply_key(connection: Connection, entry: StoredEntry, body: Key) -> None:
+    """Derive the row of a key that an entry adds, or what a revocation changes in it."""
+    public = issuer_keys(body.public)
+    if body.action == "add":
+        assert entry.organisation is not None
+        row = _key_row(public, entry.organisation, is_root=False)
+        not_after = None if body.not_after is None else parse_instant(body.not_after)
+        connection.execute(insert(keys).values({**row, "roles": " ".join(sorted(body.roles)), "not_after": not_after}))
+        return
+    connection.execute(
+        update(keys)
+        .where(keys.c.id == public[0].id)
+        .values(
+            revoked_at=entry.index,
+            compromised_since=body.compromised_since,
+            trusted_until=_seen_before(connection, entry.origin, body.compromised_since),
+        )
+    )
+
+
+def _seen_before(connection: Connection, origin: str, index: int | None) -> Any:
+    """When this bureau saw the entry before one; None where there is none."""
+    log = stored_log(connection, origin)
+    if log is None or not index:
+        return None
+    return connection.execute(_SEEN_AT, {"log": log.id, "index": index - 1}).scalar()
+
+
+def _key_row(public: tuple[PublicKey, ...], organisation: bytes, *, is_root: bool) -> dict[str, Any]:
+    return {
+        "id": public[0].id,
+        "organisation": organisation,
+        "ed25519": public[0].public,
+        "mldsa44": public[1].public if len(public) > 1 else None,
+        "roles": "",
+        "is_root": int(is_root),
+    }
+
+
+def _key_facts(row: Any) -> KeyFacts:
+    try:
+        public = [PublicKey(algorithm="ed25519", public=row.ed25519)]
+        if row.mldsa44 is not None:
+            public.append(PublicKey(algorithm="mldsa44", public=row.mldsa44))
+        if public[0].id != row.id:
+            raise ValueError("its id is that of another key")
+        roles = frozenset(_ROLES[role] for role in row.roles.split())
+    except (ValueError, TypeError, KeyError) as error:
+        raise damaged(f"a key cannot be read ({error})") from error
+    return KeyFacts(
+        public=tuple(public),
+        organisation=row.organisation,
+        roles=roles,
+        is_root=bool(row.is_root),
+        not_after=row.not_after,
+        revoked_at=row.revoked_at,
+        compromised_since=row.compromised_since,
+        trusted_until=row.trusted_until,
+    )

@@ -1,0 +1,107 @@
+"""Who is a party to a notice, and which claim a notice makes.
+
+Accusing a model accuses everybody who claims its content, whichever of their entries the notice names: nobody loses
+the right to reply because the accuser picked the entry of somebody else.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from whorl.entries.kinds import Dataset, Model, Notice
+from whorl.entries.leaf import NO_HASH, entry_id, parse_entry_id
+from whorl.entries.statement import Statement
+from whorl.registry.view import EntryFacts, View
+
+_CLAIM_TAG: Final = "whorl/claim/v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parties:
+    """Organisations that a notice concerns, by the leaf hashes of their entries.
+
+    Parameters
+    ----------
+    accuser : who entered the notice; None where that is not known
+    accused : whose entries are spoken of, and who else claims the same content; never the accuser
+    by_entry : the accuser and the organisations of all entries that the notice names. These never change
+    everyone : all of them. Later claims on the same content can add to these
+    """
+
+    accuser: bytes | None
+    accused: frozenset[bytes]
+    by_entry: frozenset[bytes]
+    everyone: frozenset[bytes]
+
+    @property
+    def named(self) -> frozenset[bytes]:
+        """Who may respond, dispute, and be wronged by the notice: everyone but the accuser."""
+        return self.everyone - {self.accuser}
+
+
+def parties_of(accuser: bytes | None, notice: Statement, view: View) -> Parties:
+    """Who is a party to a notice.
+
+    Parameters
+    ----------
+    accuser : leaf hash of the organisation that entered it, or wants to
+    """
+    body = notice.body
+    if not isinstance(body, Notice):
+        raise ValueError(f"a {notice.kind} has no parties")
+    spoken_of = [notice.target, *map(parse_entry_id, body.also_named)]
+    accused = {_organisation(digest, view) for digest in spoken_of}
+    reference = set() if body.reference is None else {_organisation(parse_entry_id(body.reference), view)}
+    content = content_of(notice.target, view)
+    models = () if content is None else view.models(content)
+    twins = {twin.organisation for twin in models if twin.organisation is not None}
+    itself = set() if accuser is None else {accuser}
+    return Parties(
+        accuser=accuser,
+        accused=frozenset((accused | twins) - itself),
+        by_entry=frozenset(accused | reference | itself),
+        everyone=frozenset(accused | twins | reference | itself),
+    )
+
+
+def barred_from_ruling(case: EntryFacts, view: View, *, annulling: bool) -> frozenset[bytes]:
+    """Whose chamber keys do not count in a case.
+
+    For annulment these are only the organisations whose entries the notice names. They never change: nobody can undo
+    an annulment by entering a claim that makes one of its judges a party.
+    """
+    if case.statement is not None and isinstance(case.statement.body, Notice):
+        parties = parties_of(case.organisation, case.statement, view)
+        return parties.by_entry if annulling else parties.everyone
+    return frozenset() if case.organisation is None else frozenset({case.organisation})
+
+
+def content_of(digest: bytes, view: View) -> str | None:
+    """Content digest of a model or data set, by the hash of its entry; None where it states none."""
+    entry = view.entry(digest)
+    body = None if entry is None or entry.statement is None else entry.statement.body
+    return body.content if isinstance(body, Model | Dataset) else None
+
+
+def claim_digest(notice: EntryFacts, view: View) -> bytes:
+    """What a notice claims: who is accused, of what, by whom. Claims made twice have one digest.
+
+    The accused one is the content of the model, where its entry states it: another entry of the same model makes no
+    other claim.
+    """
+    if notice.statement is None or notice.organisation is None or not isinstance(notice.statement.body, Notice):
+        raise ValueError("only a notice that can be read makes a claim")
+    return claim_about(notice.statement.target, notice.statement.body, notice.organisation, view)
+
+
+def claim_about(accused: bytes, notice: Notice, accuser: bytes, view: View) -> bytes:
+    """Digest of the claim that a notice makes, or would make, about one entry."""
+    subject = content_of(accused, view) or entry_id(accused)
+    parts = (_CLAIM_TAG, subject, notice.relation or notice.colour, accuser.hex())
+    return hashlib.sha256("\0".join(parts).encode()).digest()
+
+
+def _organisation(digest: bytes, view: View) -> bytes:
+    """Whose entry it is. Somebody unknown never replies, so that nobody's silence is taken for an answer."""
+    entry = view.entry(digest)
+    return NO_HASH if entry is None or entry.organisation is None else entry.organisation

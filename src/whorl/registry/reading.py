@@ -1,0 +1,87 @@
+"""Who may read what an entry says: its handling label, and for a notice whether it is published.
+
+A leaf, a place in the log and a standing are for everybody. What an entry says is for whoever its label allows; what a
+notice says, as long as it is not published, for the parties and for bureaus, who must judge it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, TypeAlias
+
+from whorl.entries.handling import may_see
+from whorl.registry.notices import notice_standing
+from whorl.registry.parties import parties_of
+from whorl.registry.view import EntryFacts, View
+
+Withheld: TypeAlias = Literal["sealed", "not_here", "handling", "notice_not_published"]
+"""Why content is not shown: sealed; erased or not held; not for this reader; a notice that is not published."""
+
+_NOW: Final = 2**62  # beyond every index: the policy in force now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """Who asks.
+
+    Parameters
+    ----------
+    organisation : leaf hash of the organisation that was shown to ask; None for somebody unknown
+    names : how handling labels name it: ids of its root keys and, for a bureau, its log's origin
+    is_bureau : whether the policy in force names it as this registry's bureau or as a peer
+    """
+
+    organisation: bytes | None = None
+    names: frozenset[str] = frozenset()
+    is_bureau: bool = False
+
+
+ANYBODY: Final = Reader()
+
+
+def reader_for(organisation: bytes, view: View, *, origin: str) -> Reader:
+    """The reader that an organisation is.
+
+    Parameters
+    ----------
+    origin : this registry's log, whose policy says who is a bureau
+    """
+    facts = view.organisation(organisation)
+    if facts is None:
+        return ANYBODY
+    policy = view.policy(origin, _NOW)
+    bureaus = () if policy is None else (policy.bureau, *policy.peers)
+    is_bureau = any((one.origin, one.organisation) == (facts.origin, facts.roots[0].hex()) for one in bureaus)
+    names = {root.hex() for root in facts.roots} | ({facts.origin} if is_bureau else set())
+    return Reader(organisation=facts.hash, names=frozenset(names), is_bureau=is_bureau)
+
+
+def peer_reader(key_id: bytes, view: View, *, origin: str) -> Reader | None:
+    """The reader that a peer is, by the id of its first root key, before its log is mirrored here; None if it is none.
+
+    Parameters
+    ----------
+    origin : this registry's log, whose policy names its peers
+    """
+    policy = view.policy(origin, _NOW)
+    for peer in () if policy is None else policy.peers:
+        if peer.organisation == key_id.hex():
+            return Reader(names=frozenset({peer.organisation, peer.origin}), is_bureau=True)
+    return None
+
+
+def withheld(entry: EntryFacts, reader: Reader, view: View, *, at: datetime) -> Withheld | None:
+    """Why a reader may not see what an entry says; None if they may."""
+    statement = entry.statement
+    if statement is None:
+        return "sealed" if entry.kind is None else "not_here"
+    own = reader.organisation is not None and reader.organisation == entry.organisation
+    readers: set[str | None] = {None, *reader.names}
+    if not own and not any(
+        may_see(statement.handling, reader=name, issuer=statement.issuer.hex(), is_bureau=reader.is_bureau)
+        for name in readers
+    ):
+        return "handling"
+    if entry.kind != "notice" or own or reader.is_bureau or notice_standing(entry, view, at=at).may_show_text:
+        return None
+    parties = parties_of(entry.organisation, statement, view)
+    return None if reader.organisation in parties.everyone else "notice_not_published"

@@ -1,0 +1,132 @@
+"""Rules on votes: who may say of an entry that it is verified, reviewed, upheld, withdrawn, and the rest.
+
+Nobody votes in their own case, and the same organisation never both files and reviews.
+"""
+
+from typing import Final
+
+from whorl.entries.kinds import Status
+from whorl.entries.leaf import entry_id
+from whorl.registry.candidate import Candidate, complete_signers
+from whorl.registry.findings import FRESH, cited, renews
+from whorl.registry.parties import barred_from_ruling, parties_of
+from whorl.registry.refusals import Refusal
+from whorl.registry.view import EntryFacts, KeyFacts, View
+from whorl.registry.votes import barrier_to_review, is_bureau
+
+_BARRIERS: Final = {
+    "party": "a party to the case, and nobody rules on their own",
+    "same_bureau": "at home with the accuser's or the accused's bureau",
+    "no_peer": "no bureau that the policy of the notice's log names as a peer",
+}
+
+
+def require_admissible_vote(candidate: Candidate, target: EntryFacts) -> frozenset[bytes]:
+    """Check a vote; give the ids of the chamber keys that signed beside the issuer."""
+    body = candidate.statement.body
+    assert isinstance(body, Status)
+    match body.state:
+        case "verified":
+            _require_verifier(candidate, target)
+        case "withdrawn":
+            _require_own(candidate, target)
+        case "reviewed" | "refused":
+            _require_reviewer(candidate, target)
+        case "renewed":
+            _require_own(candidate, target)
+            _require_fresh_finding(candidate, body, target)
+        case "dismissed" | "upheld" | "annulled":
+            return _chamber_signers(candidate, body, target)
+    return frozenset()
+
+
+def _require_verifier(candidate: Candidate, target: EntryFacts) -> None:
+    if not is_bureau(candidate.organisation, candidate.index, candidate.view):
+        raise Refusal(
+            "not_the_bureau", f"expected a bureau to verify an organisation, found {candidate.organisation.name!r}"
+        )
+    if target.hash == candidate.organisation.hash:
+        raise Refusal("own_case", "expected a bureau to verify another organisation, found itself")
+
+
+def _require_own(candidate: Candidate, target: EntryFacts) -> None:
+    if target.organisation != candidate.organisation.hash:
+        raise Refusal(
+            "not_own",
+            f"expected {entry_id(target.hash)} to be an entry of {candidate.organisation.name!r}, found another's; "
+            "only who entered it can take it back or renew it",
+        )
+
+
+def _require_reviewer(candidate: Candidate, target: EntryFacts) -> None:
+    notice = _readable_notice(target, candidate.view)
+    policy = candidate.view.policy(notice.origin, notice.index)
+    assert notice.statement is not None
+    parties = parties_of(notice.organisation, notice.statement, candidate.view)
+    barrier = (
+        "no_peer"
+        if policy is None
+        else barrier_to_review(candidate.organisation, notice, parties, policy, candidate.view)
+    )
+    if barrier is not None:
+        raise Refusal(
+            "own_case" if barrier == "party" else "not_eligible",
+            f"expected a review by a bureau of the federation that is no party and at home with neither side, found "
+            f"{candidate.organisation.name!r}, which is {_BARRIERS[barrier]}; let another bureau review it",
+        )
+
+
+def _require_fresh_finding(candidate: Candidate, body: Status, notice: EntryFacts) -> None:
+    for finding in cited(body.evidence, candidate.view):
+        if candidate.at - finding.seen_at <= FRESH and renews(finding, notice, candidate.view):
+            return
+    raise Refusal(
+        "old_evidence",
+        "expected a renewal to cite an independent finding on the same content that is at most a year old, found none; "
+        "have the models examined again",
+    )
+
+
+def _chamber_signers(candidate: Candidate, body: Status, target: EntryFacts) -> frozenset[bytes]:
+    """Chamber keys that signed; a cosigner counts only where its home is this log, which alone shows it in force."""
+    view = candidate.view
+    case = _readable_notice(target, view) if target.kind == "dispute" else target
+    policy = view.policy(case.origin, case.index)
+    chamber = frozenset() if policy is None else frozenset(policy.chamber.keys)
+    if candidate.statement.issuer.hex() not in chamber:
+        raise Refusal(
+            "not_eligible",
+            f"expected a key of the chamber that the policy of {case.origin} named when the case began, found "
+            f"{candidate.statement.issuer.hex()[:16]}...",
+        )
+    barred = barred_from_ruling(case, view, annulling=body.state == "annulled")
+    if candidate.organisation.hash in barred:
+        raise Refusal(
+            "own_case",
+            f"expected a chamber key of an organisation that is no party, found one of {candidate.organisation.name!r}",
+        )
+    signed = {key_id for key_id, _ in candidate.entry.envelope.signatures} & chamber
+    beside = {bytes.fromhex(key_id): view.key(bytes.fromhex(key_id)) for key_id in signed}
+    counting = [key.public for key in beside.values() if key is not None and _counts_here(key, candidate, barred)]
+    return complete_signers(candidate.entry, counting)
+
+
+def _counts_here(key: KeyFacts, candidate: Candidate, barred: frozenset[bytes]) -> bool:
+    organisation = candidate.view.organisation(key.organisation)
+    return (
+        organisation is not None
+        and organisation.origin == candidate.origin
+        and organisation.hash not in barred
+        and (key.is_root or "chamber" in key.roles)
+        and key.revoked_at is None
+        and (key.not_after is None or candidate.at <= key.not_after)
+    )
+
+
+def _readable_notice(target: EntryFacts, view: View) -> EntryFacts:
+    notice: EntryFacts | None = target
+    if target.kind == "dispute":
+        notice = None if target.statement is None else view.entry(target.statement.target)
+    if notice is None or notice.statement is None:
+        raise Refusal("wrong_target", "expected a notice whose content is here, found one that was erased")
+    return notice

@@ -1,0 +1,123 @@
+"""A view over entries in memory: what `whorl.registry.view.View` asks, in the fewest lines."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from whorl.entries.claimants import issuer_keys
+from whorl.entries.kinds import Key, Model, Notice, Organisation, Policy, parse_instant
+from whorl.registry.parties import claim_digest
+from whorl.registry.view import EntryFacts, KeyFacts, OrganisationFacts
+
+
+class RememberedView:
+    """Entries, in the order in which they were inserted."""
+
+    def __init__(self) -> None:
+        self.entries: dict[bytes, EntryFacts] = {}
+        self.keys: dict[bytes, KeyFacts] = {}
+        self.organisations: dict[bytes, OrganisationFacts] = {}
+        self._links: dict[bytes, list[bytes]] = {}
+        self._claims: dict[bytes, list[bytes]] = {}
+        self._policies: dict[str, list[tuple[int, Policy]]] = {}
+
+    def copy(self) -> "RememberedView":
+        other = RememberedView()
+        other.entries, other.keys, other.organisations = dict(self.entries), dict(self.keys), dict(self.organisations)
+        for mine, its in ((self._links, other._links), (self._claims, other._claims)):
+            its.update({key: list(members) for key, members in mine.items()})
+        other._policies = {origin: list(found) for origin, found in self._policies.items()}
+        return other
+
+    def insert(self, facts: EntryFacts) -> None:
+        self.entries[facts.hash] = facts
+        self._links.setdefault(facts.issuer, []).append(facts.hash)
+        statement = facts.statement
+        if statement is None:
+            return
+        body = statement.body
+        if isinstance(body, Organisation):
+            roots = tuple(issuer_keys(root) for root in body.roots)
+            self.organisations[facts.hash] = OrganisationFacts(
+                hash=facts.hash,
+                origin=facts.origin,
+                name=body.name,
+                jurisdiction=body.jurisdiction,
+                roots=tuple(keys[0].id for keys in roots),
+                threshold=body.threshold,
+            )
+            for keys in roots:
+                self.keys[keys[0].id] = KeyFacts(public=keys, organisation=facts.hash, roles=frozenset(), is_root=True)
+        elif isinstance(body, Key):
+            self._change_key(facts, body)
+        elif isinstance(body, Policy):
+            self._policies.setdefault(facts.origin, []).append((facts.index, body))
+        elif isinstance(body, Notice):
+            self._claims.setdefault(claim_digest(facts, self), []).append(facts.hash)
+
+    def _change_key(self, facts: EntryFacts, body: Key) -> None:
+        keys = issuer_keys(body.public)
+        if body.action == "add":
+            assert facts.statement is not None
+            self.keys[keys[0].id] = KeyFacts(
+                public=keys,
+                organisation=facts.statement.target,
+                roles=frozenset(body.roles),
+                is_root=False,
+                not_after=None if body.not_after is None else parse_instant(body.not_after),
+            )
+            return
+        before = [
+            entry.seen_at
+            for entry in self.entries.values()
+            if entry.origin == facts.origin and entry.index < (body.compromised_since or 0)
+        ]
+        self.keys[keys[0].id] = replace(
+            self.keys[keys[0].id],
+            revoked_at=facts.index,
+            compromised_since=body.compromised_since,
+            trusted_until=max(before, default=None),
+        )
+
+    def key(self, key_id: bytes) -> KeyFacts | None:
+        return self.keys.get(key_id)
+
+    def organisation(self, digest: bytes) -> OrganisationFacts | None:
+        return self.organisations.get(digest)
+
+    def chain(self, issuer: bytes) -> tuple[int, bytes] | None:
+        links = self._links.get(issuer)
+        return None if not links else (len(links) - 1, links[-1])
+
+    def link(self, issuer: bytes, sequence: int) -> bytes | None:
+        links = self._links.get(issuer, [])
+        return links[sequence] if sequence < len(links) else None
+
+    def entry(self, digest: bytes) -> EntryFacts | None:
+        return self.entries.get(digest)
+
+    def about(self, target: bytes) -> Sequence[EntryFacts]:
+        return [one for one in self.entries.values() if one.statement is not None and one.statement.target == target]
+
+    def models(self, content: str) -> Sequence[EntryFacts]:
+        return [
+            one
+            for one in self.entries.values()
+            if one.statement is not None
+            and isinstance(one.statement.body, Model)
+            and one.statement.body.content == content
+        ]
+
+    def notices(self, claim: bytes) -> Sequence[EntryFacts]:
+        return [self.entries[digest] for digest in self._claims.get(claim, ())]
+
+    def policy(self, origin: str, index: int) -> Policy | None:
+        before = [policy for at, policy in self._policies.get(origin, ()) if at < index]
+        return before[-1] if before else None
+
+    def commitments(self, organisation: bytes, since: datetime) -> Sequence[EntryFacts]:
+        return [
+            one
+            for one in self.entries.values()
+            if one.kind == "commitment" and one.organisation == organisation and one.seen_at >= since
+        ]
