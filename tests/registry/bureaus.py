@@ -83,6 +83,9 @@ class NearPeer:
     def log(self) -> TileSource:
         return self.other.registry.log
 
+    def blob(self, digest: str) -> bytes:
+        return self.other.registry.blob(digest)
+
     def contents(self, start: int, stop: int) -> Sequence[Content | None]:
         return self.other.registry.contents(start, stop, reader=self.reader, is_bureau=True)
 
@@ -116,6 +119,7 @@ def federate(bureaus: Sequence[SmallBureau], *, chamber: Sequence[IssuerKey] = (
             bureau.mirrors[one.origin] = Mirror(
                 bureau.registry.database,
                 bureau.folder / "mirrors",
+                bureau.registry.blobs,
                 origin=one.origin,
                 log_keys=keys[one.origin],
                 own_origin=bureau.origin,

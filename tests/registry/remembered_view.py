@@ -17,24 +17,24 @@ class RememberedView:
         self.entries: dict[bytes, EntryFacts] = {}
         self.keys: dict[bytes, KeyFacts] = {}
         self.organisations: dict[bytes, OrganisationFacts] = {}
-        self._links: dict[bytes, list[bytes]] = {}
+        self._links: dict[bytes, dict[int, bytes]] = {}
         self._claims: dict[bytes, list[bytes]] = {}
         self._policies: dict[str, list[tuple[int, Policy]]] = {}
 
     def copy(self) -> "RememberedView":
         other = RememberedView()
         other.entries, other.keys, other.organisations = dict(self.entries), dict(self.keys), dict(self.organisations)
-        for mine, its in ((self._links, other._links), (self._claims, other._claims)):
-            its.update({key: list(members) for key, members in mine.items()})
+        other._links = {issuer: dict(links) for issuer, links in self._links.items()}
+        other._claims = {claim: list(notices) for claim, notices in self._claims.items()}
         other._policies = {origin: list(found) for origin, found in self._policies.items()}
         return other
 
     def insert(self, facts: EntryFacts) -> None:
         self.entries[facts.hash] = facts
-        self._links.setdefault(facts.issuer, []).append(facts.hash)
         statement = facts.statement
         if statement is None:
             return
+        self._links.setdefault(facts.issuer, {})[statement.sequence] = facts.hash
         body = statement.body
         if isinstance(body, Organisation):
             roots = tuple(issuer_keys(root) for root in body.roots)
@@ -86,12 +86,10 @@ class RememberedView:
         return self.organisations.get(digest)
 
     def chain(self, issuer: bytes) -> tuple[int, bytes] | None:
-        links = self._links.get(issuer)
-        return None if not links else (len(links) - 1, links[-1])
+        return max(self._links.get(issuer, {}).items(), default=None)
 
     def link(self, issuer: bytes, sequence: int) -> bytes | None:
-        links = self._links.get(issuer, [])
-        return links[sequence] if sequence < len(links) else None
+        return self._links.get(issuer, {}).get(sequence)
 
     def entry(self, digest: bytes) -> EntryFacts | None:
         return self.entries.get(digest)

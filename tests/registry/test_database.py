@@ -250,7 +250,7 @@ def test_writers_follow_each_other_and_see_what_came_before(database: Database) 
 
 
 def test_a_busy_registry_is_not_waited_for_without_end(registry_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whorl.registry.database.BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("whorl.registry.engines.BUSY_SECONDS", 0.2)
     holder, other = open_database(registry_url, create=False), open_database(registry_url, create=False)
     with holder.writing():
         started = time.monotonic()

@@ -79,7 +79,7 @@ def deposit(
     output.mkdir(mode=0o700, exist_ok=True)
     write_private(output / SEALED_FILE, write_sealed(members))  # first: a commitment nobody can open is worth nothing
     signer = issuer(key)
-    with registry_at(registry, create=not is_url(registry), owner=claimant) as entries:
+    with registry_at(registry, key=signer.key, create=not is_url(registry), owner=claimant) as entries:
         signer.introduce(entries, name=claimant, jurisdiction=jurisdiction)
         entered = signer.issue(entries, [Issue(body=body)])[0]
         write_whole(output / RECEIPT_FILE, entries.receipt(entered.hash))

@@ -76,9 +76,42 @@ def sync(place: RegistryPlace = DEFAULT_REGISTRY, as_json: AsJson = False) -> Ex
     return Exit.DONE
 
 
+@exits
+def rules(
+    chamber: Annotated[
+        list[str] | None,
+        typer.Option("--chamber", metavar="KEY", help="Id of a key that rules on disputes; several, in all."),
+    ] = None,
+    threshold: Annotated[int, typer.Option("--threshold", min=1, help="How many of them must sign a ruling.")] = 1,
+    reply_seconds: Annotated[int | None, typer.Option("--reply-seconds", min=0, help="Time to reply.")] = None,
+    answer_seconds: Annotated[
+        int | None,
+        typer.Option("--answer-seconds", min=0, help="Time to answer a dispute; then annulled."),
+    ] = None,
+    retention_seconds: Annotated[
+        int | None, typer.Option("--retention-seconds", min=0, help="How long a notice stands without being renewed.")
+    ] = None,
+    place: RegistryPlace = DEFAULT_REGISTRY,
+) -> Exit:
+    """Enter a new policy: who rules on disputes, and how long each side has. It holds from the next entry on."""
+    from whorl.registry.federation import change_policy
+
+    given: dict[str, object] = {
+        "reply_seconds": reply_seconds,
+        "answer_seconds": answer_seconds,
+        "retention_seconds": retention_seconds,
+    }
+    if chamber:
+        given["chamber"] = {"keys": tuple(chamber), "threshold": threshold}
+    with local_registry(place) as registry:
+        change_policy(registry, {name: value for name, value in given.items() if value is not None})
+    return Exit.DONE
+
+
 for _name, _command, _help in (
     ("card", card, "Write this bureau's card."),
     ("add", add, "Know further bureaus."),
+    ("rules", rules, "Change the rules of disputes."),
     ("sync", sync, "Look at every other bureau once."),
 ):
     bureau.command(_name, short_help=_help)(_command)

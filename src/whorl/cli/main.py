@@ -9,6 +9,7 @@ import typer
 
 from whorl import __version__
 from whorl.cli.alibi import alibi
+from whorl.cli.bureau import bureau
 from whorl.cli.calibrate import calibrate
 from whorl.cli.check_api import check_api
 from whorl.cli.commit import commit
@@ -19,12 +20,14 @@ from whorl.cli.identify import identify
 from whorl.cli.identify_table import identify_table
 from whorl.cli.lineage import lineage
 from whorl.cli.log import log
+from whorl.cli.notice import notice
 from whorl.cli.pairs import pairs
 from whorl.cli.population import population
 from whorl.cli.probe import probe
 from whorl.cli.register import register
 from whorl.cli.registry import registry
 from whorl.cli.release import release
+from whorl.cli.serve import serve
 from whorl.cli.shares import shares
 from whorl.cli.verify import verify
 
@@ -74,6 +77,9 @@ app.command(short_help="Score every pair of models of a table of answers.")(exit
 app.command(short_help="Name the models of a table from a few answers.")(exits(identify_table))
 app.command(short_help="Check that an endpoint serves the model it claims.")(exits(check_api))
 app.add_typer(registry, name="registry", short_help="Make a registry, look after it, take receipts.")
+app.command(short_help="Serve a registry over HTTP.")(exits(serve))
+app.add_typer(bureau, name="bureau", short_help="Run a registry as one bureau among others.")
+app.add_typer(notice, name="notice", short_help="File, answer, contest and rule on notices.")
 app.add_typer(alibi, name="alibi", short_help="Seal that something exists now, to show it later.")
 app.add_typer(log, name="log", short_help="Audit a log, or watch it.")
 app.command(short_help="Check a registry's receipt, offline.")(exits(verify))

@@ -56,7 +56,7 @@ def register(
     with shown_progress(quiet=quiet) as progress:
         taken = fingerprint_of(subject, progress=progress)
     signer = issuer(key)
-    with registry_at(registry, create=not is_url(registry), owner=claimant) as entries:
+    with registry_at(registry, key=signer.key, create=not is_url(registry), owner=claimant) as entries:
         signer.introduce(entries, name=claimant, jurisdiction=jurisdiction)
         model, fingerprint = _claim(taken, name or taken.name, claimant)
         known = entries.same_entry(model, issuer=signer.key.id)  # a claim that was made is not made twice

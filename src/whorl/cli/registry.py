@@ -1,12 +1,12 @@
 """``whorl registry``: make a registry, look after it, and take receipts out of it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from whorl.cli.exits import Exit, exits
-from whorl.cli.files import print_json, require_output, write_whole
+from whorl.cli.files import print_json, require_input, require_output, write_whole
 from whorl.cli.options import AsJson, Quiet
 from whorl.cli.progress import shown_progress
 from whorl.cli.registry_access import (
@@ -14,10 +14,13 @@ from whorl.cli.registry_access import (
     KeyFileOption,
     RegistryPlace,
     default_key_file,
-    local_registry,
+    is_url,
     registry_at,
 )
-from whorl.core.errors import VerificationError
+from whorl.core.errors import InputError, VerificationError
+
+if TYPE_CHECKING:
+    from whorl.registry.registry_reader import RegistryReader
 
 registry = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -75,25 +78,33 @@ def receipt(
     from whorl.entries.leaf import parse_entry_id
 
     digest = parse_entry_id(entry)
-    with registry_at(place) as opened:
-        data = opened.receipt(digest)
+    if is_url(place):
+        with registry_at(place) as opened:
+            data = opened.receipt(digest)
+    else:
+        with _read(place) as reader:
+            data = reader.receipt(digest)
     write_whole(output, data)
     return Exit.DONE
 
 
 @exits
 def fsck(place: RegistryPlace = DEFAULT_REGISTRY, as_json: AsJson = False, quiet: Quiet = False) -> Exit:
-    """Check everything a registry holds: log, tiles, entries, signatures, blobs, derived tables."""
-    from whorl.registry.checking import check_registry
+    """Check everything a registry holds: log, tiles, entries, signatures, blobs, derived tables.
 
-    with local_registry(place) as opened, shown_progress(quiet=quiet) as progress:
-        report = check_registry(opened, progress=progress)
+    Nothing is changed. It may be in use meanwhile, and may be too damaged to be opened by other commands.
+    """
+    from whorl.registry.checking import check_folder
+
+    with shown_progress(quiet=quiet) as progress:
+        report = check_folder(_folder(place), progress=progress)
     if as_json:
         print_json(report.to_json())
     else:
         from whorl.cli.summary import print_facts, print_lines
 
-        print_facts("Checked", {label: str(number) for label, number in report.counted.items()})
+        counted = {label.replace("_", " ").capitalize(): str(number) for label, number in report.counted.items()}
+        print_facts("Checked", counted)
         print_lines(*report.problems)
     if report.problems:
         raise VerificationError(f"{place}: {len(report.problems)} problems were found; the first: {report.problems[0]}")
@@ -107,14 +118,19 @@ def backup(
     with_keys: Annotated[
         bool, typer.Option("--with-keys", help="Also the private keys: keep such a backup as safe as the keys.")
     ] = False,
+    quiet: Quiet = False,
 ) -> Exit:
     """Copy a registry into one file, while it goes on running."""
     require_output(output)
 
     from whorl.registry.backup import back_up
 
-    with local_registry(place) as opened:
-        back_up(opened, output, with_keys=with_keys)
+    with _read(place) as reader, shown_progress(quiet=quiet) as progress:
+        made = back_up(reader, output, with_keys=with_keys, progress=progress)
+    from whorl.cli.summary import print_facts
+
+    facts = {"Registry": made.origin, "Entries": str(made.size), "Blobs": str(made.blobs.count), "File": str(output)}
+    print_facts("Backed up", facts)
     return Exit.DONE
 
 
@@ -125,14 +141,42 @@ def restore(
     keys: Annotated[
         Path | None, typer.Option("--keys", metavar="FOLDER", help="The private keys, for a backup without them.")
     ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            "--database", metavar="URL", help="An empty PostgreSQL database, instead of a file in the folder."
+        ),
+    ] = None,
+    nobody_saw_more: Annotated[
+        bool,
+        typer.Option(
+            "--nobody-saw-more", help="You know that nothing was signed since; without it, witnesses are asked."
+        ),
+    ] = False,
+    quiet: Quiet = False,
 ) -> Exit:
     """Make a registry's folder again from a backup.
 
-    It refuses to sign while a witness or the last signed tree head knows of more than the backup has.
+    It signs nothing before all its witnesses were asked, and nothing at all if one of them knows of more entries than
+    the backup has. Its own witness gets new keys.
     """
-    from whorl.registry.backup import restore_backup
+    require_input(source, expected="a backup")
 
-    restore_backup(source, folder, keys=keys)
+    from whorl.registry.restoring import restore_backup
+
+    with shown_progress(quiet=quiet) as progress:
+        made = restore_backup(
+            source, folder, keys=keys, database=database, nobody_saw_more=nobody_saw_more, progress=progress
+        )
+    from whorl.cli.summary import print_facts, print_lines
+
+    print_facts("Restored", {"Registry": made.origin, "Entries": str(made.size), "Folder": str(folder)})
+    asked = f"It signs nothing before these were asked: {', '.join(made.witnesses)}." if made.witnesses else ""
+    print_lines(
+        "",
+        f"Check it with `whorl registry fsck --registry {folder}`. {asked}",
+        "Its own witness has new keys: tell them to the logs that it cosigns.",
+    )
     return Exit.DONE
 
 
@@ -163,6 +207,18 @@ def new_key(path: Annotated[Path, typer.Argument(metavar="FILE", help="Where the
 
     new_key_file(path, secrets.token_bytes)
     return Exit.DONE
+
+
+def _folder(place: str) -> Path:
+    if is_url(place):
+        raise InputError(f"{place}: expected the folder of a registry on this machine, found a URL")
+    return Path(place)
+
+
+def _read(place: str) -> "RegistryReader":
+    from whorl.registry.registry_reader import read_registry
+
+    return read_registry(_folder(place))
 
 
 for _name, _command, _help in (

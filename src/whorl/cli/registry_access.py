@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
@@ -12,6 +12,7 @@ import typer
 from whorl.core.errors import InputError
 
 if TYPE_CHECKING:
+    from whorl.entries.keys import IssuerKey
     from whorl.fingerprints.weight_fingerprint import WeightFingerprint
     from whorl.registry.issuing import Issuer, RegistryAccess
     from whorl.registry.leads import Lead
@@ -52,7 +53,9 @@ def local_registry(place: str, *, create: bool = False, owner: str = DEFAULT_CLA
     InputError
         If there is none and none may be made, or something else lies there.
     """
+    from whorl.registry.home import open_home
     from whorl.registry.local import create_registry, open_registry
+    from whorl.registry.remote_witness import witnesses_of
 
     path = Path(place)
     if is_url(place):
@@ -61,19 +64,28 @@ def local_registry(place: str, *, create: bool = False, owner: str = DEFAULT_CLA
         origin = f"registry.local/{secrets.token_hex(4)}"
         registry = create_registry(path, origin=origin, bureau_name=owner, jurisdiction=DEFAULT_JURISDICTION)
         typer.echo(f"whorl: made a new registry, {path}, which this machine alone keeps", err=True)
-    else:
-        registry = open_registry(path)
-    with registry:
-        yield registry
+        with registry:
+            yield registry
+        return
+    with ExitStack() as stack:
+        cosigners = [stack.enter_context(witness) for witness in witnesses_of(open_home(path))]
+        yield stack.enter_context(open_registry(path, cosigners=cosigners))
 
 
 @contextmanager
-def registry_at(place: str, *, create: bool = False, owner: str = DEFAULT_CLAIMANT) -> "Iterator[RegistryAccess]":
-    """Open the registry that a command means, wherever it is."""
+def registry_at(
+    place: str, *, key: "IssuerKey | None" = None, create: bool = False, owner: str = DEFAULT_CLAIMANT
+) -> "Iterator[RegistryAccess]":
+    """Open the registry that a command means, wherever it is.
+
+    Parameters
+    ----------
+    key : by which a service recognises who asks
+    """
     if is_url(place):
         from whorl.registry.client import RemoteRegistry
 
-        with RemoteRegistry(place, token=os.environ.get("WHORL_TOKEN")) as registry:
+        with RemoteRegistry(place, token=os.environ.get("WHORL_TOKEN"), key=key) as registry:
             yield registry
     else:
         with local_registry(place, create=create, owner=owner) as opened:

@@ -75,7 +75,8 @@ def admit(
     at : the time by the clock of the bureau that takes it. A mirror gives a time by which the entry was surely not
         yet in the log, such as that of its look at the log before: then no rule of time fails that need not have
     replaying : whether a mirror asks. What only the bureau that takes an entry can know is then left to it: whether
-        the issuer's clock was ahead, and how many commitments came within 30 days
+        the issuer's clock was ahead, how many commitments came within 30 days, and whether numbers are missing in the
+        issuer's chain, as entries that are not shown to the mirror, or that it holds back, are missing there
 
     Raises
     ------
@@ -85,7 +86,7 @@ def admit(
     # (1) the leaf
     require_fitting_leaf(entry.statement, leaf)
     if isinstance(entry.statement.body, Organisation):
-        return _admit_organisation(entry, entry.statement.body, leaf, view)
+        return _admit_organisation(entry, entry.statement.body, leaf, view, replaying=replaying)
     # (2) the issuer
     issuer, organisation = _issuer(entry.statement.issuer, view)
     candidate = Candidate(
@@ -106,7 +107,7 @@ def admit(
     roots = root_signers(candidate)
     # (7) to (10) log, chain, clock, policy
     require_home_log(organisation, origin)
-    require_next_in_chain(leaf, entry.statement, view)
+    require_next_in_chain(leaf, entry.statement, view, replaying=replaying)
     require_not_ahead(candidate)
     if candidate.statement.kind not in _BEFORE_POLICY:
         candidate.policy()
@@ -123,12 +124,14 @@ def admit(
     )
 
 
-def admit_sealed(leaf: Leaf, view: View, *, origin: str, index: int, at: datetime) -> Admitted:
+def admit_sealed(
+    leaf: Leaf, view: View, *, origin: str, index: int, at: datetime, replaying: bool = False
+) -> Admitted:
     """Check a sealed leaf, which shows nothing but the key of the bureau that took it and its place in that chain.
 
     Parameters
     ----------
-    view, origin, index, at : as in `admit`
+    view, origin, index, at, replaying : as in `admit`
 
     Raises
     ------
@@ -142,11 +145,13 @@ def admit_sealed(leaf: Leaf, view: View, *, origin: str, index: int, at: datetim
     require_home_log(organisation, origin)
     if not is_bureau(organisation, index, view) or not (key.is_root or "bureau" in key.roles):
         raise Refusal("not_the_bureau", f"expected a sealed leaf under a key of the bureau of {origin}, found another")
-    require_next_in_chain(leaf, None, view)
+    require_next_in_chain(leaf, None, view, replaying=replaying)
     return Admitted(organisation=organisation.hash, signers=frozenset())
 
 
-def _admit_organisation(entry: SignedEntry, body: Organisation, leaf: Leaf, view: View) -> Admitted:
+def _admit_organisation(
+    entry: SignedEntry, body: Organisation, leaf: Leaf, view: View, *, replaying: bool
+) -> Admitted:
     """An organisation introduces its root keys: its first root issues it, and a threshold of them signs."""
     roots = [stated_keys(root) for root in body.roots]
     if entry.statement.issuer != roots[0][0].id:
@@ -165,7 +170,7 @@ def _admit_organisation(entry: SignedEntry, body: Organisation, leaf: Leaf, view
             f"expected signatures of {body.threshold} root keys of {body.name!r}, found {len(signers)} that are "
             "complete; let more of them sign",
         )
-    require_next_in_chain(leaf, entry.statement, view)
+    require_next_in_chain(leaf, entry.statement, view, replaying=replaying)
     if entry.statement.sequence != 0 or any(view.key(root[0].id) is not None for root in roots):
         raise Refusal(
             "key_known", "expected root keys that are new to the registry, found one that is known; draw others"

@@ -183,13 +183,21 @@ def require_home_log(organisation: OrganisationFacts, origin: str) -> None:
         )
 
 
-def require_next_in_chain(leaf: Leaf, statement: Statement | None, view: View) -> None:
+def require_next_in_chain(leaf: Leaf, statement: Statement | None, view: View, *, replaying: bool) -> None:
     """The entry follows the issuer's last one. Whoever signs two statements of one number has equivocated.
+
+    A mirror may lack entries that are not shown to it, or hold some back until it has read other logs. To it, an entry
+    fits whose number is free and whose neighbour before it, if it is here, is the one that it names.
 
     Parameters
     ----------
     statement : None for a sealed leaf
     """
+    if replaying and view.link(leaf.issuer, leaf.sequence) is None:
+        before = view.link(leaf.issuer, leaf.sequence - 1) if leaf.sequence else None
+        if before is not None and before != leaf.previous:
+            raise _wrong_previous(leaf, before)
+        return
     last = view.chain(leaf.issuer)
     due, previous = (0, NO_HASH) if last is None else (last[0] + 1, last[1])
     if leaf.sequence < due:
@@ -197,11 +205,7 @@ def require_next_in_chain(leaf: Leaf, statement: Statement | None, view: View) -
     if leaf.sequence > due:
         raise Refusal("gap", f"expected the issuer's entry {due}, found {leaf.sequence}; enter those between first")
     if leaf.previous != previous:
-        raise Refusal(
-            "wrong_previous",
-            f"expected an entry that names the issuer's last leaf {_shown(previous)}, found {_shown(leaf.previous)}; "
-            "take the last leaf from this log and sign again",
-        )
+        raise _wrong_previous(leaf, previous)
 
 
 def require_not_ahead(candidate: Candidate) -> None:
@@ -213,6 +217,14 @@ def require_not_ahead(candidate: Candidate) -> None:
             f"expected an entry issued by {candidate.at:%Y-%m-%d %H:%M:%S} UTC, give or take ten minutes, found one of "
             f"{candidate.statement.issued_at:%Y-%m-%d %H:%M:%S}; set the clock and sign again",
         )
+
+
+def _wrong_previous(leaf: Leaf, previous: bytes) -> Refusal:
+    return Refusal(
+        "wrong_previous",
+        f"expected an entry that names the issuer's leaf before it, {_shown(previous)}, found {_shown(leaf.previous)}; "
+        "take the last leaf from this log and sign again",
+    )
 
 
 def _used_number(leaf: Leaf, statement: Statement | None, view: View) -> Refusal:

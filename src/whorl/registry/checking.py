@@ -262,17 +262,17 @@ class _Check:
                 history.compare_derived()
             with self.part("blobs"):
                 found = check_blobs(blobs, scratch if whole else None, note=self.note, progress=self.progress)
-                self.counted |= {"blobs": found.blobs, "unreferenced_blobs": found.unreferenced}
+                self.counted |= {"blobs": found.blobs, "unreferenced": found.unreferenced}
 
     def _count(self, history: History, checks: TreeHeadChecks) -> None:
         told = history.told
         self.counted |= {
             "entries": told.own,
-            "mirrored_entries": told.mirrored,
+            "mirrored": told.mirrored,
             "sealed": told.sealed,
             "erased": told.erased,
             "status_maps": told.maps,
-            "status_maps_left_out": told.maps_left_out,
+            "maps_skipped": told.maps_skipped,
             "tree_heads": checks.checked,
         }
 

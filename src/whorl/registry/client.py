@@ -161,7 +161,7 @@ class RemoteRegistry:
     def put_blob(self, pieces: Iterable[bytes], *, expected: str | None = None) -> Blob:
         """Store what an entry will point to, before it is entered; needs a token or a key."""
         data = _joined(pieces)
-        digest = digesttext_in(digest_of(data))
+        digest = digest_text(digest_of(data))
         if expected not in (None, digest):
             raise VerificationError(f"expected a blob with the digest {expected}, found {digest}; read it again")
         answer = self._document(
@@ -285,7 +285,7 @@ class RemoteRegistry:
     def _checked(self, answer: Answer, statuses: tuple[int, ...]) -> dict[str, Any]:
         if answer.status not in statuses:
             raise refusal_of(answer)
-        return parse_jsonobject_in(answer.body, what=self._http.url, max_bytes=_ANSWER_BYTES, max_depth=24)
+        return parse_json_object(answer.body, what=self._http.url, max_bytes=_ANSWER_BYTES, max_depth=24)
 
     def _answer(
         self,

@@ -139,8 +139,8 @@ class Cosigning:
             if reply.status == 200:
                 self._sizes[cosigner.name] = size
                 return reply.body
-            if reply.status == 422:  # it may have seen another tree; if it shows it, that is proven
-                self._compare_latest(cosigner, folder)
+            if reply.status == 422:
+                self._look_for_another_tree(cosigner, folder)
             if reply.status != 409:
                 raise WhorlError(f"it answered {reply.status}: {reply.body[:300].decode(errors='replace')}")
             old = _stated_size(reply.body)
@@ -155,6 +155,15 @@ class Cosigning:
         if not opened.cosigned:
             raise WhorlError("it shows a tree head that it did not cosign")
         require_contained(folder, opened.head, known_to=f"the witness {cosigner.name}")
+
+    def _look_for_another_tree(self, cosigner: Cosigner, folder: LogFolder) -> None:
+        """A witness refuses; that is no proof of anything, unless it shows another tree that this log signed."""
+        try:
+            self._compare_latest(cosigner, folder)
+        except RollbackError:
+            raise
+        except (WhorlError, OSError) as error:
+            _LOG.info("witness %s does not say what it cosigned last: %s", cosigner.name, error)
 
     def _require_shown(self, cosigner: Cosigner, folder: LogFolder, *, stated: int, size: int) -> NoReturn:
         """A witness states a larger size than ours. It is believed, unless what it shows says otherwise."""

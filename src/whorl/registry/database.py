@@ -4,52 +4,35 @@ Whoever writes holds the whole registry: there is one sequencer, and what it rea
 see one state from beginning to end and never wait. Nothing is written to a database of another program.
 """
 
-import os
-import sqlite3
-import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy import Connection
+from sqlalchemy.engine import URL
 
-from whorl.registry.database_errors import BUSY_SECONDS, RegistryError, translated
+from whorl.registry.database_errors import RegistryError, translated
+from whorl.registry.engines import Engines, open_engines
 from whorl.registry.migrations import SCRIPTS
-from whorl.registry.schema import APPLICATION, bring_up_to_date, check_tables, stored_version
+from whorl.registry.schema import bring_up_to_date, check_tables, stored_version
 from whorl.registry.tables import SCHEMA_VERSION
-
-_LARGEST_VALUE: Final = 1 << 20  # a row with its envelope
-_PRAGMAS: Final = (
-    "foreign_keys = ON",
-    "trusted_schema = OFF",
-    "cell_size_check = ON",
-    "secure_delete = ON",
-    "synchronous = FULL",
-    "cache_size = -8192",  # KiB for each connection
-)
-_CONNECTIONS: Final = 40
-_WRITING: Final = "whorl_writing"
 
 
 class Database:
-    """An open registry database; use `open_database`.
+    """An open registry database; use `open_database`."""
 
-    Parameters
-    ----------
-    where : its path or address for messages, without a password
-    """
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
 
-    def __init__(self, engine: Engine, where: str) -> None:
-        self.where = where
-        self._engine = engine
+    @property
+    def where(self) -> str:
+        """Its path or address for messages, without a password."""
+        return self._engines.where
 
     @property
     def is_sqlite(self) -> bool:
-        return self._engine.dialect.name == "sqlite"
+        return self._engines.writer.dialect.name == "sqlite"
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -60,16 +43,14 @@ class Database:
         RegistryError
             Here and in `writing`, if the database cannot be read or written, is damaged or stays busy.
         """
-        with translated(self.where), self._engine.connect() as connection, connection.begin():
+        with translated(self.where), self._engines.reader.begin() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A connection in a transaction that no other writer shares; committed at the end, whole or not at all."""
-        with translated(self.where), self._engine.connect() as connection:
-            connection = connection.execution_options(**{_WRITING: True})
-            with connection.begin():
-                yield connection
+        with translated(self.where), self._engines.writer.begin() as connection:
+            yield connection
 
     def scrub(self) -> None:
         """Remove what was erased from the disk, after the erasing transaction was committed.
@@ -83,7 +64,7 @@ class Database:
         RegistryError
             If readers hold an older state; nothing is lost, call it again.
         """
-        with translated(self.where), self._engine.connect() as connection:
+        with translated(self.where), self._engines.writer.connect() as connection:
             driver = _driver(connection)
             if self.is_sqlite:
                 busy = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
@@ -111,7 +92,8 @@ class Database:
 
     def close(self) -> None:
         """Close all connections; what was committed is safe."""
-        self._engine.dispose()
+        self._engines.reader.dispose()
+        self._engines.writer.dispose()
 
 
 def open_database(url: str, *, create: bool, scripts: Path = SCRIPTS) -> Database:
@@ -129,10 +111,9 @@ def open_database(url: str, *, create: bool, scripts: Path = SCRIPTS) -> Databas
     RegistryError
         If there is no registry, another program's database or a registry of a newer whorl, or it cannot be opened.
     """
-    engine, where = _engine(url, create=create)
-    database = Database(engine, where)
+    database = Database(open_engines(url, create=create))
     try:
-        with translated(where):
+        with translated(database.where):
             _prepare(database, create=create, scripts=scripts)
     except BaseException:
         database.close()
@@ -145,91 +126,6 @@ def sqlite_url(path: Path) -> str:
     return URL.create("sqlite", database=str(path)).render_as_string()
 
 
-def _engine(url: str, *, create: bool) -> tuple[Engine, str]:
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise _bad_url("something else") from None
-    if parsed.drivername == "sqlite" and parsed.database not in (None, "", ":memory:"):
-        return _sqlite_engine(Path(str(parsed.database)), create=create)
-    if parsed.drivername in ("postgresql", "postgresql+pg8000") and parsed.database:
-        return _server_engine(parsed.set(drivername="postgresql+pg8000"))
-    raise _bad_url(parsed.drivername)
-
-
-def _bad_url(found: str) -> RegistryError:
-    return RegistryError(
-        "expected a database such as sqlite:///registry.sqlite or postgresql+pg8000://user:password@host/name, "
-        f"found {found[:60]!a}; check the address"
-    )
-
-
-def _sqlite_engine(path: Path, *, create: bool) -> tuple[Engine, str]:
-    if path.exists() and not path.is_file():
-        raise RegistryError(f"{path}: expected a registry file, found a folder or device; check the path")
-    if create:
-        _make_private(path)
-    address = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
-
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            address, uri=True, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False
-        )
-        try:
-            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_VALUE)
-            for pragma in _PRAGMAS:
-                connection.execute(f"PRAGMA {pragma}")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=_CONNECTIONS, max_overflow=0)
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        writing = connection.get_execution_options().get(_WRITING, False)
-        connection.exec_driver_sql(f"PRAGMA query_only = {0 if writing else 1}")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-    return engine, str(path)
-
-
-def _make_private(path: Path) -> None:
-    """Make the file, if there is none, so that only its owner can read it; SQLite itself asks for no such thing."""
-    with suppress(OSError):  # SQLite will say what is wrong
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-
-
-def _server_engine(url: URL) -> tuple[Engine, str]:
-    where = url.set(query={}).render_as_string(hide_password=True)
-    options = dict(url.query)
-    mode = options.pop("sslmode", "disable")
-    if options or mode not in ("disable", "verify-full"):
-        raise RegistryError(
-            f"{where}: expected no option in the address but sslmode=verify-full or sslmode=disable, found "
-            f"{str(dict(url.query))[:100]}; the server's certificate is either checked in full or not asked for"
-        )
-    engine = create_engine(
-        url.set(query={}),
-        connect_args={"ssl_context": ssl.create_default_context()} if mode == "verify-full" else {},
-        pool_size=_CONNECTIONS,
-        max_overflow=0,
-        pool_pre_ping=True,
-    )
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        if connection.get_execution_options().get(_WRITING, False):
-            # Not repeatable read: its snapshot would be taken before the lock is.
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{BUSY_SECONDS}s'")
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({APPLICATION})")
-        else:
-            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-
-    return engine, where
-
-
 def _prepare(database: Database, *, create: bool, scripts: Path) -> None:
     with database.reading() as connection:
         version = stored_version(connection, where=database.where)
@@ -239,7 +135,7 @@ def _prepare(database: Database, *, create: bool, scripts: Path) -> None:
     if version is None and not create:
         raise RegistryError(f"{database.where}: expected a registry, found an empty database; check the address")
     if database.is_sqlite:
-        with database._engine.connect() as connection:
+        with database._engines.writer.connect() as connection:
             _driver(connection).execute("PRAGMA journal_mode = WAL")
     with database.writing() as connection:
         bring_up_to_date(connection, where=database.where, scripts=scripts)

@@ -73,7 +73,9 @@ def translated(where: str) -> Iterator[None]:
     except UnicodeDecodeError as error:  # SQLite quotes a damaged schema in its message, which Python cannot read then
         raise RegistryError(f"{where}: {_REMEDIES[sqlite3.SQLITE_CORRUPT]}") from error
     except PoolTimeoutError as error:
-        raise RegistryError(f"{where}: all connections are in use; try again when less is going on") from error
+        raise RegistryError(
+            f"{where}: all connections were in use for over {BUSY_SECONDS} seconds; try again"
+        ) from error
 
 
 def _raise(where: str, cause: BaseException | None, error: Exception) -> NoReturn:

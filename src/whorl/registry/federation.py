@@ -161,13 +161,7 @@ def add_peers(registry: LocalRegistry, cards: Sequence[BureauCard], *, quorum: i
     if quorum > len(known):
         raise InputError(f"expected a quorum of at most {len(known)} witnesses, found {quorum}")
     chosen = tuple(known[origin] for origin in sorted(known))
-    with registry.database.reading() as connection:
-        log = stored_log(connection, registry.origin)
-        assert log is not None
-        policy = DatabaseView(connection).policy(registry.origin, log.size)
-    assert policy is not None
-    changed = policy.model_copy(update={"peers": tuple(card.as_bureau() for card in chosen)})
-    entered(registry.sequencer.enter_own([Policy.model_validate(changed.model_dump())])[0])
+    change_policy(registry, {"peers": tuple(card.as_bureau().model_dump() for card in chosen)})
     cards_file = json.dumps(json.loads(Cards(peers=chosen).model_dump_json()), indent=1, ensure_ascii=False)
     write_durably(registry.home.path / _CARDS, cards_file.encode() + b"\n")
     witnesses = tuple(
@@ -179,6 +173,28 @@ def add_peers(registry: LocalRegistry, cards: Sequence[BureauCard], *, quorum: i
     settings = registry.home.settings.model_copy(update={"witnesses": witnesses, "quorum": quorum})
     registry.home = registry.home.with_settings(HomeFile.model_validate(settings.model_dump(by_alias=True)))
     write_settings(registry.home)
+
+
+def change_policy(registry: LocalRegistry, changes: Mapping[str, object]) -> None:
+    """Enter a new policy that differs from the present one in some fields.
+
+    Raises
+    ------
+    InputError
+        If it is no policy then, or the rules refuse it.
+    """
+    with registry.database.reading() as connection:
+        log = stored_log(connection, registry.origin)
+        assert log is not None
+        policy = DatabaseView(connection).policy(registry.origin, log.size)
+    assert policy is not None
+    try:
+        changed = Policy.model_validate(policy.model_dump() | dict(changes))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))[:80]
+        raise InputError(f"expected a policy, found fault with {where}: {problem['msg'][:200]}") from None
+    entered(registry.sequencer.enter_own([changed])[0])
 
 
 class Federation:
@@ -256,6 +272,7 @@ class Federation:
         return Mirror(
             self._registry.database,
             folder,
+            self._registry.blobs,
             origin=card.origin,
             log_keys=card.verifiers(),
             own_origin=self._registry.origin,

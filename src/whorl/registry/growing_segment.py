@@ -7,7 +7,7 @@ import numpy as np
 
 from whorl.core.arrays import AnyArray, Doubles
 from whorl.registry.exact_scan import Scales, scales_of
-from whorl.registry.index_folder import Segment, SegmentEntry, append_durably
+from whorl.registry.index_folder import Finished, Segment, SegmentEntry, append_durably
 from whorl.registry.row_records import checksum_start, encode_rows, record_type
 from whorl.registry.search_vectors import StackedRows
 
@@ -20,7 +20,7 @@ class GrowingSegment:
     """
 
     def __init__(self, folder: Path, number: int, *, scheme: str, dimension: int, capacity: int) -> None:
-        self.entry = SegmentEntry(number=number, rows=None, checksum=None, sketches=None)
+        self.entry = SegmentEntry(number=number, finished=None)
         self.path = folder / self.entry.rows_file
         self.count = 0
         self.capacity = capacity
@@ -92,7 +92,9 @@ class GrowingSegment:
 
     def finished_entry(self) -> SegmentEntry:
         """How the segment is listed once no row is added any more."""
-        return self.entry.model_copy(update={"rows": self.count, "checksum": self.checksum})
+        low, high = map(str, self._key_range)
+        finished = Finished(rows=self.count, checksum=self.checksum, keys=(low, high))
+        return SegmentEntry(number=self.entry.number, finished=finished)
 
     def _reserve(self, rows: int) -> None:
         for name, values in self._arrays.items():

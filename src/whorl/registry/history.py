@@ -64,7 +64,7 @@ class Told:
     sealed: int = 0
     erased: int = 0
     maps: int = 0
-    maps_left_out: int = 0
+    maps_skipped: int = 0
 
 
 class History:
@@ -231,7 +231,7 @@ class History:
             self._note(place, f"is a status map of {body.log_size} entries; expected all {index} before it")
         found = self._maps.made_again(body, self._sizes | {self._own: index}, must=index == self._last_map)
         if found is None:
-            self.told.maps_left_out += 1
+            self.told.maps_skipped += 1
             return
         self.told.maps += 1
         if found != (body.root, body.size):

@@ -195,17 +195,26 @@ def open_home(path: Path) -> Home:
             f"{path}: expected a registry's folder, found no {_HOME_FILE} in it; check the path, or make a registry "
             "with `whorl registry create`. If making or restoring one was interrupted here, remove the folder first"
         )
-    data = _bounded(file)
-    parse_json_object(data, what=str(file), max_bytes=_MAX_BYTES)
+    return Home(path=path, settings=parse_settings(_bounded(file), what=str(file)))
+
+
+def parse_settings(data: bytes, *, what: str) -> HomeFile:
+    """Read the content of a ``registry.json``.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    parse_json_object(data, what=what, max_bytes=_MAX_BYTES)
     try:
-        settings = HomeFile.model_validate_json(data)
+        return HomeFile.model_validate_json(data)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"]))[:80]
         raise RegistryError(
-            f"{file}: expected a registry's settings, found fault with {where}: {problem['msg']}"
+            f"{what}: expected a registry's settings, found fault with {where}: {problem['msg']}"
         ) from None
-    return Home(path=path, settings=settings)
 
 
 def write_settings(home: Home) -> None:

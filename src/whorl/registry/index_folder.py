@@ -37,19 +37,27 @@ _MOST_LIST_BYTES: Final = 1 << 24
 
 Count = Annotated[int, Field(ge=0, lt=1 << 53)]
 Checksum = Annotated[int, Field(ge=0, lt=1 << 32)]
+KeyText = Annotated[str, Field(pattern=r"^[0-9]{1,19}$")]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+class Finished(_Strict):
+    """A file of rows that is never written again. ``keys``, the lowest and highest, are decimal: JSON ends at 2^53."""
+
+    rows: int = Field(ge=1, le=SEGMENT_ROWS)
+    checksum: Checksum
+    keys: tuple[KeyText, KeyText]
+
+
 class SegmentEntry(_Strict):
-    """A segment as listed: ``rows`` and ``checksum`` are None for the last one while it grows."""
+    """A segment as listed; only the last one may still grow. ``sketches`` is the checksum of its sketches' file."""
 
     number: Count
-    rows: Annotated[int, Field(ge=1, le=SEGMENT_ROWS)] | None
-    checksum: Checksum | None
-    sketches: Checksum | None
+    finished: Finished | None
+    sketches: Checksum | None = None
 
     @property
     def rows_file(self) -> str:
@@ -70,7 +78,7 @@ class Listing(_Strict):
     voices: Count
     mean_rows: Count
     next_number: Count
-    segments: list[SegmentEntry] = Field(max_length=100_000)
+    segments: tuple[SegmentEntry, ...] = Field(max_length=100_000)
 
     def mean(self) -> PopulationMean:
         origin = np.frombuffer(base64.b64decode(self.origin, validate=True), "<f8")
@@ -127,7 +135,7 @@ def empty_listing(scheme: str, dimension: int, *, next_number: int = 0) -> Listi
         voices=0,
         mean_rows=0,
         next_number=next_number,
-        segments=[],
+        segments=(),
     ).with_mean(no_mean(dimension))
 
 
@@ -156,12 +164,11 @@ def read_listing(folder: Path) -> tuple[Listing, bytes] | None:
         content = document.get("content")
         if document.get("sha256") != hashlib.sha256(canonical_json(content)).hexdigest():
             raise SearchIndexError(f"{LIST} does not fit its checksum")
-        listing = Listing.model_validate(content)
+        listing = Listing.model_validate_json(canonical_json(content))
         listing.mean()
     except (InputError, ValidationError, ValueError) as error:
         raise SearchIndexError(f"{LIST}: {str(error).splitlines()[0]}") from error
-    unfinished = [entry for entry in listing.segments[:-1] if entry.rows is None]
-    if unfinished or any((entry.rows is None) != (entry.checksum is None) for entry in listing.segments):
+    if any(entry.finished is None for entry in listing.segments[:-1]):
         raise SearchIndexError(f"{LIST}: expected only the last segment to be unfinished")
     return listing, data
 
@@ -174,20 +181,21 @@ def open_finished(folder: Path, listing: Listing, entry: SegmentEntry) -> Segmen
     SearchIndexError
         If a file is missing or not whole.
     """
-    if entry.rows is None or entry.checksum is None:
+    finished, dimension = entry.finished, listing.dimension
+    if finished is None:
         raise ValueError(f"segment {entry.number} is not finished")
-    path, dimension = folder / entry.rows_file, listing.dimension
-    records = mapped_records(path, dimension, count=entry.rows, checksum=entry.checksum)
+    path = folder / entry.rows_file
+    records = mapped_records(path, dimension, count=finished.rows, checksum=finished.checksum)
     sketches = None
     if entry.sketches is not None:
         path = folder / entry.sketches_file
-        sketches = open_sketches(path, dimension, count=entry.rows, checksum=entry.sketches)
+        sketches = open_sketches(path, dimension, count=finished.rows, checksum=entry.sketches)
     return Segment(
         entry=entry,
         keys=records["key"],
         groups=records["group"] if sketches is None else sketches.groups,
         vectors=records["vector"],
-        key_range=(int(records["key"].min()), int(records["key"].max())),
+        key_range=(int(finished.keys[0]), int(finished.keys[1])),
         sketches=sketches,
     )
 

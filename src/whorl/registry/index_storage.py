@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whorl.core.arrays import Ints
 from whorl.core.durable_files import write_durably
@@ -17,6 +18,7 @@ from whorl.registry.exact_scan import scales_of
 from whorl.registry.growing_segment import GrowingSegment
 from whorl.registry.index_folder import (
     LIST,
+    Finished,
     Listing,
     Segment,
     SegmentEntry,
@@ -123,22 +125,26 @@ class IndexStorage:
         OSError
             If the disk refuses; some of the rows may have been added.
         """
+        segments = list(self.state.segments)
         while len(rows):
             if self._growing is None:
-                self._growing = self._new_growing(self.state.listing.next_number)
+                self._growing = self._new_growing(self._free_number(segments))
+            else:
+                segments.pop()
             growing, room = self._growing, self._growing.room
-            growing.append(_cut(rows, slice(0, room)), self.state.mean.origin)
-            rows = _cut(rows, slice(room, None))
-            earlier = [segment for segment in self.state.segments if segment.entry.number != growing.entry.number]
+            growing.append(rows[:room], self.state.mean.origin)
+            rows = rows[room:]
             if growing.room:
-                self._show([*earlier, growing.segment()])
+                segments.append(growing.segment())
             else:
                 self._growing = None
-                entry = growing.finished_entry()
-                self._show([*earlier, self._scaled(self._opened(entry))])
-        if self.state.mean.due(self.state.rows):
-            self._estimate_mean()
-        self._sketch_finished()
+                segments.append(self._opened(growing.finished_entry()))
+        mean, count = self.state.mean, sum(map(len, segments))
+        if mean.due(count):
+            estimated = population_mean([(segment.groups, segment.vectors) for segment in segments], self.dimension)
+            if estimated.voices or mean.voices or count >= 2 * mean.rows:
+                mean = estimated
+        self._show(segments, mean)
 
     def remove(self, keys: Ints) -> int:
         """Take rows out of every file; gives how many there were.
@@ -148,28 +154,22 @@ class IndexStorage:
         OSError
             If the disk refuses; nothing was removed.
         """
-        marks = [np.isin(segment.keys, keys) for segment in self.state.segments]
+        marks = [_marked(segment, keys) for segment in self.state.segments]
         removed = int(sum(mark.sum() for mark in marks))
         if not removed:
             return 0
-        number, growing, kept = self.state.listing.next_number, self._growing, []
+        kept, number = [], self._free_number(self.state.segments)
         for segment, mark in zip(self.state.segments, marks, strict=True):
-            if not mark.any():
+            rows = segment.rows(~mark) if mark.any() else None
+            if rows is None:
                 kept.append(segment)
-                continue
-            rows = segment.rows(~mark)
-            if not len(rows):
-                growing = growing if segment.entry.rows is not None else None
-            elif segment.entry.rows is None:
-                growing = self._grown(number, rows)
-                kept.append(growing.segment())
-            else:
-                kept.append(self._scaled(self._opened(self._written(number, rows))))
+            elif segment.entry.finished is None:
+                self._growing = self._grown(number, rows) if len(rows) else None
+                kept += [self._growing.segment()] if self._growing is not None else []
+            elif len(rows):
+                kept.append(self._opened(self._written(number, rows)))
             number += 1
-        mean = population_mean([(segment.groups, segment.vectors) for segment in kept], self.dimension)
-        self._growing = growing
-        self._show(self._rescaled(kept, mean), mean=mean, next_number=number)
-        self._sketch_finished()
+        self._show(kept, population_mean([(part.groups, part.vectors) for part in kept], self.dimension))
         delete_unlisted(self.folder, self.state.listing)
         return removed
 
@@ -183,19 +183,21 @@ class IndexStorage:
         OSError
             If the disk refuses. In both cases, and if ``chunks`` raises, the old index stays.
         """
-        number, segments, growing = self.state.listing.next_number, [], None
+        number, growing = self._free_number(self.state.segments), None
+        segments, groups, keys = [], [], [np.zeros(0, np.int64)]
         for rows in _in_lots(chunks, self._capacity):
             if len(rows) == self._capacity:
                 segments.append(self._opened(self._written(number, rows)))
             else:
                 growing = self._grown(number, rows)
                 segments.append(growing.segment())
+            groups.append(rows.groups)
+            keys.append(rows.keys)
             number += 1
-        _require_distinct(segments)
-        mean = population_mean([(segment.groups, segment.vectors) for segment in segments], self.dimension)
+        _require_distinct(np.concatenate(keys))
         self._growing = growing
-        self._show(self._rescaled(segments, mean), mean=mean, next_number=number)
-        self._sketch_finished()
+        vectors = [segment.vectors for segment in segments]
+        self._show(segments, population_mean(list(zip(groups, vectors, strict=True)), self.dimension))
         delete_unlisted(self.folder, self.state.listing)
 
     def unknown(self, rows: StackedRows) -> StackedRows:
@@ -225,63 +227,60 @@ class IndexStorage:
                         f"row {rows.keys[position]}: expected what the index holds under this key, found another "
                         "vector or claimant; rebuild the index from the registry's rows"
                     )
-        return _cut(rows, ~known)
+        return rows[~known]
 
     def _loaded(self, listing: Listing, listed: bytes) -> State:
         mean, segments = listing.mean(), []
         for entry in listing.segments:
-            if entry.rows is None:
-                rows, data = read_growing(self.folder, listing, entry)
-                growing = self._new_growing(entry.number)
-                growing.take(rows, data, mean.origin)
-                self._growing = growing
-                segments.append(growing.segment())
-            else:
+            if entry.finished is not None:
                 segment = open_finished(self.folder, listing, entry)
-                segments.append(segment if segment.sketches is not None else _scale(segment, mean))
+                segments.append(segment if segment.sketches is not None else _scaled(segment, mean))
+            else:
+                rows, data = read_growing(self.folder, listing, entry)
+                self._growing = self._new_growing(entry.number)
+                self._growing.take(rows, data, mean.origin)
+                segments.append(self._growing.segment())
         return State(listing=listing, listed=listed, mean=mean, segments=tuple(segments))
 
-    def _show(
-        self, segments: Sequence[Segment], *, mean: PopulationMean | None = None, next_number: int | None = None
-    ) -> None:
-        """List the segments, if that changes the list, and let them be searched."""
+    def _show(self, segments: Sequence[Segment], mean: PopulationMean) -> None:
+        """Make the segments fit to be searched, list them if that changes the list, and let them be searched."""
+        fitted = self._fitted(segments, mean)
         before = self.state.listing
-        entries = [segment.entry for segment in segments]
-        largest = max([before.next_number, *(entry.number + 1 for entry in entries)])
-        listing = before.model_copy(update={"segments": entries, "next_number": max(largest, next_number or 0)})
-        if mean is not None:
-            listing = listing.with_mean(mean)
-        listed = write_listing(self.folder, listing) if listing != before else self.state.listed
-        self.state = State(listing=listing, listed=listed, mean=mean or self.state.mean, segments=tuple(segments))
+        entries = tuple(segment.entry for segment in fitted)
+        changes = {"segments": entries, "next_number": self._free_number(fitted)}
+        listing = before.model_copy(update=changes).with_mean(mean)
+        changed = listing != before or not self.state.listed
+        listed = write_listing(self.folder, listing) if changed else self.state.listed
+        self.state = State(listing=listing, listed=listed, mean=mean, segments=tuple(fitted))
 
-    def _estimate_mean(self) -> None:
-        segments = self.state.segments
-        mean = population_mean([(segment.groups, segment.vectors) for segment in segments], self.dimension)
-        if mean.voices or self.state.mean.voices or self.state.rows >= 2 * self.state.mean.rows:
-            self._show(self._rescaled(segments, mean), mean=mean)
+    def _fitted(self, segments: Sequence[Segment], mean: PopulationMean) -> list[Segment]:
+        """Finished segments with sketches, once the index is too large to compare every row; else with scales.
 
-    def _rescaled(self, segments: Sequence[Segment], mean: PopulationMean) -> list[Segment]:
-        """The segments with the scales of another mean; sketches keep the mean they were made with."""
+        Sketches keep the mean that they were made with.
+        """
+        large = sum(map(len, segments)) * self.dimension > self._exact_bytes
+        moved = mean is not self.state.mean
+        if moved and self._growing is not None:
+            self._growing.rescale(mean.origin)
         found = []
         for segment in segments:
-            if self._growing is not None and segment.entry.number == self._growing.entry.number:
-                self._growing.rescale(mean.origin)
+            if segment.sketches is not None:
+                found.append(segment)
+            elif segment.entry.finished is None and self._growing is not None:
                 found.append(self._growing.segment())
+            elif large:
+                found.append(self._sketched(segment, mean))
             else:
-                found.append(segment if segment.sketches is not None else _scale(segment, mean))
+                found.append(_scaled(segment, mean) if moved or segment.scales is None else segment)
         return found
 
-    def _sketch_finished(self) -> None:
-        """Give every finished segment sketches, once the index is too large to compare every row."""
-        if self.state.rows * self.dimension <= self._exact_bytes:
-            return
-        for segment in self.state.segments:
-            if segment.entry.rows is None or segment.sketches is not None:
-                continue
-            data = encode_sketches(segment.groups, segment.vectors, self.state.mean.origin)
-            write_durably(self.folder / segment.entry.sketches_file, data)
-            sketched = self._opened(segment.entry.model_copy(update={"sketches": checksum_of(data)}))
-            self._show([sketched if other is segment else other for other in self.state.segments])
+    def _sketched(self, segment: Segment, mean: PopulationMean) -> Segment:
+        data = encode_sketches(segment.groups, segment.vectors, mean.origin)
+        write_durably(self.folder / segment.entry.sketches_file, data)
+        return self._opened(segment.entry.model_copy(update={"sketches": checksum_of(data)}))
+
+    def _free_number(self, segments: Sequence[Segment]) -> int:
+        return max([self.state.listing.next_number, *(segment.entry.number + 1 for segment in segments)])
 
     def _new_growing(self, number: int) -> GrowingSegment:
         return GrowingSegment(
@@ -294,32 +293,24 @@ class IndexStorage:
         return growing
 
     def _written(self, number: int, rows: StackedRows) -> SegmentEntry:
-        entry = SegmentEntry(number=number, rows=len(rows), checksum=None, sketches=None)
+        entry = SegmentEntry(number=number, finished=None)
         data = encode_rows(rows, start=checksum_start(self.scheme, entry.rows_file))
         write_durably(self.folder / entry.rows_file, data)
-        return entry.model_copy(update={"checksum": checksum_of(data)})
+        keys = (str(rows.keys.min()), str(rows.keys.max()))
+        return SegmentEntry(number=number, finished=Finished(rows=len(rows), checksum=checksum_of(data), keys=keys))
 
     def _opened(self, entry: SegmentEntry) -> Segment:
         return open_finished(self.folder, self.state.listing, entry)
 
-    def _scaled(self, segment: Segment) -> Segment:
-        return _scale(segment, self.state.mean)
 
-
-def _scale(segment: Segment, mean: PopulationMean) -> Segment:
+def _scaled(segment: Segment, mean: PopulationMean) -> Segment:
     return replace(segment, scales=scales_of(segment.vectors, mean.origin))
 
 
-def _cut(rows: StackedRows, chosen: slice | np.ndarray) -> StackedRows:
-    return StackedRows(keys=rows.keys[chosen], groups=rows.groups[chosen], vectors=rows.vectors[chosen])
-
-
-def _joined(parts: Sequence[StackedRows]) -> StackedRows:
-    return StackedRows(
-        keys=np.concatenate([part.keys for part in parts]),
-        groups=np.concatenate([part.groups for part in parts]),
-        vectors=np.concatenate([part.vectors for part in parts]),
-    )
+def _marked(segment: Segment, keys: Ints) -> NDArray[np.bool_]:
+    low, high = segment.key_range
+    near = keys[(keys >= low) & (keys <= high)]
+    return np.isin(segment.keys, near) if len(near) else np.zeros(len(segment), bool)
 
 
 def _in_lots(chunks: Iterable[StackedRows], size: int) -> Iterator[StackedRows]:
@@ -328,15 +319,15 @@ def _in_lots(chunks: Iterable[StackedRows], size: int) -> Iterator[StackedRows]:
     for chunk in chunks:
         waiting.append(chunk)
         while sum(map(len, waiting)) >= size:
-            rows = _joined(waiting)
-            yield _cut(rows, slice(0, size))
-            waiting = [_cut(rows, slice(size, None))]
+            rows = StackedRows.joined(waiting)
+            yield rows[:size]
+            waiting = [rows[size:]]
     if sum(map(len, waiting)):
-        yield _joined(waiting)
+        yield StackedRows.joined(waiting)
 
 
-def _require_distinct(segments: Sequence[Segment]) -> None:
-    keys = np.sort(np.concatenate([np.zeros(0, np.int64), *(segment.keys for segment in segments)]))
-    twice = np.flatnonzero(keys[1:] == keys[:-1])
+def _require_distinct(keys: Ints) -> None:
+    ordered = np.sort(keys)
+    twice = np.flatnonzero(ordered[1:] == ordered[:-1])
     if len(twice):
-        raise SearchIndexError(f"row {keys[twice[0]]}: expected each key once, found it twice; nothing was rebuilt")
+        raise SearchIndexError(f"row {ordered[twice[0]]}: expected each key once, found it twice; nothing was rebuilt")

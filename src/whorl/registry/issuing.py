@@ -100,8 +100,14 @@ class Issuer:
         self.issue(registry, [Issue(body=body)])
         return True
 
-    def issue(self, registry: RegistryAccess, issues: Sequence[Issue]) -> list[Entered]:
+    def issue(
+        self, registry: RegistryAccess, issues: Sequence[Issue], *, cosigners: Sequence[IssuerKey] = ()
+    ) -> list[Entered]:
         """Sign and enter, in order.
+
+        Parameters
+        ----------
+        cosigners : further keys that sign each of them, where a threshold asks for them
 
         Raises
         ------
@@ -121,7 +127,7 @@ class Issuer:
                 target=one.target if one.about is None else ends[one.about][1],
                 handling=one.handling,
             )
-            envelope, salt = statement.sign(self.key), self._random_bytes(SALT_BYTES)
+            envelope, salt = statement.sign(self.key, cosigners=cosigners), self._random_bytes(SALT_BYTES)
             chain = (statement.sequence, open_entry(envelope).leaf(salt).hash)
             submissions.append(Submission(envelope=envelope, salt=salt))
             ends.append(chain)

@@ -6,6 +6,7 @@ entry. So a cosignature by a mirror says more than "this log only grows", and a 
 nobody who cosigns its next tree head.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,16 +17,18 @@ from sqlalchemy import Connection, bindparam, select
 
 from whorl.core.errors import InputError, VerificationError
 from whorl.entries.handling import may_see
-from whorl.entries.kinds import StatusMapHead
+from whorl.entries.kinds import Fingerprint, StatusMapHead
 from whorl.entries.leaf import Leaf, entry_id, parse_leaf, require_commitment
 from whorl.entries.statement import SignedEntry, open_entry
 from whorl.entries.status_map import StatusMap
+from whorl.fingerprints.container import MAX_BYTES
 from whorl.log.files import origin_hash
 from whorl.log.folder import LogFolder, create_log
 from whorl.log.keys import Verifier
 from whorl.log.tiles import TILE_WIDTH, TileSource, parse_bundle
 from whorl.log.tree_heads import SignedTreeHead, open_tree_head
 from whorl.registry.admission import admit, admit_sealed
+from whorl.registry.blobs import BlobFolder
 from whorl.registry.database import Database
 from whorl.registry.database_view import DatabaseView, facts_of
 from whorl.registry.entry_rows import entries_of_log, insert_entries
@@ -40,6 +43,7 @@ from whorl.registry.tables import Instant, entries
 
 PAGE: Final = 256
 STALE: Final = timedelta(hours=1)
+_LOG: Final = logging.getLogger(__name__)
 NOT_SHOWN: Final = "its content was erased, or is not shown to this bureau"
 
 
@@ -58,6 +62,9 @@ class Peer(Protocol):
     def log(self) -> TileSource:
         """Its log, as it is served."""
 
+    def blob(self, digest: str) -> bytes:
+        """What an entry points to. Raises `InputError` where there is none, or it is not shown."""
+
     def contents(self, start: int, stop: int) -> Sequence[Content | None]:
         """Contents of entries ``start`` to ``stop`` - 1; None where there is none or it is not shown."""
 
@@ -72,6 +79,7 @@ class Mirror:
     Parameters
     ----------
     folder : where the mirrored log is kept
+    blobs : where the fingerprints are kept that its entries point to
     origin, log_keys : the log and the keys of its tree heads
     own_origin : this bureau's own log, by which handling labels name it
     now : this bureau's clock
@@ -81,6 +89,7 @@ class Mirror:
         self,
         database: Database,
         folder: Path,
+        blobs: BlobFolder,
         *,
         origin: str,
         log_keys: Sequence[Verifier],
@@ -88,6 +97,7 @@ class Mirror:
         now: Callable[[], datetime],
     ) -> None:
         self._database = database
+        self._blobs = blobs
         self._origin = origin
         self._log_keys = tuple(log_keys)
         self._own_origin = own_origin
@@ -116,7 +126,9 @@ class Mirror:
         size = self._size()
         while size < head.head.size:
             stop = min(head.head.size, size - size % PAGE + PAGE)
-            self._take(self._leaves(peer.log, size, stop, head.head.size), peer.contents(size, stop), start=size)
+            leaves = self._leaves(peer.log, size, stop, head.head.size)
+            wanted = self._take(leaves, peer.contents(size, stop), start=size)
+            self._fetch(wanted, peer)
             size = stop
         self._require_root(head)
         self._require_honest_map(head)
@@ -145,16 +157,30 @@ class Mirror:
         leaves = parse_bundle(source.bundle(index, width), width=width)
         return list(leaves[start - index * TILE_WIDTH : stop - index * TILE_WIDTH])
 
-    def _take(self, leaves: Sequence[bytes], contents: Sequence[Content | None], *, start: int) -> None:
+    def _fetch(self, wanted: Sequence[str], peer: Peer) -> None:
+        """Hold the fingerprints that entries point to, for search here; one that cannot be had holds up nothing."""
+        for digest in wanted:
+            if self._blobs.holds(digest):
+                continue
+            try:
+                self._blobs.put([peer.blob(digest)], max_bytes=MAX_BYTES, expected=digest)
+            except (InputError, VerificationError, OSError) as problem:
+                _LOG.warning("%s: blob %s was not mirrored: %s", self._origin, digest, problem)
+
+    def _take(self, leaves: Sequence[bytes], contents: Sequence[Content | None], *, start: int) -> list[str]:
         if len(contents) != len(leaves):
             raise InputError(f"{self._origin}: expected the content of {len(leaves)} entries, found {len(contents)}")
+        wanted: list[str] = []
         with self._database.writing() as connection:
             for index, (data, content) in enumerate(zip(leaves, contents, strict=True), start):
                 stored, entry = self._checked(connection, data, content, index)
                 (row,) = insert_entries(connection, [stored])
                 if entry is not None and stored.fault is None:
                     replay(connection, [(row, stored, entry.statement)])
+                    if isinstance(entry.statement.body, Fingerprint):
+                        wanted.append(entry.statement.body.blob)
         self.log.append(leaves)
+        return wanted
 
     def _checked(
         self, connection: Connection, data: bytes, content: Content | None, index: int

@@ -7,6 +7,7 @@ file does not fit. A write that was cut off leaves records that do not fit at th
 
 import zlib
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from whorl.core.arrays import AnyArray
 from whorl.registry.search_vectors import SearchIndexError, StackedRows
 
-_CHECKSUM_BYTES = 4
+_CHECKSUM_BYTES: Final = 4
+_CHUNK_BYTES: Final = 1 << 20
 
 
 def record_type(dimension: int) -> np.dtype[np.void]:
@@ -85,16 +87,17 @@ def map_checked(path: Path, *, length: int, checksum: int) -> NDArray[np.uint8]:
         If they are not, or it cannot be read.
     """
     try:
-        found = path.stat().st_size
-        if found != length:
-            raise SearchIndexError(f"{path.name}: expected {length} bytes, found {found}")
-        mapped = np.memmap(path, np.uint8, mode="r")
+        found_length, found = 0, 0
+        with path.open("rb") as file:  # read, not mapped: what is only checked need not stay in the process's memory
+            while chunk := file.read(_CHUNK_BYTES):
+                found_length, found = found_length + len(chunk), zlib.crc32(chunk, found)
+        if found_length != length:
+            raise SearchIndexError(f"{path.name}: expected {length} bytes, found {found_length}")
+        if found != checksum:
+            raise SearchIndexError(f"{path.name}: expected CRC-32 {checksum:08x}, found {found:08x}")
+        return np.memmap(path, np.uint8, mode="r").view(np.ndarray)
     except OSError as error:
         raise SearchIndexError(f"{path.name}: expected a file that can be read, found: {error.strerror}") from error
-    found = zlib.crc32(mapped.data)
-    if found != checksum:
-        raise SearchIndexError(f"{path.name}: expected CRC-32 {checksum:08x}, found {found:08x}")
-    return mapped.view(np.ndarray)
 
 
 def _checksums(records: AnyArray, start: int) -> NDArray[np.uint32]:

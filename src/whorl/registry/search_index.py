@@ -263,9 +263,12 @@ class SearchIndex:
             storage = self._storage
             if storage is None:
                 raise AssertionError("a loaded index has its storage")
-            self._storage = None  # read again unless this comes to its end
-            yield storage
-            self._storage, self._state = storage, storage.state
+            self._storage = None  # to be read again unless this comes to its end
+            try:
+                yield storage
+            finally:
+                self._state = storage.state
+            self._storage = storage
 
 
 @contextmanager

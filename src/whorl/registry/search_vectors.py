@@ -68,6 +68,18 @@ class StackedRows:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def __getitem__(self, chosen: slice | AnyArray) -> "StackedRows":
+        return StackedRows(keys=self.keys[chosen], groups=self.groups[chosen], vectors=self.vectors[chosen])
+
+    @classmethod
+    def joined(cls, parts: Sequence["StackedRows"]) -> "StackedRows":
+        """All rows of one or more parts."""
+        return cls(
+            keys=np.concatenate([part.keys for part in parts]),
+            groups=np.concatenate([part.groups for part in parts]),
+            vectors=np.concatenate([part.vectors for part in parts]),
+        )
+
 
 def scheme_id(method: str, dimension: int) -> str:
     """Name of what vectors of one kind have in common: method with its version, dimension, type of number."""

@@ -25,7 +25,7 @@ MOST_BITS: Final = 512
 _WORD: Final = 64
 _SEED: Final = 1
 _BLOCK: Final = 1 << 20
-_PIECE_ROWS: Final = 1 << 16
+_PIECE_ROWS: Final = 1 << 17
 _SAMPLED: Final = 16  # one distance in so many is counted to find the radius of a search
 
 Words = NDArray[np.uint64]
@@ -125,11 +125,10 @@ def distances(sketches: Sketches, along: Floats) -> AnyArray:
     differing, ones = np.empty(_PIECE_ROWS, np.uint64), np.empty(_PIECE_ROWS, np.uint8)
     for start in range(0, count, _PIECE_ROWS):
         piece = found[start : start + _PIECE_ROWS]
-        piece[...] = 0
-        for word, wanted in zip(sketches.words[:, start : start + _PIECE_ROWS], sought, strict=True):
+        for place, (word, wanted) in enumerate(zip(sketches.words[:, start : start + len(piece)], sought, strict=True)):
             np.bitwise_xor(word, wanted, out=differing[: len(piece)])
             np.bitwise_count(differing[: len(piece)], out=ones[: len(piece)])
-            np.add(piece, ones[: len(piece)], out=piece)
+            np.add(piece, ones[: len(piece)], out=piece) if place else np.copyto(piece, ones[: len(piece)])
     return found
 
 

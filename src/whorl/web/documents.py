@@ -193,7 +193,7 @@ class VectorSearch(Document):
     """A search vector to be looked for."""
 
     scheme: Annotated[str, Field(min_length=1, max_length=200)]
-    vector: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{1,87384}={0,2}$", description="base64 of int8 numbers")]
+    vector: Annotated[Base64, Field(min_length=4, max_length=87_384, description="base64 of int8 numbers")]
     top: Annotated[int, Field(ge=1, le=100)] = 20
 
 

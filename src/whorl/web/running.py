@@ -13,6 +13,7 @@ from whorl.core.errors import InputError
 from whorl.web.connections import MAX_HEAD_BYTES, guarded_protocol
 from whorl.web.limits import Limits
 
+BACKLOG: Final = 1024
 STOP_SECONDS: Final = 30
 IDLE_SECONDS: Final = 20
 _SPARE_FILES: Final = 128
@@ -34,6 +35,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
         bound = socket.socket(family, kind, protocol)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
+        bound.listen(BACKLOG)
     except OSError as error:
         raise InputError(
             f"{host}:{port}: cannot listen there ({error.strerror}); choose another --host or --port"
@@ -66,6 +68,7 @@ def server_for(app: FastAPI, limits: Limits, *, trusted_proxy: str | None = None
         forwarded_allow_ips=trusted_proxy or "",
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
+        backlog=BACKLOG,
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
     )
     return uvicorn.Server(config)
