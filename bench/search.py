@@ -1,8 +1,9 @@
 """How long a search among a million, or ten million, stored vectors takes, what it finds, and what it needs.
 
-``python bench/search.py [--rows 1000000 10000000] [--questions 300]`` makes synthetic vectors (`search_rows.py`) in a
-temporary folder, builds the registry's search index of them, asks it questions one after the other, then floods it.
-Ten million rows need 7 GB of disk in the temporary folder (``TMPDIR``).
+``python bench/search.py [--rows 1000000x256 10000000x256] [--questions 300] [--graph]`` makes synthetic
+vectors, so many of so many dimensions, in a temporary folder (`search_rows.py`), builds the registry's search index of
+them, asks it questions one after the other, then floods it. ``--graph`` also builds a graph of neighbours
+(`search_graph.py`), to compare. Ten million rows need 7 GB of disk in the temporary folder (``TMPDIR``).
 """
 
 import argparse
@@ -18,7 +19,8 @@ import numpy as np
 
 from measuring import measure
 from reporting import machine, publish, table
-from search_rows import DIMENSION, FLOOD, FLOODER, QUESTIONS, families, read_flood, read_rows, write_rows
+from search_graph import graph
+from search_rows import FLOOD, FLOODER, QUESTIONS, families, read_flood, read_rows, write_rows
 from whorl.registry.search_index import SearchIndex
 from whorl.registry.search_vectors import Hit, Vectors, scheme_id
 
@@ -30,44 +32,51 @@ BATCH: Final = 256
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000])
+    parser.add_argument("--rows", type=_size, nargs="+", default=[(1_000_000, 256)])
     parser.add_argument("--questions", type=int, default=300)
-    parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
+    parser.add_argument("--graph", action="store_true")
+    parser.add_argument("--part", choices=["make", *PARTS], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.part:
-        print(json.dumps(PARTS[given.part](given.folder, given.rows[0], given.questions)))
+        [(rows, dimension)] = given.rows
+        if given.part == "make":  # not part of what is measured
+            write_rows(given.folder, rows, given.questions, dimension)
+        print(json.dumps({} if given.part == "make" else PARTS[given.part](given.folder, rows, dimension)))
         return
     facts = machine()
     figures: dict[str, Any] = {}
-    for rows in given.rows:
+    for rows, dimension in given.rows:
+        size = f"{rows}x{dimension}"
         with tempfile.TemporaryDirectory(prefix="whorl-bench-") as folder:
-            figures[f"{rows}"] = {part: _measured(part, Path(folder), rows, given.questions) for part in PARTS}
+            _measured("make", Path(folder), size, given.questions)
+            parts = [part for part in PARTS if part != "graph" or given.graph]
+            figures[size] = {part: _measured(part, Path(folder), size, given.questions) for part in parts}
     publish("search", figures, facts, section(figures))
 
 
-def _measured(part: str, folder: Path, rows: int, questions: int) -> dict[str, Any]:
-    print(f"{rows} rows: {part}", file=sys.stderr, flush=True)
-    options = ["--part", part, "--folder", folder, "--rows", str(rows), "--questions", str(questions)]
+def _size(text: str) -> tuple[int, int]:
+    rows, dimension = map(int, text.split("x"))
+    return rows, dimension
+
+
+def _measured(part: str, folder: Path, size: str, questions: int) -> dict[str, Any]:
+    print(f"{size}: {part}", file=sys.stderr, flush=True)
+    options = ["--part", part, "--folder", folder, "--rows", size, "--questions", str(questions)]
     run = measure([sys.executable, __file__, *options])
     return {**json.loads(run.output), "peak_megabytes": round(run.peak_megabytes)}
 
 
-def opened(folder: Path) -> SearchIndex:
-    return SearchIndex.open(folder / "index", scheme=scheme_id("synthetic/1", DIMENSION), dimension=DIMENSION)
+def opened(folder: Path, dimension: int) -> SearchIndex:
+    """The index of the synthetic scheme."""
+    return SearchIndex.open(folder / "index", scheme=scheme_id("synthetic/1", dimension), dimension=dimension)
 
 
-def make(folder: Path, rows: int, questions: int) -> dict[str, Any]:
-    """The vectors and questions, not part of what is measured."""
-    write_rows(folder, rows, questions)
-    return {}
-
-
-def build(folder: Path, rows: int, _questions: int) -> dict[str, Any]:
+def build(folder: Path, rows: int, dimension: int) -> dict[str, Any]:
     """A rebuild from all rows, as after a loss of the index."""
     began, busy = time.perf_counter(), time.process_time()
-    with opened(folder) as index:
-        index.rebuild(read_rows(folder, rows))
+    with opened(folder, dimension) as index:
+        index.rebuild(read_rows(folder, rows, dimension))
     return {
         "wall_seconds": round(time.perf_counter() - began, 1),
         "cpu_seconds": round(time.process_time() - busy, 1),
@@ -75,11 +84,11 @@ def build(folder: Path, rows: int, _questions: int) -> dict[str, Any]:
     }
 
 
-def search(folder: Path, rows: int, questions: int) -> dict[str, Any]:
+def search(folder: Path, rows: int, dimension: int) -> dict[str, Any]:
     """Questions one after the other, by one client, in an index whose files are in the page cache."""
     family, asked = families(rows), np.load(folder / "questions.npz")
     began = time.perf_counter()
-    with opened(folder) as index:
+    with opened(folder, dimension) as index:
         found: dict[str, Any] = {"open_seconds": round(time.perf_counter() - began, 2), "kinds": {}}
         _answers(index, asked["flooded"][:WARM_UP])
         for kind in QUESTIONS:
@@ -89,17 +98,17 @@ def search(folder: Path, rows: int, questions: int) -> dict[str, Any]:
             first = sum(family[hits[0].key] == family[parent] for hits, parent in pairs)
             found["kinds"][kind] = {
                 **times,
-                "family_first": round(float(first) / questions, 4),
+                "family_first": round(float(first) / len(pairs), 4),
                 "parent_found": _found(pairs),
             }
     return found
 
 
-def flood(folder: Path, rows: int, _questions: int) -> dict[str, Any]:
+def flood(folder: Path, rows: int, dimension: int) -> dict[str, Any]:
     """One claimant enters many vectors around one lone row; then that row's children are asked for."""
     asked = np.load(folder / "questions.npz")
-    with opened(folder) as index:
-        entered = read_flood(folder, rows)
+    with opened(folder, dimension) as index:
+        entered = read_flood(folder, rows, dimension)
         began = time.perf_counter()
         for start in range(0, FLOOD, BATCH):
             index.add(entered[start : start + BATCH])
@@ -115,7 +124,7 @@ def flood(folder: Path, rows: int, _questions: int) -> dict[str, Any]:
     }
 
 
-PARTS: Final = {"make": make, "build": build, "search": search, "flood": flood}
+PARTS: Final = {"build": build, "search": search, "flood": flood, "graph": graph}
 
 
 def _answers(index: SearchIndex, vectors: Vectors) -> tuple[dict[str, float], list[list[Hit]]]:
@@ -137,22 +146,31 @@ def _found(pairs: list[tuple[list[Hit], int]]) -> float:
 def section(figures: dict[str, Any]) -> str:
     """The figures as text for people."""
     searches, lines = [], []
-    for rows, parts in figures.items():
+    for key, parts in figures.items():
         built, asked, flooded = parts["build"], parts["search"], parts["flood"]
-        size = f"{int(rows):,}"
+        size = "{:,} x {}".format(*_size(key))
         for kind, found in asked["kinds"].items():
             searches.append([size, kind, *_times(found), _share(found["family_first"]), _share(found["parent_found"])])
         searches.append(
             [size, "lone parent in a flood, cosine 0.8", *_times(flooded), "", _share(flooded["parent_found"])]
         )
         lines.append(
-            f"{size} rows: built in {built['wall_seconds']:.0f} s (CPU {built['cpu_seconds']:.0f} s), peak "
+            f"{size}: built in {built['wall_seconds']:.0f} s (CPU {built['cpu_seconds']:.0f} s), peak "
             f"{built['peak_megabytes']} MB, {built['index_bytes'] / 1e6:.0f} MB of files; opened in "
             f"{asked['open_seconds']:.2f} s; searching, peak {asked['peak_megabytes']} MB with the mapped files. "
             f"Batches of {BATCH} rows, each durable: {flooded['added_per_second']:,} rows/s."
         )
+        if compared := parts.get("graph"):
+            for kind, found in compared["kinds"].items():
+                times = [f"{found['median_ms']:.1f}", f"{found['p95_ms']:.1f}", "", "", ""]
+                shares = [_share(found["family_first"]), _share(found["parent_found"])]
+                searches.append([size, f"graph: {kind}", *times, *shares])
+            lines.append(
+                f"{size}, graph: built in {compared['wall_seconds']:.0f} s (CPU {compared['cpu_seconds']:.0f} s), "
+                f"peak {compared['peak_megabytes']} MB, {compared['file_bytes'] / 1e6:.0f} MB of files."
+            )
     times = ["median ms", "p95 ms", "slowest", "CPU ms", "load"]
-    header = ["rows", "question", *times, "family first", f"row in the first {TOP}"]
+    header = ["rows x dimensions", "question", *times, "family first", f"row in the first {TOP}"]
     return "\n".join([table(header, searches), "", *lines])
 
 

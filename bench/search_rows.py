@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 
 from whorl.registry.search_vectors import VectorRow
 
-DIMENSION: Final = 256
 MEMBERS: Final = 50
 LONE: Final = 2000
 FLOOD: Final = 10_000
 FLOODER: Final = 10**12
 QUESTIONS: Final = {"family member, cosine 0.8": 0.8, "lone parent, cosine 0.8": 0.8, "lone parent, cosine 0.5": 0.5}
-_BLOCK: Final = 1 << 16
+_BLOCK_VALUES: Final = 1 << 24
 
 
 def families(rows: int) -> NDArray[np.int64]:
@@ -32,17 +31,18 @@ def families(rows: int) -> NDArray[np.int64]:
     return np.where(place < LONE, place, LONE + (place - LONE) // MEMBERS)
 
 
-def write_rows(folder: Path, rows: int, questions: int) -> None:
+def write_rows(folder: Path, rows: int, questions: int, dimension: int) -> None:
     """Write ``rows.bin`` (int8), ``questions.npz`` and ``flood.bin``, all drawn from one seed."""
-    generator = np.random.Generator(np.random.PCG64(rows))
-    shared = _unit(_normal(generator, 1))
+    generator, block = np.random.Generator(np.random.PCG64(rows)), _block(dimension)
+    shared = _unit(_normal(generator, 1, dimension))
     family = families(rows)
-    centres = _unit(_normal(generator, int(family.max()) + 1))
+    centres = _unit(_normal(generator, int(family.max()) + 1, dimension))
     asked = _asked(generator, family, questions)
-    wanted = {row: np.zeros(DIMENSION, np.float32) for row in np.concatenate(list(asked.values()))}
+    wanted = {row: np.zeros(dimension, np.float32) for row in np.concatenate(list(asked.values()))}
     with (folder / "rows.bin").open("wb") as file:
-        for start in range(0, rows, _BLOCK):
-            own = _mixed(centres[family[start : start + _BLOCK]], _normal(generator, min(_BLOCK, rows - start)), 0.7)
+        for start in range(0, rows, block):
+            noise = _normal(generator, min(block, rows - start), dimension)
+            own = _mixed(centres[family[start : start + block]], noise, 0.7)
             file.write(_quantised(_mixed(shared, own, 0.5)).tobytes())
             wanted.update({row: own[row - start] for row in wanted if start <= row < start + len(own)})
     written: dict[str, NDArray[Any]] = {}
@@ -57,20 +57,20 @@ def write_rows(folder: Path, rows: int, questions: int) -> None:
     (folder / "flood.bin").write_bytes(flood.tobytes())
 
 
-def read_rows(folder: Path, rows: int) -> Iterator[VectorRow]:
+def read_rows(folder: Path, rows: int, dimension: int) -> Iterator[VectorRow]:
     """The rows as the registry would give them to the index, read in blocks."""
     claimants = np.random.Generator(np.random.PCG64(1)).random(rows) ** 3 * (rows // 20)
     with (folder / "rows.bin").open("rb") as file:
-        for start in range(0, rows, _BLOCK):
-            block = np.frombuffer(file.read(_BLOCK * DIMENSION), np.int8).reshape(-1, DIMENSION)
-            groups = claimants[start : start + len(block)].astype(np.int64).tolist()
-            for place, (group, vector) in enumerate(zip(groups, block, strict=True)):
+        for start in range(0, rows, _block(dimension)):
+            read = np.frombuffer(file.read(_block(dimension) * dimension), np.int8).reshape(-1, dimension)
+            groups = claimants[start : start + len(read)].astype(np.int64).tolist()
+            for place, (group, vector) in enumerate(zip(groups, read, strict=True)):
                 yield VectorRow(key=start + place, group=group, vector=vector)
 
 
-def read_flood(folder: Path, first_key: int) -> list[VectorRow]:
+def read_flood(folder: Path, first_key: int, dimension: int) -> list[VectorRow]:
     """What one claimant enters around a lone row, to bury it: cosine 0.97 with it, without the shared part."""
-    vectors = np.frombuffer((folder / "flood.bin").read_bytes(), np.int8).reshape(-1, DIMENSION)
+    vectors = np.frombuffer((folder / "flood.bin").read_bytes(), np.int8).reshape(-1, dimension)
     return [VectorRow(key=first_key + place, group=FLOODER, vector=vector) for place, vector in enumerate(vectors)]
 
 
@@ -82,13 +82,17 @@ def _asked(generator: np.random.Generator, family: NDArray[np.int64], questions:
 def _near(
     generator: np.random.Generator, shared: NDArray[np.float32], own: NDArray[np.float32], cosine: float
 ) -> NDArray[np.int8]:
-    noise = _normal(generator, len(own))
+    noise = _normal(generator, *own.shape)
     noise -= np.vecdot(noise, own)[:, None] * own
     return _quantised(_mixed(shared, cosine * own + math.sqrt(1 - cosine**2) * _unit(noise), 0.5))
 
 
-def _normal(generator: np.random.Generator, rows: int) -> NDArray[np.float32]:
-    return generator.standard_normal((rows, DIMENSION), dtype=np.float32)
+def _normal(generator: np.random.Generator, rows: int, dimension: int) -> NDArray[np.float32]:
+    return generator.standard_normal((rows, dimension), dtype=np.float32)
+
+
+def _block(dimension: int) -> int:
+    return _BLOCK_VALUES // dimension
 
 
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -20,8 +20,8 @@ from whorl.log.tiles import TileSource
 from whorl.log.witnessing import Witness
 from whorl.registry.cosigning import Cosigner, LocalWitness
 from whorl.registry.local import LocalRegistry, create_registry, entered
-from whorl.registry.mirror_witness import Followed, MirrorWitness
-from whorl.registry.mirroring import Content, Mirror
+from whorl.registry.mirror_witness import MirrorWitness
+from whorl.registry.mirroring import Content, Followed, Mirror
 from whorl.registry.public_keys import issuer_public
 from whorl.registry.sequencer import Outcome, Submission
 

@@ -7,6 +7,7 @@ import pytest
 from postgres_server import NoServerError, PostgresServer, start_server
 
 from whorl.registry.database import Database, open_database, sqlite_url
+from whorl.registry.tables import metadata
 
 
 @pytest.fixture(scope="session")
@@ -21,11 +22,11 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres: PostgresServer) -> str:
-    """The name of a database with a new registry in it, from which others are made quickly."""
+def shared_registry(postgres: PostgresServer) -> str:
+    """A registry on the server that tests empty before they use it: a new database for each takes much longer."""
     url = postgres.new_database()
     open_database(url, create=True).close()
-    return url.rpartition("/")[2]
+    return url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -39,13 +40,15 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def registry_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a database with a new registry in it."""
+    """The URL of a database with an empty registry in it, whose tables stay as they are."""
     if request.param == "sqlite":
         url = sqlite_url(tmp_path / "registry.sqlite")
         open_database(url, create=True).close()
         return url
     server: PostgresServer = request.getfixturevalue("postgres")
-    return server.new_database(template=request.getfixturevalue("postgres_template"))
+    url = request.getfixturevalue("shared_registry")
+    server.run(url.rpartition("/")[2], f"TRUNCATE {', '.join(metadata.tables)}")
+    return url
 
 
 @pytest.fixture

@@ -46,11 +46,11 @@ class PostgresServer:
     def url(self, database: str, *, password: str = PASSWORD) -> str:
         return f"postgresql+pg8000://whorl:{password.replace(' ', '%20')}@127.0.0.1:{self.port}/{database}"
 
-    def new_database(self, *, template: str = "template0") -> str:
-        """Make a database, an empty one if no template is given, and give its URL."""
+    def new_database(self) -> str:
+        """Make an empty database and give its URL."""
         self.made += 1
         name = f"registry{self.made}"
-        self.run("postgres", f"CREATE DATABASE {name} TEMPLATE {template}")
+        self.run("postgres", f"CREATE DATABASE {name} TEMPLATE template0")
         return self.url(name)
 
     def run(self, database: str, *statements: str) -> list[Any]:

@@ -92,12 +92,13 @@ def test_another_programs_database_is_left_alone(database_url: str, request: pyt
         assert tables == [["recipes"]]
 
 
-def test_a_newer_registry_is_refused(registry_url: str, request: pytest.FixtureRequest) -> None:
-    postgres = None if registry_url.startswith("sqlite") else request.getfixturevalue("postgres")
-    change(registry_url, f"UPDATE {VERSION_TABLE} SET version_num = '9999'", postgres=postgres)
-    assert_refused(registry_url, f"version {SCHEMA_VERSION} or older, found version '9999'; install a newer whorl")
-    change(registry_url, f"DELETE FROM {VERSION_TABLE}", postgres=postgres)
-    assert_refused(registry_url, "expected the version of its tables, found 0")
+def test_a_newer_registry_is_refused(database_url: str, request: pytest.FixtureRequest) -> None:
+    open_database(database_url, create=True).close()
+    postgres = None if database_url.startswith("sqlite") else request.getfixturevalue("postgres")
+    change(database_url, f"UPDATE {VERSION_TABLE} SET version_num = '9999'", postgres=postgres)
+    assert_refused(database_url, f"version {SCHEMA_VERSION} or older, found version '9999'; install a newer whorl")
+    change(database_url, f"DELETE FROM {VERSION_TABLE}", postgres=postgres)
+    assert_refused(database_url, "expected the version of its tables, found 0")
 
 
 @pytest.mark.parametrize(
@@ -105,11 +106,12 @@ def test_a_newer_registry_is_refused(registry_url: str, request: pytest.FixtureR
     ["ALTER TABLE tokens ADD COLUMN more TEXT", "CREATE VIEW sneak AS SELECT 1 AS one", "DROP TABLE audit"],
 )
 def test_a_registry_with_other_tables_is_refused(
-    registry_url: str, request: pytest.FixtureRequest, statement: str
+    database_url: str, request: pytest.FixtureRequest, statement: str
 ) -> None:
-    postgres = None if registry_url.startswith("sqlite") else request.getfixturevalue("postgres")
-    change(registry_url, statement, postgres=postgres)
-    assert_refused(registry_url, "its tables are not those of a registry")
+    open_database(database_url, create=True).close()
+    postgres = None if database_url.startswith("sqlite") else request.getfixturevalue("postgres")
+    change(database_url, statement, postgres=postgres)
+    assert_refused(database_url, "its tables are not those of a registry")
 
 
 @pytest.mark.parametrize(
@@ -264,9 +266,9 @@ def test_a_busy_registry_is_not_waited_for_without_end(registry_url: str, monkey
     other.close()
 
 
-def test_a_server_that_goes_away_is_said_and_come_back_to(postgres: PostgresServer, postgres_template: str) -> None:
-    url = postgres.new_database(template=postgres_template)
-    database = open_database(url, create=False)
+def test_a_server_that_goes_away_is_said_and_come_back_to(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
+    database = open_database(url, create=True)
     add_row(database, 1)
     end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{url.rpartition('/')[2]}'"
 

@@ -91,7 +91,7 @@ def test_an_older_registry_is_brought_up_to_date_when_it_is_opened(database_url:
 
 def test_a_migration_that_fails_leaves_everything_as_it_was(database_url: str, tmp_path: Path) -> None:
     at_version_zero(database_url)
-    with pytest.raises(RegistryError, match="no such table|does not exist"):
+    with pytest.raises(RegistryError, match=r"no such table|does not exist"):
         open_database(database_url, create=False, scripts=scripts_from(tmp_path / "broken", OLDEST, BREAKS))
     engine = create_engine(database_url)
     with engine.connect() as connection:

@@ -2,19 +2,13 @@
 
 from collections import deque
 from dataclasses import replace
-from datetime import timedelta
 from random import Random
 
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from test_admission import _KEYS, refused
-from test_notice_laws import Move, moves, played
-from worlds import DAY, START, A, C, Case, World, key_of, model
+from test_admission import _KEYS
+from worlds import START, Case, World
 
 from whorl.entries.statement import open_entry
 from whorl.registry.admission import admit
-from whorl.registry.notices import notice_standing
 from whorl.registry.refusals import Refusal
 from whorl.registry.view import EntryFacts
 

@@ -221,6 +221,21 @@ def test_a_damaged_index_says_so_and_can_be_rebuilt(tmp_path: Path, damage: Call
         assert [hits[0].key for hits in rebuilt] == [0, 77, 150, 249]
 
 
+def test_damage_while_the_index_is_open_is_mended(tmp_path: Path) -> None:
+    with opened(filled(tmp_path)) as index:
+        flip(tmp_path / "index.json", 40)
+        with pytest.raises(SearchIndexError, match=r"index\.json does not fit its checksum; rebuild it"):
+            index.add(ROWS[250:260])
+        index.rebuild(ROWS[:260])
+        assert index.count == 260
+    with opened(tmp_path) as index:
+        flip(tmp_path / "index.json", 40)
+        index.rebuild(ROWS[:270])
+        assert index.count == 270
+    with opened(tmp_path) as index:
+        assert index.count == 270
+
+
 def test_a_list_with_a_right_checksum_is_still_checked(tmp_path: Path) -> None:
     from whorl.core.digest import canonical_json, digest_bytes
 

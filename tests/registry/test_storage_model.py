@@ -202,6 +202,6 @@ def test_the_tables_answer_as_a_list_does(registry_url: str, tmp_path: Path) -> 
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         lambda: Tables(registry_url, tmp_path / "blobs"),
         settings=settings(
-            max_examples=8, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=6, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

@@ -10,16 +10,22 @@ from whorl.cli.files import print_json, require_input, require_output, write_who
 from whorl.cli.options import AsJson, Quiet
 from whorl.cli.progress import shown_progress
 from whorl.cli.registry_access import (
+    DEFAULT_JURISDICTION,
     DEFAULT_REGISTRY,
+    Claimant,
+    JurisdictionOption,
     KeyFileOption,
     RegistryPlace,
     default_key_file,
     is_url,
+    issuer,
     registry_at,
 )
 from whorl.core.errors import InputError, VerificationError
 
 if TYPE_CHECKING:
+    from whorl.entries.kinds import Key
+    from whorl.registry.issuing import Issuer, RegistryAccess
     from whorl.registry.registry_reader import RegistryReader
 
 registry = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -221,8 +227,110 @@ def _read(place: str) -> "RegistryReader":
     return read_registry(_folder(place))
 
 
+@exits
+def introduce(
+    claimant: Claimant,
+    jurisdiction: JurisdictionOption = DEFAULT_JURISDICTION,
+    place: RegistryPlace = DEFAULT_REGISTRY,
+    key: KeyFileOption = None,
+    as_json: AsJson = False,
+) -> Exit:
+    """Enter your organisation, under the name it gives itself; later entries are its own by your key."""
+    signer = issuer(key)
+    with registry_at(place, key=signer.key) as opened:
+        new = signer.introduce(opened, name=claimant, jurisdiction=jurisdiction)
+        organisation = _own_organisation(opened, signer)
+    return _said({"entry": _entry_id(organisation), "claimant": claimant, "new": new}, "Introduced", as_json=as_json)
+
+
+@exits
+def add_key(
+    added: Annotated[Path, typer.Argument(metavar="FILE", help="The key to be added.")],
+    role: Annotated[
+        list[str],
+        typer.Option("--role", help="submitter, examiner, reviewer, chamber or bureau; may be repeated."),
+    ],
+    place: RegistryPlace = DEFAULT_REGISTRY,
+    key: KeyFileOption = None,
+    as_json: AsJson = False,
+) -> Exit:
+    """Let another key sign for your organisation; your root key signs that it may."""
+    from pydantic import ValidationError
+
+    from whorl.entries.kinds import Key
+    from whorl.registry.home import read_issuer_key
+    from whorl.registry.public_keys import issuer_public
+
+    public = issuer_public(read_issuer_key(added))
+    try:
+        body = Key.model_validate({"action": "add", "public": public, "roles": tuple(role)})
+    except ValidationError:
+        raise InputError(f"--role: expected roles that there are, found {', '.join(role)[:80]!a}; see --help") from None
+    return _change_key(body, place, key, as_json=as_json)
+
+
+@exits
+def revoke_key(
+    revoked: Annotated[Path, typer.Argument(metavar="FILE", help="The key to be revoked.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why.")],
+    compromised_since: Annotated[
+        int | None,
+        typer.Option("--compromised-since", min=0, help="Index in the log from which its entries are in doubt."),
+    ] = None,
+    place: RegistryPlace = DEFAULT_REGISTRY,
+    key: KeyFileOption = None,
+    as_json: AsJson = False,
+) -> Exit:
+    """Revoke a key of your organisation; your root key signs that it is over."""
+    from whorl.entries.kinds import Key
+    from whorl.registry.home import read_issuer_key
+    from whorl.registry.public_keys import issuer_public
+
+    public = issuer_public(read_issuer_key(revoked))
+    body = Key(action="revoke", public=public, compromised_since=compromised_since, reason=reason)
+    return _change_key(body, place, key, as_json=as_json)
+
+
+def _change_key(body: "Key", place: str, key: Path | None, *, as_json: bool) -> Exit:
+    from whorl.registry.issuing import Issue
+
+    signer = issuer(key)
+    with registry_at(place, key=signer.key) as opened:
+        entered = signer.issue(opened, [Issue(body=body, target=_own_organisation(opened, signer))])[0]
+    return _said({"entry": _entry_id(entered.hash), "action": body.action}, "Entered", as_json=as_json)
+
+
+def _own_organisation(opened: "RegistryAccess", signer: "Issuer") -> bytes:
+    organisation = opened.organisation_of(signer.key.id)
+    if organisation is None:
+        raise InputError(
+            f"expected a key that {opened.origin} knows, found none; enter your organisation with "
+            "`whorl registry introduce`"
+        )
+    return organisation
+
+
+def _entry_id(digest: bytes) -> str:
+    from whorl.entries.leaf import entry_id
+
+    return entry_id(digest)
+
+
+def _said(facts: dict[str, object], title: str, *, as_json: bool) -> Exit:
+    if as_json:
+        print_json({"schema": "whorl.entered/1"} | facts)
+    else:
+        from whorl.cli.summary import print_facts
+
+        print_facts(title, {label.capitalize(): str(value) for label, value in facts.items()})
+    return Exit.DONE
+
+
 for _name, _command, _help in (
     ("create", create, "Make a registry."),
+    ("introduce", introduce, "Enter your organisation."),
+    ("add-key", add_key, "Let another key sign for you."),
+    ("revoke-key", revoke_key, "Revoke a key of yours."),
     ("receipt", receipt, "Write the receipt of an entry."),
     ("fsck", fsck, "Check everything a registry holds."),
     ("backup", backup, "Copy a registry into one file."),

@@ -124,13 +124,21 @@ class _Trust:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Proven:
+class _Placed:
+    """A leaf that is proven to be in a log, whatever it stands for."""
+
     leaf: Leaf
-    entry: SignedEntry
     index: int
     origin: str
     cosigned_at: dict[str, int]
     quorum_at: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Proven(_Placed):
+    """The same with what it stands for."""
+
+    entry: SignedEntry
 
 
 def parse_receipt(data: bytes, *, origin: str) -> Receipt:
@@ -172,6 +180,7 @@ def verify_receipt(
     trust = _Trust(policy)
     # (1) a log of the policy holds the leaf, under a tree head that its quorum cosigned
     # (2) the leaf commits to this envelope, and the statement in it gives this leaf
+    _require_content(receipt, trust)
     proven = _proven(receipt.entry, trust, what="entry")
     # (3) the key that signed belongs to an organisation that entered it in the same log before
     authority = [_statement(stored, trust) for stored in receipt.authority]
@@ -225,17 +234,26 @@ def stored_bytes(text: str) -> bytes:
     return data
 
 
-def _proven(stored: StoredEntry, trust: _Trust, *, what: str) -> _Proven:
+def _placed(stored: StoredEntry, trust: _Trust) -> _Placed:
     leaf_bytes = stored_bytes(stored.leaf)
     proof = parse_proof(stored.proof)
     opened = trust.tree_head(proof.tree_head_note)
     verify_inclusion(leaf_hash(leaf_bytes), proof.index, opened.head.size, proof.path, opened.head.root)
-    leaf = parse_leaf(leaf_bytes)
+    times = trust.policy.times(opened.cosigned)
+    return _Placed(
+        leaf=parse_leaf(leaf_bytes),
+        index=proof.index,
+        origin=opened.head.origin,
+        cosigned_at=times,
+        quorum_at=trust.policy.quorum_at(times),
+    )
+
+
+def _proven(stored: StoredEntry, trust: _Trust, *, what: str) -> _Proven:
+    placed = _placed(stored, trust)
+    leaf = placed.leaf
     if stored.envelope is None or stored.salt is None:
-        raise VerificationError(
-            f"step 2: the {what} {entry_id(leaf.hash)} is in the log, but its content is not in the receipt: it was "
-            "erased or is not shown to you"
-        )
+        raise VerificationError(f"step 2: the content of the {what} {entry_id(leaf.hash)} is not in the receipt")
     envelope, salt = stored_bytes(stored.envelope), bytes.fromhex(stored.salt)
     require_commitment(leaf, envelope, salt=salt)
     entry = open_entry(envelope)
@@ -247,14 +265,29 @@ def _proven(stored: StoredEntry, trust: _Trust, *, what: str) -> _Proven:
         raise VerificationError(
             f"step 2: the {what} {entry_id(leaf.hash)} says something else than its leaf in the log; refuse it"
         )
-    times = trust.policy.times(opened.cosigned)
     return _Proven(
         leaf=leaf,
         entry=entry,
-        index=proof.index,
-        origin=opened.head.origin,
-        cosigned_at=times,
-        quorum_at=trust.policy.quorum_at(times),
+        index=placed.index,
+        origin=placed.origin,
+        cosigned_at=placed.cosigned_at,
+        quorum_at=placed.quorum_at,
+    )
+
+
+def _require_content(receipt: Receipt, trust: _Trust) -> None:
+    """Refuse a receipt without the entry's content, saying what is known without it."""
+    if receipt.entry.envelope is not None and receipt.entry.salt is not None:
+        return
+    placed = _placed(receipt.entry, trust)
+    known = "its standing is unknown"
+    if receipt.status is not None:
+        standing = _standing(receipt.status, placed, trust)
+        known = "nothing speaks against it" if standing.good else f"entry {standing.against} speaks against it"
+        known += f", as of log size {standing.log_size}"
+    raise VerificationError(
+        f"step 2: entry {entry_id(placed.leaf.hash)} is number {placed.index} of {placed.origin}, and its content is "
+        f"not in the receipt: it was erased, is hidden, or is not for you to see; {known}"
     )
 
 
@@ -266,7 +299,7 @@ def _as_statement(proven: _Proven) -> ProvenStatement:
     return ProvenStatement(hash=proven.leaf.hash, origin=proven.origin, index=proven.index, entry=proven.entry)
 
 
-def _standing(status: StoredStatus, proven: _Proven, trust: _Trust) -> Standing:
+def _standing(status: StoredStatus, proven: _Placed, trust: _Trust) -> Standing:
     head = _proven(status.map, trust, what="status map")
     body = head.entry.statement.body
     if not isinstance(body, StatusMapHead) or head.origin != proven.origin:

@@ -209,7 +209,11 @@ class _Check:
             if note is None:
                 continue
             with self.part(place):
-                head = self._opened(note).head
+                try:
+                    head = self._opened(note).head
+                except (InputError, VerificationError) as error:
+                    self.note(place, f"{error}; restore it from a backup, or copy there one of the other two")
+                    continue
                 if before is not None and before[1] > head.size:
                     self.note(
                         place, f"is of {head.size} entries, {before[0]} of {before[1]}: an older one was put back"
@@ -243,7 +247,7 @@ class _Check:
             )
         if state is not None:
             self.counted["waiting"] = max(0, held.size - state.size)
-        checks = TreeHeadChecks(connection, self._log_keys(connection), self.note)
+        checks = TreeHeadChecks(connection, self._log_keys(connection), log, self.note)
         with scratch_database() as scratch:
             history = History(
                 connection,
@@ -271,6 +275,7 @@ class _Check:
             "mirrored": told.mirrored,
             "sealed": told.sealed,
             "erased": told.erased,
+            "unjudged": told.unjudged,
             "status_maps": told.maps,
             "maps_skipped": told.maps_skipped,
             "tree_heads": checks.checked,

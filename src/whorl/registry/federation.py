@@ -29,8 +29,8 @@ from whorl.registry.home import HomeFile, WitnessAddress, write_settings
 from whorl.registry.key_rows import find_organisation
 from whorl.registry.local import LocalRegistry, entered
 from whorl.registry.log_rows import stored_log
-from whorl.registry.mirror_witness import Followed, MirrorWitness
-from whorl.registry.mirroring import Mirror, MirrorError, Peer
+from whorl.registry.mirror_witness import MirrorWitness
+from whorl.registry.mirroring import Followed, Mirror, MirrorError, Peer, pull_all
 
 _CARDS: Final = "peers.json"
 _MAX_BYTES: Final = 1 << 20
@@ -247,7 +247,7 @@ class Federation:
             for other, card in self._cards.items():
                 if other != origin and (note := self._shown_to(card, origin)) is not None:
                     self._monitors[origin].consider(note, followed.peer.log)
-            followed.mirror.pull(followed.peer)
+            pull_all(origin, self._followed)
         except (MirrorError, SplitViewError) as problem:
             self._alarm(origin, str(problem))
             return Look(origin=origin, size=followed.mirror.log.size, problem=str(problem), caught=True)

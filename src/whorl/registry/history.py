@@ -29,6 +29,7 @@ from whorl.registry.entry_rows import PAGE, insert_entries
 from whorl.registry.log_rows import add_log, stored_logs
 from whorl.registry.parties import claim_digest
 from whorl.registry.pending_view import HELD_BACK, PendingView
+from whorl.registry.refusals import Code, Refusal
 from whorl.registry.replaying import replay
 from whorl.registry.spoken_against import covered_sizes, spoken_against
 from whorl.registry.stored_entry import StoredEntry, read_row
@@ -48,6 +49,30 @@ _ALL: Final = (
     .order_by(entries.c.id)
     .limit(PAGE)
 )
+_OF_ITSELF: Final[frozenset[Code]] = frozenset(
+    {
+        "leaf_mismatch",
+        "unknown_issuer",
+        "malformed_key",
+        "bad_signature",
+        "missing_signature",
+        "too_few_roots",
+        "key_expired",
+        "key_revoked",
+        "role",
+        "wrong_log",
+        "replay",
+        "equivocation",
+        "wrong_previous",
+        "gap",
+        "from_the_future",
+        "no_policy",
+        "not_the_bureau",
+        "wrong_policy",
+        "wrong_status_map",
+    }
+)
+"""Refusals for what the entry, its issuer and the own log say, none of which can be erased or come late."""
 _RESTORE: Final = "restore the database from a backup, or take the entry from a bureau that mirrors this log"
 
 
@@ -57,14 +82,27 @@ class _StopError(Exception):
 
 @dataclass(slots=True)
 class Told:
-    """How much was told again; ``maps`` that were compared, and those that were left out as too much work."""
+    """How much was told again.
+
+    Parameters
+    ----------
+    unjudged : entries that now look inadmissible for what other entries say, some of which were erased, or came from
+        other logs and perhaps late
+    maps, maps_skipped : status maps that were compared, and those that were not: too much work, or as above
+    """
 
     own: int = 0
     mirrored: int = 0
     sealed: int = 0
     erased: int = 0
+    unjudged: int = 0
     maps: int = 0
     maps_skipped: int = 0
+
+    @property
+    def is_as_it_was(self) -> bool:
+        """Whether all that was known when an entry was admitted is known now, and nothing else."""
+        return not self.erased and not self.mirrored
 
 
 class History:
@@ -151,38 +189,27 @@ class History:
         leaf = next(self._leaves, None) if row.origin == self._own else None
         if leaf is not None and leaf != row.leaf:
             self._note(place, f"has another leaf in the database than in the log; {_RESTORE}")
-        entry, signed = self._readable(row, leaf, place)
-        self._sizes[row.origin] += 1
-        self._count += 1
-        self._saw(row.origin, entry.leaf)
-        if row.origin == self._own:
-            self.told.own += 1
-            self._check_own(entry, signed, place)
-        else:
-            self.told.mirrored += 1
-        self._hold(row.id, entry, signed)
-
-    def _readable(self, row: Row[Any], leaf: bytes | None, place: str) -> tuple[StoredEntry, SignedEntry | None]:
-        """The entry, or its leaf alone, as the log has it, where the row is damaged."""
         try:
             entry = read_row(row)
-            return entry, None if entry.envelope is None else open_entry(entry.envelope)
+            signed = None if entry.envelope is None else open_entry(entry.envelope)
         except InputError as error:
             self._note(place, str(error))
-        if leaf is None:
-            raise _StopError
-        kind = KINDS.get(parse_leaf(leaf).kind)
-        bare = StoredEntry(
-            origin=row.origin,
-            index=row.idx,
-            leaf=leaf,
-            kind=kind,
-            organisation=None,
-            envelope=None,
-            salt=None,
-            seen_at=row.seen_at,
-        )
-        return bare, None
+            entry, signed = _bare(row, leaf), None
+            self._count_row(entry)
+        else:
+            self._count_row(entry)
+            if row.origin == self._own:
+                self._check_own(entry, signed, place)
+        self._hold(row.id, entry, signed)
+
+    def _count_row(self, entry: StoredEntry) -> None:
+        self._sizes[entry.origin] += 1
+        self._count += 1
+        if entry.origin == self._own:
+            self.told.own += 1
+        else:
+            self.told.mirrored += 1
+        self._saw(entry.origin, entry.leaf)
 
     def _check_own(self, entry: StoredEntry, signed: SignedEntry | None, place: str) -> None:
         """Admit an entry again, and compare what the row says of it."""
@@ -192,7 +219,10 @@ class History:
         try:
             expected = self._admitted(entry, signed)
         except (InputError, VerificationError) as problem:
-            self._note(place, f"breaks a rule of admission: {problem}")
+            if isinstance(problem, Refusal) and problem.code not in _OF_ITSELF and not self.told.is_as_it_was:
+                self.told.unjudged += 1
+            else:
+                self._note(place, f"breaks a rule of admission: {problem}")
             return
         if expected != entry:
             names = [
@@ -214,11 +244,11 @@ class History:
             return expected
         if signed is None:
             self.told.erased += 1
-            require_next_in_chain(leaf, None, self._view)
+            require_next_in_chain(leaf, None, self._view, replaying=False)
             if entry.erased_at is None:
                 raise VerificationError(f"its content is missing, though it was not erased; {_RESTORE}")
             return entry
-        admitted = admit(signed, leaf, self._view, replaying=True, **where)
+        admitted = admit(signed, leaf, self._view, **where)
         expected = replace(entry, organisation=admitted.organisation, signers=admitted.signers)
         if entry.kind == "notice":
             claim = claim_digest(facts_of(expected, signed.statement), self._view)
@@ -230,11 +260,12 @@ class History:
         if body.log_size != index:
             self._note(place, f"is a status map of {body.log_size} entries; expected all {index} before it")
         found = self._maps.made_again(body, self._sizes | {self._own: index}, must=index == self._last_map)
-        if found is None:
+        differs = found != (body.root, body.size)
+        if found is None or (differs and index != self._last_map and not self.told.is_as_it_was):
             self.told.maps_skipped += 1
             return
         self.told.maps += 1
-        if found != (body.root, body.size):
+        if differs:
             self._note(
                 place,
                 "is a status map that does not follow from the entries before it: one of them was "
@@ -334,6 +365,22 @@ def scratch_database() -> Iterator[Connection]:
             yield connection
     finally:
         engine.dispose()
+
+
+def _bare(row: Row[Any], leaf: bytes | None) -> StoredEntry:
+    """An entry whose row cannot be read, with nothing but its leaf as the log has it."""
+    if leaf is None:
+        raise _StopError
+    return StoredEntry(
+        origin=row.origin,
+        index=row.idx,
+        leaf=leaf,
+        kind=KINDS.get(parse_leaf(leaf).kind),
+        organisation=None,
+        envelope=None,
+        salt=None,
+        seen_at=row.seen_at,
+    )
 
 
 def _rows(connection: Connection) -> Iterator[Row[Any]]:

@@ -17,6 +17,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -152,12 +153,16 @@ def create_home(
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise RegistryError(f"{path}: expected a new or empty folder for the registry, found something in it")
-    make_folders(path)
     keys = path / "keys"
-    write_note_key(keys / "log.json", origin, random_bytes)
-    write_note_key(keys / "witness.json", witness_name, random_bytes)
-    write_durably(keys / "bureau.json", write_key_file(new_issuer_key(random_bytes)), mode=0o600)
-    signers = _note_signers(keys / "log.json", "ed25519")
+    try:
+        make_folders(path)
+        write_note_key(keys / "log.json", origin, random_bytes)
+        write_note_key(keys / "witness.json", witness_name, random_bytes)
+        write_durably(keys / "bureau.json", write_key_file(new_issuer_key(random_bytes)), mode=0o600)
+        signers = _note_signers(keys / "log.json", "ed25519")
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)  # it was made here
+        raise
     settings = HomeFile(origin=origin, log_keys=tuple(signer.verifier.vkey for signer in signers), database=database)
     return Home(path=path, settings=settings)
 

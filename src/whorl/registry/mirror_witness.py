@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from whorl.core.errors import InputError, VerificationError
@@ -10,17 +9,9 @@ from whorl.log.notes import parse_note
 from whorl.log.tree_heads import parse_tree_head
 from whorl.log.witness_requests import parse_add_request
 from whorl.log.witnessing import Reply, Witness
-from whorl.registry.mirroring import Mirror, MirrorError, Peer
+from whorl.registry.mirroring import Followed, MirrorError, pull_all
 
 _LOG: Final = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Followed:
-    """A log that this bureau mirrors, and the bureau it is fetched from."""
-
-    mirror: Mirror
-    peer: Peer
 
 
 class MirrorWitness:
@@ -46,10 +37,9 @@ class MirrorWitness:
             origin = parse_tree_head(parse_note(note).text).origin
         except InputError:
             return self._witness.add_checkpoint(body, at=at)  # says what is wrong with it
-        followed = self._followed.get(origin)
-        if followed is not None:
+        if origin in self._followed:
             try:
-                followed.mirror.pull(followed.peer, note=note)
+                pull_all(origin, self._followed, note=note)
             except MirrorError as problem:
                 self._alarm(origin, str(problem))
                 return Reply(status=422, body=f"{problem}\n".encode())

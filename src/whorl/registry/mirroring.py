@@ -7,10 +7,11 @@ nobody who cosigns its next tree head.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Lock
 from typing import Final, Protocol
 
 from sqlalchemy import Connection, bindparam, select
@@ -69,8 +70,24 @@ class Peer(Protocol):
         """Contents of entries ``start`` to ``stop`` - 1; None where there is none or it is not shown."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """A log that this bureau mirrors, and the bureau it is fetched from."""
+
+    mirror: "Mirror"
+    peer: Peer
+
+
 class MirrorError(VerificationError):
     """Another bureau's log breaks a rule that its mirrors check; it is not cosigned."""
+
+
+class BehindError(InputError):
+    """A status map covers more of a third log than this bureau holds; it is checked once that is here."""
+
+    def __init__(self, problem: str, *, origin: str) -> None:
+        self.origin = origin
+        super().__init__(problem)
 
 
 class Mirror:
@@ -96,6 +113,7 @@ class Mirror:
         own_origin: str,
         now: Callable[[], datetime],
     ) -> None:
+        self._lock = Lock()  # requests of witnesses and the regular look come at the same time
         self._database = database
         self._blobs = blobs
         self._origin = origin
@@ -119,9 +137,15 @@ class Mirror:
         ------
         MirrorError
             If the log breaks a rule; what was fetched is held, and the tree head is not recorded.
+        BehindError
+            If a third log has to be looked at first.
         VerificationError, InputError
             If the tree head is not the log's, or something cannot be had.
         """
+        with self._lock:
+            return self._pull(peer, note)
+
+    def _pull(self, peer: Peer, note: bytes | None) -> SignedTreeHead:
         head = open_tree_head(note or peer.log.tree_head(), origin=self._origin, log_keys=self._log_keys)
         size = self._size()
         while size < head.head.size:
@@ -262,9 +286,10 @@ class Mirror:
             for origin, size in sizes.items():
                 log = stored_log(connection, origin)
                 if log is None or log.size < size:
-                    raise InputError(
+                    raise BehindError(
                         f"{self._origin}: its status map covers {size} entries of {origin}, of which this bureau holds "
-                        f"{0 if log is None else log.size}; it is cosigned once they are here"
+                        f"{0 if log is None else log.size}; it is cosigned once they are here",
+                        origin=origin,
                     )
             expected = StatusMap(spoken_against(connection, until=sizes))
         if (expected.root.hex(), expected.size) != (body.root, body.size):
@@ -290,6 +315,29 @@ _LAST_SEEN_BY: Final = (
     .order_by(entries.c.idx.desc())
     .limit(1)
 )
+
+
+def pull_all(origin: str, followed: "Mapping[str, Followed]", *, note: bytes | None = None) -> SignedTreeHead:
+    """`Mirror.pull`, after looking at other logs as far as its status map covers more of them than is held.
+
+    Raises
+    ------
+    MirrorError, VerificationError, InputError
+        As `Mirror.pull`.
+    """
+    one = followed[origin]
+    for _ in followed:
+        try:
+            return one.mirror.pull(one.peer, note=note)
+        except BehindError as problem:
+            other = followed.get(problem.origin)
+            if other is None or other is one:
+                raise
+            try:
+                other.mirror.pull(other.peer)
+            except BehindError:
+                _LOG.debug("%s is behind too", problem.origin)
+    return one.mirror.pull(one.peer, note=note)
 
 
 def _last_map(connection: Connection, origin: str, size: int) -> tuple[int, StatusMapHead] | None:

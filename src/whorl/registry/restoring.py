@@ -45,7 +45,6 @@ from whorl.registry.bulk import insert_rows
 from whorl.registry.database import Database, open_database, sqlite_url
 from whorl.registry.database_errors import RegistryError
 from whorl.registry.database_view import DatabaseView
-from whorl.registry.entry_rows import entries_of_log
 from whorl.registry.home import (
     Home,
     HomeFile,
@@ -56,13 +55,13 @@ from whorl.registry.home import (
     write_note_key,
     write_settings,
 )
+from whorl.registry.log_making import append_rows
 from whorl.registry.log_rows import stored_log
 from whorl.registry.registry_reader import MAX_BLOB_BYTES
 from whorl.registry.replaying import rebuild_derived
 from whorl.registry.rollback import require_contained
 from whorl.registry.ustar import tar_members
 
-_APPENDED: Final = 4096
 _COPY: Final = "rows.sqlite"
 _ORDER: Final = ("settings", "peers", "keys", "forks", "rows", "blobs", "manifest")
 _BLOB: Final = re.compile(r"blobs/([0-9a-f]{64})")
@@ -242,10 +241,7 @@ class _Restoring:
         if held.size and DatabaseView(connection).key(home.bureau_key().id) is None:
             raise InputError("keys/bureau.json: expected the key of this registry's bureau, found one it does not know")
         log = create_log(home.log, origin=home.origin, write=_write_plainly)
-        for start in range(0, held.size, _APPENDED):
-            stop = min(held.size, start + _APPENDED)
-            log.append([entry.leaf for entry in entries_of_log(connection, home.origin, start=start, stop=stop)])
-            self.progress("log made", stop, held.size)
+        append_rows(connection, log, progress=self.progress)
         if held.head is not None:
             head = open_tree_head(held.head, origin=home.origin, log_keys=log_verifiers(home)).head
             require_contained(log, head, known_to="the backup")

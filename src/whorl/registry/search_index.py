@@ -171,7 +171,7 @@ class SearchIndex:
         """
         stream = iter(rows)
         chunks = (stack_rows([first, *islice(stream, _CHUNK - 1)], self.dimension) for first in stream)
-        with self._writing(discard=self.needs_rebuild is not None) as storage:
+        with self._writing(mending=True) as storage:
             storage.replace_all(chunks)
             self.needs_rebuild = None
 
@@ -252,17 +252,15 @@ class SearchIndex:
             self._storage, self._state, self.needs_rebuild = None, None, str(error)
 
     @contextmanager
-    def _writing(self, *, discard: bool = False) -> Iterator[IndexStorage]:
+    def _writing(self, *, mending: bool = False) -> Iterator[IndexStorage]:
         """The folder's lock, and its files as they are now, after other processes and failed writes."""
         with _translated(self.folder), locked(self.folder / LOCK):
-            if discard:
-                self._storage = self._make_storage(discard=True)
-            elif self._storage is None or not self._storage.is_current:
-                self._load()
-                self._shown()
             storage = self._storage
-            if storage is None:
-                raise AssertionError("a loaded index has its storage")
+            if storage is None or not storage.is_current:
+                self._load()
+                if not mending:
+                    self._shown()
+                storage = self._storage or self._make_storage(discard=True)
             self._storage = None  # to be read again unless this comes to its end
             try:
                 yield storage

@@ -33,9 +33,10 @@ from whorl.registry.cosigning import Cosigning, signed_size
 from whorl.registry.database import Database
 from whorl.registry.database_errors import RegistryError
 from whorl.registry.database_view import DatabaseView, facts_of
-from whorl.registry.entry_rows import entries_of_log, insert_entries
+from whorl.registry.entry_rows import insert_entries
 from whorl.registry.heads import record_head
 from whorl.registry.home import Home
+from whorl.registry.log_making import append_rows
 from whorl.registry.log_rows import StoredLog, add_log, stored_log, stored_logs
 from whorl.registry.parties import claim_digest
 from whorl.registry.pending_view import HELD_BACK, PendingView
@@ -46,7 +47,6 @@ from whorl.registry.stored_entry import StoredEntry
 from whorl.registry.view import View
 
 BATCH: Final = 1024
-_APPEND: Final = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,15 +270,8 @@ class Sequencer:
         return Submission(envelope=statement.sign(self._bureau), salt=self._random_bytes(SALT_BYTES))
 
     def _append_rows(self) -> None:
-        """Put the rows that the log does not have yet into it."""
-        while True:
-            size = self._log.size
-            with self._database.reading() as connection:
-                rows = entries_of_log(connection, self._home.origin, start=size, stop=size + _APPEND)
-                leaves = [row.leaf for row in rows]
-            if not leaves:
-                return
-            self._log.append(leaves)
+        with self._database.reading() as connection:
+            append_rows(connection, self._log)
 
     def _publish(self) -> None:
         self._require_witnesses_asked()

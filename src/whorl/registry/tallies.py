@@ -13,7 +13,7 @@ from whorl.registry.bulk import insert_rows
 from whorl.registry.database_view import DatabaseView, facts_of
 from whorl.registry.entry_rows import PAGE, latest_entries
 from whorl.registry.notices import NoticeState, notice_standing
-from whorl.registry.stored_entry import visible
+from whorl.registry.stored_entry import TEXT_LENGTH, visible
 from whorl.registry.tables import audit, entries, logs, microseconds
 
 REFUSE: Final = "refuse"  # the action under which the audit trail holds an entry that was not admitted
@@ -83,8 +83,12 @@ def record_audits(connection: Connection, records: Sequence[AuditRecord]) -> Non
             (
                 number + place,
                 microseconds(one.at),
-                *(visible(text) for text in (one.actor, one.action, one.subject, one.outcome)),
+                *(_visible(text) for text in (one.actor, one.action, one.subject, one.outcome)),
             )
             for place, one in enumerate(records, start=1)
         ],
     )
+
+
+def _visible(text: str) -> str:
+    return text if len(text) <= TEXT_LENGTH and text.isprintable() else visible(text)

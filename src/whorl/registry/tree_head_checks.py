@@ -8,7 +8,9 @@ from sqlalchemy import Connection, bindparam, select
 
 from whorl.core.errors import InputError, VerificationError
 from whorl.log.edge import EMPTY_EDGE, Edge, grow
+from whorl.log.folder import LogFolder
 from whorl.log.keys import Verifier
+from whorl.log.tiles import right_edge
 from whorl.log.tree_heads import SignedTreeHead, open_tree_head
 from whorl.registry.log_rows import StoredLog, stored_logs
 from whorl.registry.tables import heads
@@ -49,15 +51,21 @@ class TreeHeadChecks:
     Parameters
     ----------
     keys : keys of logs, by origin; tree heads of others are not looked at
+    own_log : the own log's files, where receipts take their proofs from; None if they cannot be read
     note : takes a place and what is wrong there
     """
 
     def __init__(
-        self, connection: Connection, keys: Mapping[str, Sequence[Verifier]], note: Callable[[str, str], None]
+        self,
+        connection: Connection,
+        keys: Mapping[str, Sequence[Verifier]],
+        own_log: LogFolder | None,
+        note: Callable[[str, str], None],
     ) -> None:
         self.checked = 0
         self._connection = connection
         self._keys = keys
+        self._own_log = own_log
         self._note = note
         self._trees = {log.origin: _Tree(log) for log in stored_logs(connection)}
         for tree in self._trees.values():
@@ -107,6 +115,18 @@ class TreeHeadChecks:
             self._note(place, f"is stored in the place of another, its size is {opened.head.size}; {_RESTORE}")
         elif opened.head.root != tree.root():
             self._note(place, f"is not of the entries that are stored: one of them was altered; {_RESTORE}")
+        if tree.log.own and self._own_log is not None:
+            self._require_edge(self._own_log, size, place)
+
+    def _require_edge(self, log: LogFolder, size: int, place: str) -> None:
+        """Receipts of entries that came under this tree head need the partial tiles that the log had then."""
+        try:
+            if size <= log.size:
+                for one in right_edge(size):
+                    if one.level is not None:
+                        log.tile(one.level, one.index, one.width)
+        except (InputError, VerificationError) as error:
+            self._note(place, f"{error}; restore the file from a backup or a mirror")
 
     def _opened(self, tree: _Tree, note: bytes, place: str) -> SignedTreeHead | None:
         keys = self._keys.get(tree.log.origin)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from whorl import __version__
 from whorl.core.evidence import Document
@@ -25,6 +26,7 @@ from whorl.web.documents import EntriesRequest, TokenRequest, VectorSearch
 from whorl.web.errors import api_error, error_response
 from whorl.web.guard import Buffers, Guard
 from whorl.web.health_routes import Figures
+from whorl.web.pages import add_pages
 from whorl.web.requesters import Doorkeeper
 from whorl.web.service import Service
 from whorl.web.witness_routes import AnsweringWitness
@@ -87,9 +89,11 @@ def make_app(service: Service, *, witness: AnsweringWitness | None = None, needs
     app.state.doorkeeper = Doorkeeper(service)
     app.state.buffers = Buffers(service.limits.buffered_bytes)
     app.state.figures = Figures(service)
+    app.router.routes.append(Route(entry_routes.ENTRIES, entry_routes.HandIn(), methods=["POST"]))
     for router in ROUTERS:
         app.include_router(router)
     app.add_middleware(Guard, service=service)
+    add_pages(app, service.registry)
     app.add_exception_handler(RequestValidationError, _answer)
     app.add_exception_handler(HTTPException, _answer)
     _complete_openapi(app)

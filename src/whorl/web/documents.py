@@ -329,7 +329,6 @@ def optional_instant(moment: datetime | None) -> str | None:
 
 ERRORS: Final[dict[int | str, dict[str, Any]]] = {
     401: {"model": ErrorDocument, "description": "A token or signature gives no access"},
-    408: {"model": ErrorDocument, "description": "The body came too slowly"},
     413: {"model": ErrorDocument, "description": "The body is too large"},
     422: {"model": ErrorDocument, "description": "The request is malformed"},
     429: {"model": ErrorDocument, "description": "More than one client may ask; see Retry-After"},

@@ -29,8 +29,10 @@ class Following:
         self._over.set()
 
     def _run(self) -> None:
-        while not self._over.wait(self._seconds):
+        going_on = True
+        while going_on:
             try:
                 self._federation.sync()
             except Exception as error:
                 LOG.error("the other bureaus could not be looked at", exc_info=error)
+            going_on = not self._over.wait(self._seconds)

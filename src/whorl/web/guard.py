@@ -1,6 +1,5 @@
 """What every request passes: bounded bodies, one shape of errors, headers that keep browsers from guessing, figures."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -18,7 +17,6 @@ from whorl.web.service import Service
 HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
-    (b"x-frame-options", b"DENY"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
@@ -112,11 +110,8 @@ class _Exchange:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._limits = limits
         self._most = _most_bytes(scope["path"], limits)
-        self._began = time.monotonic()
         self._received = 0
-        self._is_whole = False
 
     def check_stated_length(self) -> None:
         """Refuse a body that says itself that it is too long, before any of it is read."""
@@ -125,20 +120,9 @@ class _Exchange:
                 raise self._too_large()
 
     async def receive(self) -> Message:
-        if self._is_whole:
-            return await self._receive()
-        limits = self._limits
-        due = self._began + limits.body_seconds + self._received / limits.body_bytes_per_second
-        try:
-            async with asyncio.timeout(due - time.monotonic()):
-                message = await self._receive()
-        except TimeoutError:
-            raise ApiError(
-                408, "too_slow", "expected the body of the request faster; send it again", headers=_CLOSE
-            ) from None
+        message = await self._receive()
         if message["type"] == "http.request":
             self._received += len(message.get("body", b""))
-            self._is_whole = not message.get("more_body", False)
             if self._received > self._most:
                 raise self._too_large()
         return message
@@ -166,7 +150,7 @@ def _most_bytes(path: str, limits: Limits) -> int:
         return limits.entries_bytes
     if path.startswith("/api/blobs/"):
         return limits.blob_bytes
-    if path == "/api/search":
+    if path in ("/api/search", "/search"):
         return limits.search_bytes
     if path.startswith("/witness/"):
         return MAX_REQUEST_BYTES

@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from threading import Lock
 from typing import Final, Literal, TypeAlias
@@ -129,6 +130,7 @@ def too_many(expected: str, seconds: float) -> ApiError:
     return ApiError(429, "too_many", f"{expected}, found more; wait {wait} s", headers={"Retry-After": str(wait)})
 
 
+@lru_cache(maxsize=4096)
 def who_at(address: str | None) -> str:
     """Who somebody unknown is counted as."""
     try:

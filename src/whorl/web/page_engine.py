@@ -5,6 +5,7 @@ characters, and never makes a link of it. A page loads style, script and its mar
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from typing import Any, Final
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from whorl import __version__
 from whorl.comparison.wording import visible
@@ -45,6 +47,7 @@ CONTENT_POLICY: Final = "; ".join(
         "trusted-types 'none'",
     )
 )
+_POWER: Final = re.compile(r"10\^(-?\d+(?:\.\d+)?)")
 HEADERS: Final = {
     "Content-Security-Policy": CONTENT_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -102,10 +105,8 @@ def _environment() -> Environment:
         "minute": _minute,
         "paragraphs": _paragraphs,
         "abbreviated": _abbreviated,
-        "times": wording.times,
-        "bound": wording.bound,
+        "formula": _formula,
     }
-    environment.tests |= {"absent": lambda value: value is None}
     environment.globals |= {"words": wording, "mixed_scripts": mixed_scripts, "version": __version__}
     return environment
 
@@ -134,6 +135,15 @@ def _day(value: datetime | str) -> str:
 
 def _paragraphs(text: str) -> list[str]:
     return [line for line in text.split("\n") if line.strip()]
+
+
+def _formula(text: str) -> Markup:
+    """Escaped text in which ``10^-3.2`` is set as a reader knows it from print."""
+    return Markup(_POWER.sub(_superscript, str(escape(visible(text)))))
+
+
+def _superscript(match: re.Match[str]) -> str:
+    return f"10<sup>{match[1].replace('-', chr(0x2212))}</sup>"
 
 
 def _abbreviated(text: str, letters: int = 12) -> str:

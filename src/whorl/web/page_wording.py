@@ -60,7 +60,7 @@ WITHHELD: Final[dict[Withheld, str]] = {
     "sealed": "It is sealed: neither its kind nor who made it shows.",
     "not_here": "What it says is not held here: it was erased, or never came to this bureau.",
     "handling": "Its handling label says who may read it, and these pages are for everybody.",
-    "notice_not_published": "It is a notice that is not published now. What it says is for the parties and for bureaus.",
+    "notice_not_published": "It is a notice that is not published. What it says is for the parties and for bureaus.",
 }
 DECLARED: Final[dict[str, str]] = {
     "finetune": "fine-tuned from",
@@ -69,6 +69,11 @@ DECLARED: Final[dict[str, str]] = {
     "quantised": "quantised from",
     "distilled": "distilled from",
     "trained_on": "trained on",
+}
+FOUND: Final[dict[str, str]] = {
+    "identical": "same weights as",
+    "derived": "shares trained weights with",
+    "shared_initialisation": "same starting weights as",
 }
 COLOURS: Final[dict[Colour, str]] = {
     "red": "Red: it says that one model comes from another.",
@@ -174,8 +179,12 @@ def bound(probability: float) -> str:
     """An upper bound of a small probability, rounded up: at most 4 in 1,000."""
     if probability >= 1:
         return "no bound below 1"
-    below = max(1, math.ceil(-math.log10(probability)))
-    return f"at most {math.ceil(round(probability * 10**below, 6))} in {10**below:,}"
+    places = math.ceil(-math.log10(probability))
+    for shown in (places, places + 1):
+        count = round(probability * 10**shown, 6)
+        if count == round(count):
+            break
+    return f"at most {math.ceil(count):,} in {10**shown:,}"
 
 
 def _two_digits(value: float) -> str:

@@ -1,0 +1,144 @@
+"""The neighbours of a model as a picture: what its claimant declares, and what examiners found.
+
+Older models stand above. A dashed line is a claimant's word, a solid one an examiner's finding. The page holds the
+same as a list, which is what a screen reader reads.
+"""
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+BOX_WIDTH: Final = 164
+BOX_HEIGHT: Final = 46
+GAP: Final = 16
+ROW: Final = 108
+MARGIN: Final = 8
+LETTERS: Final = 21
+SMALL_LETTERS: Final = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A model in the picture.
+
+    Parameters
+    ----------
+    key : tells it from the others
+    rank : row; the page's model has 0, those above it less, those below it more
+    entry : id of its entry; None where only a name or a content is known
+    """
+
+    key: str
+    rank: int
+    name: str
+    claimant: str | None
+    entry: str | None
+    is_subject: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """Somebody says that one model comes from another, or starts where it started.
+
+    Parameters
+    ----------
+    above, below : keys of the nodes
+    words : how the lower one relates to the upper one
+    said_by : who says so
+    source : whether the claimant declares it, or an examiner found it
+    by : id of the entry that says so
+    """
+
+    above: str
+    below: str
+    words: str
+    said_by: str
+    source: Literal["declared", "found"]
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """A node where it is drawn."""
+
+    node: Node
+    x: float
+    y: float
+    label: str
+    claimant: str
+
+    @property
+    def middle(self) -> float:
+        return self.x + BOX_WIDTH / 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """An edge where it is drawn, and where its words stand."""
+
+    edge: Edge
+    path: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """All of it."""
+
+    boxes: tuple[Box, ...]
+    lines: tuple[Line, ...]
+    width: float
+    height: float
+
+
+def draw(nodes: Sequence[Node], edges: Sequence[Edge]) -> Picture:
+    """Rows by rank, each in the middle."""
+    rows: dict[int, list[Node]] = defaultdict(list)
+    for node in nodes:
+        rows[node.rank].append(node)
+    widest = max(len(row) for row in rows.values())
+    width = widest * (BOX_WIDTH + GAP) - GAP + 2 * MARGIN
+    boxes = {}
+    for place, rank in enumerate(sorted(rows)):
+        row = rows[rank]
+        left = (width - len(row) * (BOX_WIDTH + GAP) + GAP) / 2
+        for column, node in enumerate(row):
+            boxes[node.key] = Box(
+                node=node,
+                x=left + column * (BOX_WIDTH + GAP),
+                y=MARGIN + place * ROW,
+                label=cut_to_width(node.name, LETTERS),
+                claimant=cut_to_width(node.claimant or "", SMALL_LETTERS),
+            )
+    height = 2 * MARGIN + (len(rows) - 1) * ROW + BOX_HEIGHT
+    return Picture(
+        boxes=tuple(boxes.values()),
+        lines=tuple(_line(edge, boxes[edge.above], boxes[edge.below]) for edge in edges),
+        width=width,
+        height=height,
+    )
+
+
+def cut_to_width(text: str, letters: int) -> str:
+    """A beginning of a text that is at most so many narrow letters wide; ideographs count twice."""
+    taken = 0
+    for place, letter in enumerate(text):
+        taken += 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+        if taken > letters:
+            return f"{text[: max(0, place - 1)]}\N{HORIZONTAL ELLIPSIS}"
+    return text
+
+
+def _line(edge: Edge, above: Box, below: Box) -> Line:
+    if above.y == below.y:  # in one row: side by side
+        left, right = sorted((above, below), key=lambda box: box.x)
+        start, end, y = left.x + BOX_WIDTH, right.x, above.y + BOX_HEIGHT / 2
+        return Line(edge=edge, path=f"M{start:.0f} {y:.0f}H{end:.0f}", x=(start + end) / 2, y=y - 30)
+    top, bottom = above.y + BOX_HEIGHT, below.y
+    middle = (top + bottom) / 2
+    path = f"M{above.middle:.0f} {top:.0f}C{above.middle:.0f} {middle:.0f} {below.middle:.0f} {middle:.0f} "
+    path += f"{below.middle:.0f} {bottom:.0f}"
+    return Line(edge=edge, path=path, x=(above.middle + below.middle) / 2, y=middle)

@@ -1,0 +1,194 @@
+"""What the page of a model shows: claims side by side, its declared and found relations, what speaks of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Final
+
+from sqlalchemy import Connection
+
+from whorl.entries.kinds import Fingerprint, Model
+from whorl.entries.leaf import entry_id, parse_entry_id
+from whorl.log.policy import Policy
+from whorl.registry.database_errors import RegistryError
+from whorl.registry.database_view import DatabaseView, facts_of
+from whorl.registry.entry_rows import entries_about, entries_with_digest
+from whorl.registry.levels import ClaimantLevel, claimant_level, competing_claims
+from whorl.registry.name_rows import entries_named, words_of
+from whorl.registry.reading import ANYBODY
+from whorl.registry.standing import Standing, entry_standing
+from whorl.registry.view import EntryFacts
+from whorl.web import lineage_picture
+from whorl.web.documents import EntryLine, LevelDocument, NoticeDocument, OrganisationName
+from whorl.web.entry_pages import claimant_name, entry_line, level_document, notice_document
+from whorl.web.entry_times import Interval, interval_of
+from whorl.web.lineage_picture import Edge, Node, Picture
+from whorl.web.model_relations import FoundLine, findings_on, is_shown, model_body, relations_of
+
+CLAIMS: Final = 50
+LISTED: Final = 100
+NAMED: Final = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimCard:
+    """One claim, beside the others."""
+
+    line: EntryLine
+    body: Model
+    level: LevelDocument
+    earliest: datetime
+    standing: Standing
+    is_this: bool
+    same_content: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FingerprintLine:
+    """A fingerprint that was entered on this model."""
+
+    entry: str
+    body: Fingerprint
+    by: OrganisationName | None
+    by_claimant: bool
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeLine:
+    """A notice about one of the claims on this content."""
+
+    notice: NoticeDocument
+    about: EntryLine
+    by: OrganisationName | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelPage:
+    """All that the page shows."""
+
+    line: EntryLine
+    body: Model
+    level: LevelDocument
+    standing: Standing
+    standing_by: tuple[str, ...]
+    interval: Interval
+    claims: tuple[ClaimCard, ...]
+    claims_are_whole: bool
+    notices: tuple[NoticeLine, ...]
+    findings: tuple[FoundLine, ...]
+    fingerprints: tuple[FingerprintLine, ...]
+    edges: tuple[Edge, ...]
+    nodes: dict[str, Node]
+    picture: Picture | None
+
+
+def model_page(connection: Connection, model: EntryFacts, *, policy: Policy | None, at: datetime) -> ModelPage:
+    """Gather what is shown of a model that everybody may see.
+
+    Parameters
+    ----------
+    policy : by which tree heads of its log are checked; None for a log of another bureau
+    """
+    view = DatabaseView(connection)
+    body = model_body(model)
+    claims, whole = _claims(connection, model, view, at=at)
+    findings = findings_on(connection, body.content, view, at=at)
+    standing = entry_standing(model, view, at=at)
+    nodes, edges = relations_of(model, findings, view, at=at)
+    return ModelPage(
+        line=entry_line(model, view),
+        body=body,
+        level=level_document(claimant_level(model, view)),
+        standing=standing.standing,
+        standing_by=tuple(map(entry_id, standing.by)),
+        interval=interval_of(connection, model, policy=policy),
+        claims=claims,
+        claims_are_whole=whole,
+        notices=_notices(claims, view, at=at),
+        findings=findings,
+        fingerprints=_fingerprints(connection, model, view, at=at),
+        edges=tuple(edges),
+        nodes=nodes,
+        picture=lineage_picture.draw(list(nodes.values()), edges) if edges else None,
+    )
+
+
+def _claims(
+    connection: Connection, model: EntryFacts, view: DatabaseView, *, at: datetime
+) -> tuple[tuple[ClaimCard, ...], bool]:
+    """All claims on the same content or the same name, and whether these are all."""
+    body = model_body(model)
+    found = {model.hash: model}
+    if body.content is not None:
+        named = islice(entries_with_digest(connection, body.content, role="content"), LISTED)
+        found |= {one.hash: facts_of(one) for one in named if one.kind == "model"}
+    whole = len(found) < LISTED
+    try:
+        for stored in islice(entries_named(connection, body.name), NAMED):
+            if stored.kind == "model" and _has_name(facts_of(stored), body.name):
+                found.setdefault(stored.hash, facts_of(stored))
+    except RegistryError:  # a name of no words, or of words that are in too many names
+        whole = False
+    shown = {digest: one for digest, one in found.items() if is_shown(one, view, at=at)}
+    levels = competing_claims(shown.values(), view)
+    cards = [_card(shown[level.model], level, model, view, at=at) for level in levels[:CLAIMS]]
+    if not any(card.is_this for card in cards):
+        cards.append(_card(model, claimant_level(model, view), model, view, at=at))
+    return tuple(cards), whole and len(levels) <= CLAIMS
+
+
+def _has_name(entry: EntryFacts, name: str) -> bool:
+    body = None if entry.statement is None else entry.statement.body
+    return isinstance(body, Model) and words_of(body.name) == words_of(name)
+
+
+def _card(entry: EntryFacts, level: ClaimantLevel, model: EntryFacts, view: DatabaseView, *, at: datetime) -> ClaimCard:
+    body = model_body(entry)
+    return ClaimCard(
+        line=entry_line(entry, view),
+        body=body,
+        level=level_document(level),
+        earliest=level.earliest,
+        standing=entry_standing(entry, view, at=at).standing,
+        is_this=entry.hash == model.hash,
+        same_content=body.content is not None and body.content == model_body(model).content,
+    )
+
+
+def _notices(claims: Sequence[ClaimCard], view: DatabaseView, *, at: datetime) -> tuple[NoticeLine, ...]:
+    """Notices about this entry and about every other claim on the same content, the newest first."""
+    lines = []
+    for card in claims:
+        if not card.is_this and not card.same_content:
+            continue
+        for entry in view.about(parse_entry_id(card.line.id)):
+            if entry.kind == "notice":
+                line = NoticeLine(
+                    notice=notice_document(entry, ANYBODY, view, at=at),
+                    about=card.line,
+                    by=claimant_name(entry.organisation, view),
+                )
+                lines.append((entry.seen_at, line))
+    return tuple(line for _, line in sorted(lines, key=lambda pair: pair[0], reverse=True))
+
+
+def _fingerprints(
+    connection: Connection, model: EntryFacts, view: DatabaseView, *, at: datetime
+) -> tuple[FingerprintLine, ...]:
+    lines = []
+    for stored in islice(entries_about(connection, model.hash), LISTED):
+        facts = facts_of(stored)
+        body = None if facts.statement is None else facts.statement.body
+        if isinstance(body, Fingerprint) and is_shown(facts, view, at=at):
+            lines.append(
+                FingerprintLine(
+                    entry=entry_id(facts.hash),
+                    body=body,
+                    by=claimant_name(facts.organisation, view),
+                    by_claimant=facts.organisation == model.organisation,
+                    standing=entry_standing(facts, view, at=at).standing,
+                )
+            )
+    return tuple(lines)
