@@ -6,11 +6,14 @@ BIN := $(VENV)/bin
 # Where `make zoo` trains the reference models: about 1 GB, an hour or so on two cores.
 ZOO ?= zoo-out
 
-.PHONY: venv demo test lint bench zoo study study-behaviour clean
+# Real browsers and fault injection in the tests; what cannot be installed is skipped with its reason.
+BROWSER := chromium strace
+
+.PHONY: venv demo demo-federation system test lint bench zoo study study-behaviour clean
 
 $(VENV)/.whorl: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[weights,report,probes,registry]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[weights,report,probes,service]'
 	touch $@
 
 $(VENV)/.whorl-dev: $(VENV)/.whorl
@@ -22,13 +25,25 @@ venv: $(VENV)/.whorl
 demo: venv
 	$(BIN)/python demo/run.py
 
+# Three bureaus on one machine: a registration, a notice, a dispute, an annulment, and one bureau that cheats.
+demo-federation: venv
+	$(BIN)/python demo/federation.py
+
+# Only as root and only what is missing: Debian's packages.
+system:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  for tool in $(BROWSER); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	  [ -z "$$missing" ] || { apt-get update -qq; apt-get install -y -qq --no-install-recommends $$missing; } >/dev/null 2>&1 \
+	    || echo "could not install:$$missing; the tests that need them are skipped"; \
+	fi
+
 lint: $(VENV)/.whorl-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint
+test: lint system
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/.whorl-dev

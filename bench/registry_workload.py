@@ -84,13 +84,13 @@ def model(name: str) -> Model:
     return Model(publisher="Northwind Labs", name=name, content=f"sha256:{digest}")
 
 
-def work(folder: Path, acknowledge: Acknowledge) -> int:
-    """Make a registry and write to it; how many steps had to be tried twice."""
+def work(folder: Path, acknowledge: Acknowledge, *, batch: int = BATCH) -> int:
+    """Make a registry and write to it, a batch among other things; how many steps had to be tried twice."""
     made: list[LocalRegistry] = []
     failures = _tried(lambda: made.append(_create(folder)))
     acknowledge(NO_HASH)
     with made[0] as registry:
-        return failures + sum(map(_tried, _steps(registry, Writer(registry, acknowledge))))
+        return failures + sum(map(_tried, _steps(registry, Writer(registry, acknowledge), batch)))
 
 
 def _create(folder: Path) -> LocalRegistry:
@@ -104,7 +104,7 @@ def _create(folder: Path) -> LocalRegistry:
     )
 
 
-def _steps(registry: LocalRegistry, writer: Writer) -> Iterator[Callable[[], object]]:
+def _steps(registry: LocalRegistry, writer: Writer, batch: int) -> Iterator[Callable[[], object]]:
     first = model("lumen-1")
     blob = b"a fingerprint" * 5000
     digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
@@ -116,7 +116,7 @@ def _steps(registry: LocalRegistry, writer: Writer) -> Iterator[Callable[[], obj
     yield lambda: known.extend(writer.enter([first]))
     yield lambda: registry.put_blob([blob], expected=digest)
     yield lambda: writer.enter([fingerprint], target=known[0])
-    yield lambda: writer.enter([model(f"lumen-{number}") for number in range(2, 2 + BATCH)])
+    yield lambda: writer.enter([model(f"lumen-{number}") for number in range(2, 2 + batch)])
     yield lambda: writer.enter([Status(state="withdrawn", reason="Entered by mistake.")], target=known[0])
     yield registry.sequencer.refresh
 

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from bench.registry_workload import ORIGIN, Clock, Writer, counting_bytes, model, work
 from whorl.core.errors import InputError
 from whorl.entries.kinds import Key, Status
-from whorl.registry import history
+from whorl.registry import status_maps_again
 from whorl.registry.checking import Report, check_folder, check_registry
 from whorl.registry.database_errors import RegistryError
 from whorl.registry.entry_rows import find_entry
@@ -296,7 +296,7 @@ def test_a_wrong_status_map_that_was_signed_is_found(folder: Path, monkeypatch: 
 
 
 def test_the_last_status_map_is_compared_however_much_work_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "MAP_READS", -1)
+    monkeypatch.setattr(status_maps_again, "MAP_READS", -1)
     with open_registry(folder, now=Clock()) as registry:
         sound = check_registry(registry)
         assert (sound.problems, sound.counted["status_maps"], sound.counted["maps_skipped"]) == ((), 1, 5)

@@ -112,7 +112,7 @@ def test_a_search_gives_leads(served: Served) -> None:
         first, second = remote.search(near, scheme="test", top=10)
         assert remote.search(near, scheme="another", top=10) == []
     assert (first.claimant, second.claimant) == ("Northwind Labs", "Meridian AI")
-    assert (first.name, first.level) == ("Northwind Labs lumen", 0)
+    assert (first.name, first.level) == ("lumen", 0)
     assert first.score == pytest.approx(1)
 
 

@@ -33,10 +33,11 @@ from whorl.registry.database import Database, open_database
 from whorl.registry.database_view import DatabaseView
 from whorl.registry.entry_rows import latest_entries
 from whorl.registry.heads import newest_head
-from whorl.registry.history import History, scratch_database
+from whorl.registry.history import History
 from whorl.registry.home import Home, log_verifiers, open_home, require_own_keys
 from whorl.registry.log_rows import stored_log
 from whorl.registry.registry_reader import RegistryReader
+from whorl.registry.scratch_database import scratch_database
 from whorl.registry.tree_head_checks import TreeHeadChecks
 
 SCHEMA: Final = "whorl.registry-check/1"

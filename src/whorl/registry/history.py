@@ -5,22 +5,17 @@ say who signed. So every entry is admitted again by the rules, under what was kn
 made anew. The database for that is SQLite's private kind: one file without a name, gone when it is closed.
 """
 
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Table, bindparam, create_engine, select, tuple_
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Connection, Row, bindparam, select
 
 from whorl.core.errors import InputError, VerificationError
 from whorl.core.progress import Progress
-from whorl.entries.kinds import KINDS, Key, StatusMapHead
+from whorl.entries.kinds import KINDS, StatusMapHead
 from whorl.entries.leaf import parse_leaf
 from whorl.entries.statement import SignedEntry, open_entry
-from whorl.entries.status_map import StatusMap
 from whorl.registry.admission import admit, admit_sealed
 from whorl.registry.candidate import complete_signers, require_next_in_chain
 from whorl.registry.database_errors import translated
@@ -31,17 +26,15 @@ from whorl.registry.parties import claim_digest
 from whorl.registry.pending_view import HELD_BACK, PendingView
 from whorl.registry.refusals import Code, Refusal
 from whorl.registry.replaying import replay
-from whorl.registry.spoken_against import covered_sizes, spoken_against
+from whorl.registry.scratch_database import first_difference
+from whorl.registry.status_maps_again import StatusMapsAgain
 from whorl.registry.stored_entry import StoredEntry, read_row
-from whorl.registry.tables import DERIVED, entries, logs, metadata
-from whorl.registry.votes import revoked_key
+from whorl.registry.tables import DERIVED, entries, logs
 
 Note = Callable[[str, str], None]
 """Takes a place and what is wrong there."""
 
-MAP_READS: Final = 2_000_000  # rows read for status maps, beyond which only the last one is made again
 _BATCH: Final = 256
-_CACHE_KIB: Final = 1 << 14
 _ALL: Final = (
     select(entries, logs.c.origin)
     .join_from(entries, logs)
@@ -143,7 +136,7 @@ class History:
         self._pending: list[tuple[int, StoredEntry, SignedEntry | None]] = []
         self._sizes: dict[str, int] = {}
         self._count = 0
-        self._maps = _Maps(scratch, own)
+        self._maps = StatusMapsAgain(scratch, own)
 
     def tell(self) -> bool:
         """Tell all entries again; whether it came to the end, so that `compare_derived` makes sense."""
@@ -170,7 +163,7 @@ class History:
     def compare_derived(self) -> None:
         """Hold the derived tables against those that followed now."""
         for table in DERIVED:
-            difference = _first_difference(self._stored, self._scratch, table)
+            difference = first_difference(self._stored, self._scratch, table)
             if difference is not None:
                 self._note(
                     f"table {table.name}",
@@ -301,72 +294,6 @@ class History:
         self._view.clear()
 
 
-class _Maps:
-    """Status maps made again, each from what was told before it; one is good until something is said again."""
-
-    def __init__(self, scratch: Connection, own: str) -> None:
-        self._scratch = scratch
-        self._own = own
-        self._speaking = 0
-        self._stolen: set[bytes] = set()
-        self._read = 0
-        self._last: tuple[str, int] | None = None
-
-    def watch(self, entry: StoredEntry, signed: SignedEntry | None) -> None:
-        """Notice an entry that may speak against others."""
-        if entry.fault is not None:
-            return
-        body = None if signed is None else signed.statement.body
-        revoking = entry.kind == "key" and isinstance(body, Key) and body.compromised_since is not None
-        if entry.kind in ("dispute", "status") or revoking or entry.read_leaf().issuer in self._stolen:
-            self._speaking += 1
-            self._last = None
-        if revoking:
-            key_id = revoked_key(facts_of(entry))
-            assert key_id is not None
-            self._stolen.add(key_id)
-
-    def made_again(self, body: StatusMapHead, held: dict[str, int], *, must: bool) -> tuple[str, int] | None:
-        """Root and size of a map; None where it would be too much work.
-
-        Parameters
-        ----------
-        held : sizes of the logs before the map
-        must : make it in any case
-        """
-        sizes = covered_sizes(self._own, body)
-        everything = sizes == held
-        if everything and self._last is not None:
-            return self._last
-        if self._read + self._speaking > MAP_READS and not must:
-            return None
-        self._read += self._speaking
-        status_map = StatusMap(spoken_against(self._scratch, until=sizes))
-        made = status_map.root.hex(), status_map.size
-        self._last = made if everything else None
-        return made
-
-
-@contextmanager
-def scratch_database() -> Iterator[Connection]:
-    """A database without a name, with a registry's tables; it needs no more memory than its cache."""
-
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{_CACHE_KIB}"):
-            connection.execute(f"PRAGMA {pragma}")
-        return connection
-
-    engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
-    try:
-        metadata.create_all(engine)
-        with engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN")
-            yield connection
-    finally:
-        engine.dispose()
-
-
 def _bare(row: Row[Any], leaf: bytes | None) -> StoredEntry:
     """An entry whose row cannot be read, with nothing but its leaf as the log has it."""
     if leaf is None:
@@ -388,24 +315,3 @@ def _rows(connection: Connection) -> Iterator[Row[Any]]:
     while rows := connection.execute(_ALL, {"after": after}).all():
         yield from rows
         after = rows[-1].id
-
-
-def _first_difference(one: Connection, other: Connection, table: Table) -> str | None:
-    """Key of the first row that only one of the two has, or that they do not have alike."""
-    place = list(table.primary_key.columns)
-    query = select(table).order_by(*place).limit(PAGE)
-    after: tuple[Any, ...] | None = None
-    while True:
-        page = query if after is None else query.where(tuple_(*place) > tuple_(*after))
-        pages = [list(connection.execute(page)) for connection in (one, other)]
-        for pair in zip_longest(*pages):
-            if pair[0] != pair[1]:
-                first = next(row for row in pair if row is not None)
-                return ", ".join(_shown(getattr(first, column.name)) for column in place)
-        if not pages[0]:
-            return None
-        after = tuple(getattr(pages[0][-1], column.name) for column in place)
-
-
-def _shown(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)[:80]

@@ -60,7 +60,7 @@ def tar_members(file: BinaryIO, *, what: str) -> Iterator[tuple[str, int, Iterat
         if size is None or not name.isprintable() or header != _header(name, size):
             raise _no_backup(what, "a header that no backup has")
         yield name, size, _content(file, size, what)
-    if file.read(_BLOCK + 1) != bytes(_BLOCK):
+    if any(_exactly(file, _BLOCK, what)) or file.read(1):
         raise _no_backup(what, "something else at its end")
 
 
