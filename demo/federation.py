@@ -22,7 +22,7 @@ MODELS = ROOT / "demo/models"
 OUT = ROOT / "demo-out/federation"
 WHORL = Path(sys.executable).parent / "whorl"
 BUREAUS = {"north": "NL", "south": "BR", "east": "KE"}
-REPLY_SECONDS = 20
+REPLY_SECONDS = 30
 START_SECONDS = 60
 
 STORY = """
@@ -246,7 +246,7 @@ def _drop_a_withdrawal(bureaus: Sequence[Bureau]) -> None:
     )
     receipt = OUT / "withdrawn-receipt.json"
     whorl("registry", "receipt", lark, "--registry", south.url, "-o", receipt)
-    print("its receipt:", whorl("verify", receipt, "--policy", south.folder / "policy.txt", status=(1,)).strip())
+    print("its receipt:", whorl("verify", receipt, "--policy", south.folder / "policy.txt", status=(1, 3)).strip())
     for one in (north, east):
         alarms = [line for line in (OUT / f"{one.name}.log").read_text().splitlines() if "was caught" in line]
         print(f"{one.name}: {alarms[-1] if alarms else 'no alarm'}")
@@ -267,9 +267,12 @@ def _split_view(bureaus: Sequence[Bureau]) -> None:
     older.rename(south.folder)
     (south.folder / "signed" / "tree-head").unlink()
     shutil.copy(south.folder / "log" / "checkpoint", south.folder / "signed" / "tree-head")
+    port = south.url.rsplit(":", 1)[1]
+    print("an honest program refuses:", whorl("serve", "--registry", south.folder, "--port", port, status=(1,)).strip())
     south.start(
-        "import whorl.registry.cosigning as cosigning",
-        "cosigning.Cosigning.gather = lambda self, note, folder: cosigning.Cosigned(note=note, failures=())",
+        "from whorl.registry.cosigning import Cosigned, Cosigning",
+        "Cosigning.require_nothing_newer = lambda self, folder: frozenset(one.name for one in self._cosigners)",
+        "Cosigning.gather = lambda self, note, folder: Cosigned(note=note, failures=())",
     )
     (OUT / "keys" / "Meridian.json.chain").unlink(missing_ok=True)
     _model(south, "base", "Lark-other", "Meridian AI", "BR")

@@ -127,6 +127,13 @@ def test_a_folder_without_state_or_with_an_older_one_is_told_so(log: LogFolder, 
     assert problem.startswith("checkpoint: ")
 
 
+def test_a_published_tree_head_of_another_tree_is_a_problem_of_the_folder(log: LogFolder) -> None:
+    note = sign_tree_head(TreeHead(origin=ORIGIN, size=900, root=bytes(32)), [LOG], at=AT)
+    (log.path / "checkpoint").write_bytes(note.to_bytes())
+    (problem,) = audited(log).problems
+    assert problem == "checkpoint: the tiles do not give its root, size 900"
+
+
 class Hostile:
     """A log that signs a gigantic size and serves nothing, or always the same."""
 

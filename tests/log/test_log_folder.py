@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kept_logs import FailingDisk, files_of, new_log
+from kept_logs import FailingDisk, files_of, flip, new_log
 from signing_parties import LOG, ORIGIN, root_of
 
 from whorl.core.errors import InputError, VerificationError
@@ -273,6 +273,13 @@ def test_nothing_is_appended_to_a_damaged_end(tmp_path: Path, victim: str, damag
         with pytest.raises(VerificationError, match=r"end of the log is damaged|at its end do not give the root"):
             act()
     assert log.size == 100
+
+
+def test_nothing_is_appended_where_a_higher_tile_does_not_give_the_root_of_the_state(tmp_path: Path) -> None:
+    new_log(tmp_path / "log", entries(300))
+    flip(tmp_path / "log/tile/1/000.p/1", 7)
+    with pytest.raises(VerificationError, match="at its end do not give the root"):
+        LogFolder(tmp_path / "log", origin=ORIGIN).append([b"one more"])
 
 
 def test_a_damaged_foreign_or_missing_state_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from signing_parties import AT, LOG, LOG_PQ, ORIGIN, WITNESSES, party, records, 
 
 from whorl.core.errors import InputError, VerificationError
 from whorl.log.folder import LogFolder
-from whorl.log.forks import Fork, find_fork, keep_fork, parse_fork, verify_fork
+from whorl.log.forks import Fork, checked_note, find_fork, keep_fork, parse_fork, verify_fork
 from whorl.log.merkle import leaf_hash, prefix_path
 from whorl.log.monitoring import Monitor, SplitViewError
 from whorl.log.notes import Note
@@ -164,6 +164,26 @@ def test_a_policy_may_ask_for_witnesses(tmp_path: Path) -> None:
     seen = monitor.seen()
     assert seen is not None
     assert len(seen.note.signatures) == 2
+
+
+def test_another_log_of_the_same_policy_is_not_this_one(tmp_path: Path) -> None:
+    other = party("log.example/other", "ed25519")
+    policy = parse_policy(f"log {LOG.verifier.vkey}\nlog {other.verifier.vkey}\nquorum none\n")
+    note = sign_tree_head(TreeHead(origin=other.name, size=3, root=root_of(records(3))), [other], at=AT)
+    monitor = Monitor(tmp_path, origin=ORIGIN, log_keys=KEYS, open_head=lambda note: check_tree_head(note, policy))
+    with pytest.raises(VerificationError, match=r"expected a tree head of log .*northwind.*, found one of .*other"):
+        monitor.consider(note.to_bytes(), published(tmp_path / "log", records(3)))
+    assert monitor.seen() is None
+
+
+def test_of_each_key_that_was_checked_the_first_signature_is_kept_and_of_others_none() -> None:
+    note = sign_tree_head(TreeHead(origin=ORIGIN, size=1, root=root_of(records(1))), [LOG], at=AT)
+    text = note.text.encode()
+    lines = [WITNESSES[0].sign(text, at=AT), WITNESSES[1].sign(text, at=AT), WITNESSES[0].sign(text, at=AT + 1)]
+    whole = Note(text=note.text, signatures=(*note.signatures, *lines))
+    keys = [WITNESSES[0].verifier]
+    opened = open_tree_head(whole.to_bytes(), origin=ORIGIN, log_keys=[LOG.verifier], cosigners=keys)
+    assert checked_note(opened).signatures == (*note.signatures, lines[0])
 
 
 def head_over(entries: list[bytes]) -> SignedTreeHead:

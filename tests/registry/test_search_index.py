@@ -106,6 +106,27 @@ def test_with_a_mean_it_is_the_capped_centred_cosine(tmp_path: Path, segment_row
             assert models.family[found[0].key] == models.family[row]
 
 
+@pytest.mark.parametrize("segment_rows", [300, 1 << 18])
+def test_it_stays_exact_when_the_mean_is_estimated_anew(tmp_path: Path, segment_rows: int) -> None:
+    """Models that hold more and less of what is shared, so that the mean matters more and less."""
+    rng = np.random.default_rng(10)
+    shared, own = unit(rng.standard_normal(DIMENSION)), unit(rng.standard_normal((1500, DIMENSION)))
+    part = 1 - 10 ** rng.uniform(-2.5, -0.05, (1500, 1))
+    rows = rows_of(quantised(np.sqrt(part) * shared + np.sqrt(1 - part) * own))
+    with opened(tmp_path, segment_rows=segment_rows) as index:
+        for start, end in ((0, 19), (19, 700), (700, 1000), (1000, 1500)):
+            index.add(rows[start:end])
+            check_exact(index, rows[:end], rng)
+        index.remove(range(0, 1500, 2))
+        check_exact(index, rows[1::2], rng)
+
+
+def check_exact(index: SearchIndex, rows: list[VectorRow], rng: np.random.Generator) -> None:
+    for question in quantised(rng.standard_normal((15, DIMENSION))):
+        scores = reference_scores(np.stack([row.vector for row in rows]), question, index_mean(index))
+        assert_same(index.search(question, top=8, per_group=1), capped_reference(rows, scores, 8, 1))
+
+
 def index_mean(index: SearchIndex) -> NDArray[np.float64]:
     return index._shown().mean.origin  # the frozen estimate, which test_population_mean.py checks
 

@@ -163,6 +163,10 @@ def test_a_torn_end_is_cut_off(tmp_path: Path) -> None:
             assert index.keys().tolist() == list(range(expected))
             assert index.add(ROWS[:250]) == 250 - expected
         assert path.read_bytes() == whole
+    path.write_bytes(whole + bytes(5 * record))  # more was torn than is added next
+    with opened(tmp_path) as index:
+        assert index.add(ROWS[:251]) == 1
+    assert path.stat().st_size == len(whole) + record
     path.write_bytes(whole[:-record] + bytes(record))  # the file had grown, but its content was not yet on the disk
     with opened(tmp_path) as index:
         assert index.count == 249

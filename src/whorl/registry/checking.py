@@ -37,7 +37,7 @@ from whorl.registry.history import History
 from whorl.registry.home import Home, log_verifiers, open_home, require_own_keys
 from whorl.registry.log_rows import stored_log
 from whorl.registry.registry_reader import RegistryReader
-from whorl.registry.scratch_database import scratch_database
+from whorl.registry.scratch_database import first_object_difference, scratch_database
 from whorl.registry.tree_head_checks import TreeHeadChecks
 
 SCHEMA: Final = "whorl.registry-check/1"
@@ -250,6 +250,8 @@ class _Check:
             self.counted["waiting"] = max(0, held.size - state.size)
         checks = TreeHeadChecks(connection, self._log_keys(connection), log, self.note)
         with scratch_database() as scratch:
+            if connection.dialect.name == "sqlite" and (odd := first_object_difference(connection, scratch)):
+                self.note(f"table or index {odd}", "is not defined as this version defines it; restore a backup")
             history = History(
                 connection,
                 scratch,

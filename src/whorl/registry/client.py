@@ -248,6 +248,10 @@ class RemoteRegistry:
         answer = self._document("POST", "/api/tokens", body=body, content_type=_JSON, statuses=(201,), signed=True)
         return text_in(answer, "token")
 
+    def tokens(self) -> list[dict[str, Any]]:
+        """The tokens of the organisation whose root key this client signs with, those that ended too."""
+        return list_in(self._document("GET", "/api/tokens", signed=True), "tokens")
+
     def revoke_token(self, token_id: str) -> None:
         """End a token, by its id."""
         answer = self._answer("DELETE", f"/api/tokens/{token_id}", signed=True)

@@ -10,9 +10,10 @@ from sqlalchemy import Connection, Table, create_engine, select, tuple_
 from sqlalchemy.pool import StaticPool
 
 from whorl.registry.entry_rows import PAGE
-from whorl.registry.tables import metadata
+from whorl.registry.migrations import migrate
 
 _CACHE_KIB: Final = 1 << 14
+_OBJECTS: Final = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
 
 
 @contextmanager
@@ -27,12 +28,21 @@ def scratch_database() -> Iterator[Connection]:
 
     engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
     try:
-        metadata.create_all(engine)
         with engine.connect() as connection:
             connection.exec_driver_sql("BEGIN")
+            migrate(connection)
             yield connection
     finally:
         engine.dispose()
+
+
+def first_object_difference(one: Connection, other: Connection) -> str | None:
+    """Name of the first table or index that two SQLite databases do not define alike.
+
+    Both were made by the same migrations, so the definitions are the same to the letter.
+    """
+    found = [set(connection.exec_driver_sql(_OBJECTS).all()) for connection in (one, other)]
+    return min((str(row.name) for row in found[0] ^ found[1]), default=None)
 
 
 def first_difference(one: Connection, other: Connection, table: Table) -> str | None:

@@ -24,6 +24,10 @@ _HEADINGS: Final = {
     503: "The registry cannot answer now",
 }
 _FALLBACK: Final = "Something went wrong"
+_WORDS: Final = {
+    "Not Found": "expected the address of a page, found another one; look for what you need with the search",
+    "Method Not Allowed": "expected another kind of request at this address; begin with the search",
+}
 
 
 class ErrorPages:
@@ -92,6 +96,7 @@ def _is_error(start: Message) -> bool:
 
 def _message(body: bytes) -> str:
     try:
-        return str(json.loads(body)["error"]["message"])
+        message = str(json.loads(body)["error"]["message"])
     except (ValueError, KeyError, TypeError):
         return _FALLBACK
+    return _WORDS.get(message, message)

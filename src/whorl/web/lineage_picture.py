@@ -5,15 +5,15 @@ same as a list, which is what a screen reader reads.
 """
 
 import unicodedata
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 BOX_WIDTH: Final = 164
 BOX_HEIGHT: Final = 46
-GAP: Final = 16
-ROW: Final = 108
+GAP: Final = 28
+ROW: Final = 122
 MARGIN: Final = 8
 LETTERS: Final = 21
 SMALL_LETTERS: Final = 24
@@ -76,9 +76,10 @@ class Box:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """An edge where it is drawn, and where its words stand."""
+    """Edges that say the same of the same two models, where they are drawn, and where their words stand."""
 
-    edge: Edge
+    source: Literal["declared", "found"]
+    words: str
     path: str
     x: float
     y: float
@@ -114,12 +115,7 @@ def draw(nodes: Sequence[Node], edges: Sequence[Edge]) -> Picture:
                 claimant=cut_to_width(node.claimant or "", SMALL_LETTERS),
             )
     height = 2 * MARGIN + (len(rows) - 1) * ROW + BOX_HEIGHT
-    return Picture(
-        boxes=tuple(boxes.values()),
-        lines=tuple(_line(edge, boxes[edge.above], boxes[edge.below]) for edge in edges),
-        width=width,
-        height=height,
-    )
+    return Picture(boxes=tuple(boxes.values()), lines=tuple(_lines(edges, boxes)), width=width, height=height)
 
 
 def cut_to_width(text: str, letters: int) -> str:
@@ -132,13 +128,29 @@ def cut_to_width(text: str, letters: int) -> str:
     return text
 
 
-def _line(edge: Edge, above: Box, below: Box) -> Line:
-    if above.y == below.y:  # in one row: side by side
-        left, right = sorted((above, below), key=lambda box: box.x)
-        start, end, y = left.x + BOX_WIDTH, right.x, above.y + BOX_HEIGHT / 2
-        return Line(edge=edge, path=f"M{start:.0f} {y:.0f}H{end:.0f}", x=(start + end) / 2, y=y - 30)
-    top, bottom = above.y + BOX_HEIGHT, below.y
-    middle = (top + bottom) / 2
-    path = f"M{above.middle:.0f} {top:.0f}C{above.middle:.0f} {middle:.0f} {below.middle:.0f} {middle:.0f} "
-    path += f"{below.middle:.0f} {bottom:.0f}"
-    return Line(edge=edge, path=path, x=(above.middle + below.middle) / 2, y=middle)
+def _lines(edges: Sequence[Edge], boxes: Mapping[str, Box]) -> Iterator[Line]:
+    """One line for all who say the same; words stand where lines are apart: near the end that fewer of them share."""
+    said = Counter((edge.above, edge.below, edge.words, edge.source) for edge in edges)
+    fan_out = Counter(above for above, *_ in said)
+    fan_in = Counter(below for _, below, *_ in said)
+    for (above, below, words, source), number in said.items():
+        short = words.removesuffix(" with").removesuffix(" as")
+        yield _line(
+            boxes[above],
+            boxes[below],
+            source=source,
+            words=short if number == 1 else f"{short} ({number})",
+            share=0.2 if fan_in[below] > fan_out[above] else 0.8 if fan_out[above] > 1 else 0.5,
+        )
+
+
+def _line(above: Box, below: Box, *, source: Literal["declared", "found"], words: str, share: float) -> Line:
+    """A curve from box to box, and the point on it at a share of the way."""
+    start, end = above.y + BOX_HEIGHT, below.y
+    half = (start + end) / 2
+    path = f"M{above.middle:.0f} {start:.0f}C{above.middle:.0f} {half:.0f} {below.middle:.0f} {half:.0f} "
+    path += f"{below.middle:.0f} {end:.0f}"
+    bent = share * share * (3 - 2 * share)  # how far over a curve with these control points is by then
+    x = above.middle + bent * (below.middle - above.middle)
+    y = (1 - share) ** 3 * start + 3 * share * (1 - share) * half + share**3 * end
+    return Line(source=source, words=words, path=path, x=x, y=y)

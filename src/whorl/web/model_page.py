@@ -1,6 +1,6 @@
 """What the page of a model shows: claims side by side, its declared and found relations, what speaks of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from whorl.entries.kinds import Fingerprint, Model
+from whorl.entries.kinds import Fingerprint, Model, Notice
 from whorl.entries.leaf import entry_id, parse_entry_id
 from whorl.log.policy import Policy
 from whorl.registry.database_errors import RegistryError
@@ -77,6 +77,7 @@ class ModelPage:
     claims: tuple[ClaimCard, ...]
     claims_are_whole: bool
     notices: tuple[NoticeLine, ...]
+    advisories: tuple[NoticeLine, ...]
     findings: tuple[FoundLine, ...]
     fingerprints: tuple[FingerprintLine, ...]
     edges: tuple[Edge, ...]
@@ -107,6 +108,7 @@ def model_page(connection: Connection, model: EntryFacts, *, policy: Policy | No
         claims=claims,
         claims_are_whole=whole,
         notices=_notices(claims, view, at=at),
+        advisories=_advisories(nodes, view, at=at),
         findings=findings,
         fingerprints=_fingerprints(connection, model, view, at=at),
         edges=tuple(edges),
@@ -172,6 +174,25 @@ def _notices(claims: Sequence[ClaimCard], view: DatabaseView, *, at: datetime) -
                 )
                 lines.append((entry.seen_at, line))
     return tuple(line for _, line in sorted(lines, key=lambda pair: pair[0], reverse=True))
+
+
+def _advisories(nodes: Mapping[str, Node], view: DatabaseView, *, at: datetime) -> tuple[NoticeLine, ...]:
+    """Orange notices that are shown, about other models in the picture."""
+    lines = []
+    for node in nodes.values():
+        model = None if node.entry is None or node.is_subject else view.entry(parse_entry_id(node.entry))
+        for entry in () if model is None else view.about(model.hash):
+            body = None if entry.statement is None else entry.statement.body
+            if (
+                model is not None
+                and isinstance(body, Notice)
+                and body.colour == "orange"
+                and is_shown(entry, view, at=at)
+            ):
+                notice = notice_document(entry, ANYBODY, view, at=at)
+                by = claimant_name(entry.organisation, view)
+                lines.append(NoticeLine(notice=notice, about=entry_line(model, view), by=by))
+    return tuple(lines)
 
 
 def _fingerprints(

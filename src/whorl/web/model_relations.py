@@ -1,7 +1,7 @@
 """What is said of a model's relations to others: its claimant's word, and what examiners found."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from typing import Final
@@ -93,7 +93,17 @@ def relations_of(
     for finding in findings:
         if finding.standing == "good" and finding.body.relation not in ("none_found", "inconclusive"):
             _add_finding(finding, entry_id(model.hash), nodes, edges)
-    return nodes, edges
+    return _above_their_children(nodes, edges), edges
+
+
+def _above_their_children(nodes: dict[str, Node], edges: Sequence[Edge]) -> dict[str, Node]:
+    """The nodes with ranks by which whatever is declared stands above all that declares it."""
+    ranks = {key: node.rank for key, node in nodes.items()}
+    for _ in nodes:  # entries name earlier ones by their hashes, so that there is no circle; if there were, this ends
+        for edge in edges:
+            if edge.source == "declared":
+                ranks[edge.above] = min(ranks[edge.above], ranks[edge.below] - 1)
+    return {key: replace(node, rank=ranks[key]) for key, node in nodes.items()}
 
 
 def _declared(

@@ -124,7 +124,7 @@ def notice_page(connection: Connection, notice: EntryFacts, *, policy: Policy | 
     return NoticePage(
         id=entry_id(notice.hash),
         state=standing.state,
-        because=_because(standing, case),
+        because=reason_in_words(standing, case),
         next_steps=tuple(_next_steps(standing, case)),
         until=standing.until,
         hidden=hidden,
@@ -244,7 +244,8 @@ def _cited(notice: Notice, parties: Parties, view: DatabaseView, *, at: datetime
     return tuple(found)
 
 
-def _because(standing: NoticeStanding, case: NoticeCase | None) -> str:
+def reason_in_words(standing: NoticeStanding, case: NoticeCase | None) -> str:
+    """Why a notice is in its state, as a sentence that names no offence."""
     if standing.state == "blocked" and case is not None and not case.pending and doubted(case.notice, case.view):
         return "The key that signed it is in doubt: it may have been in other hands."
     return f"{standing.because[:1].upper()}{standing.because[1:]}."

@@ -98,4 +98,7 @@ def _witness(request: Request) -> AnsweringWitness:
 
 
 def _answer(reply: Reply) -> Response:
-    return Response(reply.body, 503 if reply.status == 500 else reply.status, media_type=reply.content_type)
+    # As a header, for the framework adds a character set to what it is told as a type.
+    return Response(
+        reply.body, 503 if reply.status == 500 else reply.status, headers={"Content-Type": reply.content_type}
+    )
