@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from bench.registry_workload import problems_after, work
+from bench.registry_workload import BATCH, problems_after, work
 from whorl.core.errors import WhorlError
 
 Fault: TypeAlias = Literal["EIO", "ENOSPC", "KILL"]
@@ -77,10 +77,20 @@ class NoTracingError(Exception):
     """Why strace cannot attach to a process here."""
 
 
-def write_calls(folder: Path) -> dict[str, list[int]]:
-    """The numbers, per call, at which the work writes; of ``openat`` those that may make a file."""
+def write_calls(folder: Path, *, batch: int = BATCH) -> dict[str, list[int]]:
+    """The numbers, per call, at which the work writes; of ``openat`` those that may make a file.
+
+    Raises
+    ------
+    NoTracingError
+        If strace cannot attach to a process here.
+    """
+    work(folder / "registry", lambda _: None, batch=1)  # so that whatever is imported late is there in every run
+    problems_after(folder / "registry", [])
+    shutil.rmtree(folder / "registry")
     trace = folder / "trace"
-    _run(folder / "registry", ["-o", str(trace), "-e", f"trace={','.join(CALLS)}"])
+    _run(folder / "registry", batch, ["-o", str(trace), "-e", f"trace={','.join(CALLS)}"])
+    shutil.rmtree(folder / "registry")
     counts: Counter[str] = Counter()
     found: dict[str, list[int]] = {}
     for line in trace.read_text(errors="replace").splitlines():
@@ -104,11 +114,12 @@ def injections(calls: dict[str, list[int]]) -> list[Injection]:
     ]
 
 
-def inject(injection: Injection, folder: Path) -> Outcome:
+def inject(injection: Injection, folder: Path, *, batch: int = BATCH) -> Outcome:
     """Run the work with one fault, restart, and look."""
     place = folder / "registry"
     try:
-        acknowledged, status = _run(place, ["-o", "/dev/null", "-e", f"trace={injection.call}", "-e", injection.option])
+        options = ["-o", "/dev/null", "-e", f"trace={injection.call}", "-e", injection.option]
+        acknowledged, status = _run(place, batch, options)
         killed = os.WIFSIGNALED(status)
         problems = [] if killed or os.WEXITSTATUS(status) < _FAILED else ["the work ended with an error"]
         try:
@@ -128,7 +139,7 @@ def inject(injection: Injection, folder: Path) -> Outcome:
 _FAILED: Final = 100
 
 
-def _run(place: Path, options: Sequence[str]) -> tuple[list[bytes], int]:
+def _run(place: Path, batch: int, options: Sequence[str]) -> tuple[list[bytes], int]:
     """Run the work in a child that strace watches; what it acknowledged, and how it ended."""
     shared = mmap.mmap(-1, _ROOM)  # no system call tells of an acknowledgement
     reader, writer = os.pipe()
@@ -136,7 +147,7 @@ def _run(place: Path, options: Sequence[str]) -> tuple[list[bytes], int]:
     if child == 0:
         os.close(writer)
         os.read(reader, 1)
-        os._exit(_work(place, shared))
+        os._exit(_work(place, batch, shared))
     os.close(reader)
     try:
         with _traced(child, options):
@@ -148,7 +159,7 @@ def _run(place: Path, options: Sequence[str]) -> tuple[list[bytes], int]:
     return [shared[4 + _HASH * number : 4 + _HASH * (number + 1)] for number in range(count)], status
 
 
-def _work(place: Path, shared: mmap.mmap) -> int:
+def _work(place: Path, batch: int, shared: mmap.mmap) -> int:
     count = 0
 
     def acknowledge(digest: bytes) -> None:
@@ -158,7 +169,7 @@ def _work(place: Path, shared: mmap.mmap) -> int:
         shared[:4] = count.to_bytes(4, "big")
 
     try:
-        return work(place, acknowledge)
+        return work(place, acknowledge, batch=batch)
     except (WhorlError, OSError):
         return _FAILED
     except BaseException:
@@ -200,7 +211,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="whorl-faults-") as name:
         folder = Path(name)
         calls = write_calls(folder)
-        shutil.rmtree(folder / "registry")
         planned = injections(calls)
         random.Random(1).shuffle(planned)  # so that what is left at any time is a fair sample
         table: dict[str, Counter[str]] = {}

@@ -15,7 +15,6 @@ import random
 import secrets
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from bench.measuring import WHORL
 from whorl.entries.composing import compose
 from whorl.entries.keys import IssuerKey, new_issuer_key
 from whorl.entries.kinds import Body, Key, Model, Organisation
@@ -43,7 +43,6 @@ ORIGIN = "bureau.example/north"
 WITNESSES = ("bureau.example/east", "bureau.example/south", "bureau.example/west")
 CHECKED = 50
 WRITERS = {1: 800, 64: 24}  # by entries of a request; each has one request at a time
-SERVE = "import typer; from whorl.cli.exits import exits; from whorl.cli.serve import serve; typer.run(exits(serve))"
 
 
 @dataclass
@@ -179,7 +178,7 @@ def let_witness(path: Path, witnesses: Sequence[tuple[Path, str]]) -> None:
 @contextmanager
 def served(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """``whorl serve`` in a process of its own, once it answers; its URL and process."""
-    command = [sys.executable, "-c", SERVE, "--registry", str(folder), "--port", "0", *options]
+    command = [WHORL, "serve", "--registry", folder, "--port", "0", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         line = process.stderr.readline()

@@ -1,9 +1,9 @@
 """How long a search among a million, or ten million, stored vectors takes, what it finds, and what it needs.
 
-``python bench/search.py [--rows 1000000x256 10000000x256] [--questions 300] [--graph]`` makes synthetic
+``python bench/search.py [--rows 1000000x256 10000000x256] [--questions 300] [--graph 1000000x256]`` makes synthetic
 vectors, so many of so many dimensions, in a temporary folder (`search_rows.py`), builds the registry's search index of
 them, asks it questions one after the other, then floods it. ``--graph`` also builds a graph of neighbours
-(`search_graph.py`), to compare. Ten million rows need 7 GB of disk in the temporary folder (``TMPDIR``).
+(`search_graph.py`) at these sizes, to compare. Ten million rows need 7 GB of disk in the temporary folder (``TMPDIR``).
 """
 
 import argparse
@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=_size, nargs="+", default=[(1_000_000, 256)])
     parser.add_argument("--questions", type=int, default=300)
-    parser.add_argument("--graph", action="store_true")
+    parser.add_argument("--graph", type=_size, nargs="+", default=[])
     parser.add_argument("--part", choices=["make", *PARTS], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -50,7 +50,7 @@ def main() -> None:
         size = f"{rows}x{dimension}"
         with tempfile.TemporaryDirectory(prefix="whorl-bench-") as folder:
             _measured("make", Path(folder), size, given.questions)
-            parts = [part for part in PARTS if part != "graph" or given.graph]
+            parts = [part for part in PARTS if part != "graph" or (rows, dimension) in given.graph]
             figures[size] = {part: _measured(part, Path(folder), size, given.questions) for part in parts}
     publish("search", figures, facts, section(figures))
 

@@ -208,5 +208,5 @@ class LogMachine(RuleBasedStateMachine):
         assert not list(self.folder.glob("monitor/*.seen")) or self.monitored is not None
 
 
-LogMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+LogMachine.TestCase.settings = settings(max_examples=12, stateful_step_count=15, deadline=None)
 TestLogMachine = LogMachine.TestCase

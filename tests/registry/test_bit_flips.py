@@ -24,8 +24,7 @@ from whorl.registry.home import open_home
 from whorl.registry.local import open_registry
 from whorl.registry.registry_reader import read_registry
 
-BITS_OF_DATABASE = 60
-BITS_PER_FILE = 3
+BITS_OF_DATABASE = 24
 BATCH = 4
 
 
@@ -59,7 +58,7 @@ def stored(folder: Path) -> object:
         tables = connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall()
         names = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
         return tables, [sorted(map(repr, connection.execute(f"SELECT * FROM {name}"))) for name in sorted(names)]
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):  # SQLite quotes what is damaged
         return None
     finally:
         connection.close()
@@ -78,13 +77,7 @@ def consequences(sound: Sound, folder: Path) -> str:
     except WhorlError as error:  # registry.json itself
         problems = (str(error),)
     same = stored(folder) == sound.rows
-    for digest in sound.entries:
-        try:
-            with read_registry(folder) as reader:
-                receipt = reader.receipt(digest)
-        except WhorlError:
-            continue
-        assert verify_receipt(parse_receipt(receipt, origin="receipt"), sound.policy).statement
+    require_true_receipts(sound, folder)
     try:
         with open_registry(folder, now=Clock()) as registry:
             for digest in Writer(registry, lambda _: None).enter([model("afterwards")]):
@@ -95,6 +88,21 @@ def consequences(sound: Sound, folder: Path) -> str:
     require_append_only(sound, folder)
     assert problems or same, "another content was taken for the true one"
     return "named" if problems else "harmless"
+
+
+def require_true_receipts(sound: Sound, folder: Path) -> None:
+    """A receipt holds, or none is given."""
+    try:
+        reader = read_registry(folder)
+    except WhorlError:
+        return
+    with reader:
+        for digest in sound.entries:
+            try:
+                receipt = reader.receipt(digest)
+            except WhorlError:
+                continue
+            assert verify_receipt(parse_receipt(receipt, origin="receipt"), sound.policy).statement
 
 
 def require_append_only(sound: Sound, folder: Path) -> None:
@@ -121,12 +129,11 @@ def test_a_bit_in_any_file_is_named(sound: Sound, tmp_path: Path) -> None:
     names = [name for name in files(sound.folder) if name not in ("registry.sqlite", "keys/witness.json")]
     assert {name.split("/")[0] for name in names} == {"blobs", "keys", "log", "policy.txt", "registry.json", "signed"}
     for name in names:
-        for _ in range(BITS_PER_FILE):
-            folder = Path(shutil.copytree(sound.folder, tmp_path / "registry"))
-            bit = draw.randrange(8 * (folder / name).stat().st_size)
-            flip(folder / name, bit)
-            assert consequences(sound, folder) == "named", (name, bit)
-            shutil.rmtree(folder)
+        folder = Path(shutil.copytree(sound.folder, tmp_path / "registry"))
+        bit = draw.randrange(8 * (folder / name).stat().st_size)
+        flip(folder / name, bit)
+        assert consequences(sound, folder) == "named", (name, bit)
+        shutil.rmtree(folder)
 
 
 def test_a_bit_in_the_database_is_named_or_harmless(sound: Sound, tmp_path: Path) -> None:

@@ -110,10 +110,10 @@ def test_with_a_mean_it_is_the_capped_centred_cosine(tmp_path: Path, segment_row
 def test_it_stays_exact_when_the_mean_is_estimated_anew(tmp_path: Path, segment_rows: int) -> None:
     """Models that hold more and less of what is shared, so that the mean matters more and less."""
     rng = np.random.default_rng(10)
-    shared, own = unit(rng.standard_normal(DIMENSION)), unit(rng.standard_normal((1500, DIMENSION)))
+    shared, own = unit(rng.standard_normal(8)), unit(rng.standard_normal((1500, 8)))
     part = 1 - 10 ** rng.uniform(-2.5, -0.05, (1500, 1))
     rows = rows_of(quantised(np.sqrt(part) * shared + np.sqrt(1 - part) * own))
-    with opened(tmp_path, segment_rows=segment_rows) as index:
+    with opened(tmp_path, dimension=8, segment_rows=segment_rows) as index:
         for start, end in ((0, 19), (19, 700), (700, 1000), (1000, 1500)):
             index.add(rows[start:end])
             check_exact(index, rows[:end], rng)
@@ -122,7 +122,7 @@ def test_it_stays_exact_when_the_mean_is_estimated_anew(tmp_path: Path, segment_
 
 
 def check_exact(index: SearchIndex, rows: list[VectorRow], rng: np.random.Generator) -> None:
-    for question in quantised(rng.standard_normal((15, DIMENSION))):
+    for question in quantised(rng.standard_normal((15, 8))):
         scores = reference_scores(np.stack([row.vector for row in rows]), question, index_mean(index))
         assert_same(index.search(question, top=8, per_group=1), capped_reference(rows, scores, 8, 1))
 

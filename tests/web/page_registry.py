@@ -1,4 +1,4 @@
-"""A small registry among three bureaus with what pages must show: claims, findings, notices in every state, hostile text.
+"""A small registry among three bureaus with what pages must show: claims, findings, notices in all states, traps.
 
 Everything is really signed, admitted, mirrored and cosigned; only the clock is moved by hand. All names are made up.
 """
@@ -33,8 +33,8 @@ from whorl.entries.kinds import (
     Claim,
     Commitment,
     Dispute,
-    Fingerprint,
     FindingEntry,
+    Fingerprint,
     Model,
     Notice,
     Policy,
@@ -500,12 +500,12 @@ def _speak_hostilely(making: _Making, made: dict[str, bytes]) -> None:
     ]
     hashes = making.enter(writer, *((model, NO_HASH) for model in models))
     made.update({f"hostile {place}": digest for place, digest in enumerate(hashes)})
-    notices = [(Notice(colour="blue", title=one, text=text), made["lumen-1"]) for one in HOSTILE[1:2]]
-    (made["hostile notice"],) = making.enter(writer, *notices)
+    notice = Notice(colour="blue", title=HOSTILE[1], text=text)
+    (made["hostile notice"],) = making.enter(writer, (notice, made["tide-base"]))
     making.sync()
     making.vote(making.south, "reviewed", HOSTILE[1], made["hostile notice"])
     making.sync()
-    making.enter(making.lab["Northwind Labs"], (Response(text=text), made["hostile notice"]))
+    making.enter(making.lab["Harbour Models"], (Response(text=text), made["hostile notice"]))
     making.sync()
     organisation = making.east.registry.organisation_of(writer.key.id)
     assert organisation is not None

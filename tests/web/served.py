@@ -45,7 +45,7 @@ UNLIMITED = Limits(
     free_bytes=0,
     waiting_entries=10_000,
 )
-SERVE = "import typer; from whorl.cli.exits import exits; from whorl.cli.serve import serve; typer.run(exits(serve))"
+WHORL = Path(sys.executable).with_name("whorl")
 
 
 @dataclass
@@ -98,6 +98,7 @@ def serving(
         thread = threading.Thread(target=lambda: server.run(sockets=[bound]))
         thread.start()
         try:
+            wait_for(lambda: service.health().problem is None, seconds=30)  # it signs its tree head first
             yield Served(url=address_of(bound), registry=registry, service=service)
         finally:
             server.should_exit = True
@@ -107,7 +108,7 @@ def serving(
 @contextmanager
 def serving_process(path: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """``whorl serve`` in a process of its own, once it answers: its URL, and the process."""
-    command = [sys.executable, "-c", SERVE, "--registry", str(path), "--port", "0", *options]
+    command = [WHORL, "serve", "--registry", path, "--port", "0", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         line = process.stderr.readline()

@@ -109,8 +109,8 @@ def fsck(place: RegistryPlace = DEFAULT_REGISTRY, as_json: AsJson = False, quiet
     else:
         from whorl.cli.summary import print_facts, print_lines
 
-        counted = {label.replace("_", " ").capitalize(): str(number) for label, number in report.counted.items()}
-        print_facts("Checked", counted)
+        shown = {label: number for label, number in report.counted.items() if number or label == "entries"}
+        print_facts("Checked", {label.replace("_", " ").capitalize(): str(number) for label, number in shown.items()})
         print_lines(*report.problems)
     if report.problems:
         raise VerificationError(f"{place}: {len(report.problems)} problems were found; the first: {report.problems[0]}")

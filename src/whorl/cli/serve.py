@@ -53,12 +53,17 @@ def serve(
     from whorl.registry.remote_witness import witnesses_of
     from whorl.web.app import make_app
     from whorl.web.following import Following
-    from whorl.web.limits import Limits
+    from whorl.web.limits import LEAST_ENTRIES, Limits
     from whorl.web.running import address_of, bound_socket, run_until_told, server_for
     from whorl.web.service import Service
     from whorl.web.witness_routes import AnsweringWitness, Witnesses
 
     logging.basicConfig(format="whorl: %(message)s", level=logging.WARNING)
+    if 0 < entries_per_hour < LEAST_ENTRIES:
+        raise InputError(
+            f"--entries-per-hour: expected 0 for no limit, or at least {LEAST_ENTRIES}, found {entries_per_hour}; "
+            "everybody must be able to dispute what is said of them"
+        )
     home = open_home(registry)
     limits = Limits(entries_per_hour=entries_per_hour)
     answering: list[AnsweringWitness] = [_witness(home, witness_for)] if witness_for else []

@@ -102,11 +102,6 @@ class Home:
         return self.path / "signed" / "tree-head"
 
     @property
-    def restored_mark(self) -> Path:
-        """Says that this folder came from a backup, and that no witness was asked yet whether it knows more."""
-        return self.path / "signed" / "restored"
-
-    @property
     def policy_file(self) -> Path:
         return self.path / "policy.txt"
 

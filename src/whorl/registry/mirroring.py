@@ -123,7 +123,7 @@ class Mirror:
         place = folder / origin_hash(origin)[:32]
         with database.writing() as connection:
             add_log(connection, origin, own=False)
-        self.log = LogFolder(place, origin=origin) if place.exists() else create_log(place, origin=origin)
+        self.log = LogFolder(place, origin=origin) if (place / "state").exists() else create_log(place, origin=origin)
         self._catch_up()
 
     def pull(self, peer: Peer, *, note: bytes | None = None) -> SignedTreeHead:

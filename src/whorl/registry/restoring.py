@@ -59,6 +59,7 @@ from whorl.registry.log_making import append_rows
 from whorl.registry.log_rows import stored_log
 from whorl.registry.registry_reader import MAX_BLOB_BYTES
 from whorl.registry.replaying import rebuild_derived
+from whorl.registry.restored_mark import RestoredMark
 from whorl.registry.rollback import require_contained
 from whorl.registry.ustar import tar_members
 
@@ -141,7 +142,7 @@ def restore_backup(
         # (4) the entries are those that the log signed
         restoring.take_rows(home)
         if settings.witnesses and not nobody_saw_more:
-            write_durably(home.restored_mark, b"")
+            RestoredMark(home).put()
         write_settings(home)
         os.sync()
         made.rename(folder)

@@ -16,7 +16,6 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from whorl.core.durable_files import sync_folder
 from whorl.core.errors import InputError, VerificationError
 from whorl.entries.composing import compose
 from whorl.entries.keys import IssuerKey
@@ -41,6 +40,7 @@ from whorl.registry.log_rows import StoredLog, add_log, stored_log, stored_logs
 from whorl.registry.parties import claim_digest
 from whorl.registry.pending_view import HELD_BACK, PendingView
 from whorl.registry.replaying import replay
+from whorl.registry.restored_mark import RestoredMark
 from whorl.registry.rollback import RollbackError, require_nothing_newer
 from whorl.registry.spoken_against import spoken_against
 from whorl.registry.stored_entry import StoredEntry
@@ -115,6 +115,7 @@ class Sequencer:
         self.cosigning = cosigning
         self._now = now
         self._random_bytes = random_bytes
+        self._restored = RestoredMark(home)
         self._asked: Cosigning | None = None
         self._is_behind = False
 
@@ -181,9 +182,8 @@ class Sequencer:
             self._append_rows()
             self._publish()
         self._is_behind = False
-        if accepted:
-            for one in accepted:
-                outcomes[one.place] = Entered(hash=one.stored.hash, index=one.stored.index)
+        for one in accepted:
+            outcomes[one.place] = Entered(hash=one.stored.hash, index=one.stored.index)
         return [outcome for outcome in outcomes if outcome is not None]
 
     def enter_own(self, bodies: Sequence[Body], *, target: bytes = NO_HASH) -> list[Outcome]:
@@ -285,28 +285,15 @@ class Sequencer:
             record_head(connection, self._home.origin, note)
 
     def _ask_witnesses(self) -> None:
-        """Ask what they cosigned last. After a restoration, all of them must have answered before anything is signed.
-
-        Otherwise a witness that does not answer keeps nobody waiting: a fork would not get its cosignature either.
-        """
+        """Ask what they cosigned last. One that does not answer keeps nobody waiting: it would not cosign a fork."""
         answered = self.cosigning.require_nothing_newer(self._log)
         self._asked = self.cosigning
-        mark = self._home.restored_mark
-        if mark.exists() and answered >= {witness.name for witness in self._home.settings.witnesses}:
-            mark.unlink()
-            sync_folder(mark.parent)
+        self._restored.lift(answered)
 
     def _require_witnesses_asked(self) -> None:
-        mark = self._home.restored_mark
-        if self._asked is not self.cosigning or mark.exists():
+        if self._asked is not self.cosigning or self._restored.is_there:
             self._ask_witnesses()
-        if mark.exists():
-            raise VerificationError(
-                f"{self._home.path}: this registry was restored from a backup, and not all of its witnesses "
-                f"({', '.join(witness.name for witness in self._home.settings.witnesses)}) could be asked whether they "
-                "know of more entries. Nothing was signed. Try again when they answer; if one is gone for good, "
-                "restore again with --nobody-saw-more"
-            )
+        self._restored.require_lifted()
 
     def refresh(self) -> Note:
         """Sign the present tree head again, with new times: shows readers that this log is alive.

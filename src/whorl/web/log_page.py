@@ -20,12 +20,12 @@ from whorl.registry.database_view import DatabaseView, facts_of
 from whorl.registry.entry_rows import entries_about, entries_of_log
 from whorl.registry.local import LocalRegistry
 from whorl.registry.log_rows import stored_log
-from whorl.registry.reading import ANYBODY, Withheld, withheld
 from whorl.registry.standing import Standing, entry_standing
 from whorl.registry.stored_entry import StoredEntry
 from whorl.web.documents import OrganisationName
 from whorl.web.entry_pages import claimant_name
 from whorl.web.entry_times import Interval, interval_of
+from whorl.web.page_reading import Hidden, hidden, is_shown
 
 ENTRIES: Final = 25
 ABOUT: Final = 100
@@ -95,7 +95,7 @@ class EntryPage:
     leaf_target: str | None
     standing: Standing | None = None
     standing_by: tuple[str, ...] = ()
-    hidden: Withheld | None = "not_here"
+    hidden: Hidden | None = "not_here"
     statement: str | None = None
     handling: str | None = None
     about: tuple[LogLine, ...] = ()
@@ -125,7 +125,7 @@ def log_line(stored: StoredEntry, view: DatabaseView, *, at: datetime) -> LogLin
     name = None
     if stored.fault is None:
         facts = facts_of(stored)
-        if facts.statement is not None and withheld(facts, ANYBODY, view, at=at) is None:
+        if facts.statement is not None and is_shown(facts, view, at=at):
             name = facts.statement.name
     return LogLine(
         id=entry_id(stored.hash),
@@ -161,13 +161,13 @@ def entry_page(
         return bare
     facts = facts_of(stored)
     standing = entry_standing(facts, view, at=at)
-    hidden = withheld(facts, ANYBODY, view, at=at)
+    reason = hidden(facts, view, at=at)
     return replace(
         bare,
         standing=standing.standing,
         standing_by=tuple(map(entry_id, standing.by)),
-        hidden=hidden,
-        statement=_statement(stored) if hidden is None else None,
+        hidden=reason,
+        statement=_statement(stored) if reason is None else None,
         handling=None if facts.statement is None else facts.statement.handling.label,
         about=_about(connection, stored, view, at=at),
         interval=interval_of(connection, facts, policy=policy),

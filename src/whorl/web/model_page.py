@@ -24,7 +24,8 @@ from whorl.web.documents import EntryLine, LevelDocument, NoticeDocument, Organi
 from whorl.web.entry_pages import claimant_name, entry_line, level_document, notice_document
 from whorl.web.entry_times import Interval, interval_of
 from whorl.web.lineage_picture import Edge, Node, Picture
-from whorl.web.model_relations import FoundLine, findings_on, is_shown, model_body, relations_of
+from whorl.web.model_relations import FoundLine, findings_on, model_body, relations_of
+from whorl.web.page_reading import is_shown
 
 CLAIMS: Final = 50
 LISTED: Final = 100

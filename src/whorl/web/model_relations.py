@@ -14,13 +14,13 @@ from whorl.registry.database_view import DatabaseView, facts_of
 from whorl.registry.entry_rows import entries_with_digest
 from whorl.registry.findings import is_independent
 from whorl.registry.parties import Parties
-from whorl.registry.reading import ANYBODY, withheld
 from whorl.registry.standing import Standing, entry_standing
 from whorl.registry.view import EntryFacts
 from whorl.web import page_wording
 from whorl.web.documents import EntryLine, OrganisationName
 from whorl.web.entry_pages import claimant_name, entry_line
 from whorl.web.lineage_picture import Edge, Node
+from whorl.web.page_reading import is_shown
 
 LISTED: Final = 100
 DEPTH: Final = 3
@@ -167,8 +167,3 @@ def model_body(model: EntryFacts) -> Model:
     assert model.statement is not None
     assert isinstance(model.statement.body, Model)
     return model.statement.body
-
-
-def is_shown(entry: EntryFacts, view: DatabaseView, *, at: datetime) -> bool:
-    """Whether pages may show what an entry says: they are for everybody."""
-    return withheld(entry, ANYBODY, view, at=at) is None

@@ -1,7 +1,6 @@
 """What the page of a notice shows: what is said and what is replied, the state, what comes next, and the evidence.
 
-As long as a notice may not be shown, nothing shows that its author says of it either: neither title nor text, nor an
-answer to a dispute, nor a reason for taking it back. What the accused say may always be shown.
+As long as a notice may not be shown, nothing shows that its author says of it either (`whorl.web.page_reading`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,14 +18,13 @@ from whorl.registry.findings import cited, is_independent
 from whorl.registry.notice_case import NoticeCase, open_case
 from whorl.registry.notices import NoticeStanding, NoticeState, Strength, notice_standing, strength_after_tests
 from whorl.registry.parties import Parties
-from whorl.registry.reading import ANYBODY, Withheld, withheld
 from whorl.registry.standing import Standing, entry_standing
 from whorl.registry.view import EntryFacts
 from whorl.registry.votes import doubted
 from whorl.web.documents import EntryLine, OrganisationName
 from whorl.web.entry_pages import claimant_name, entry_line
 from whorl.web.entry_times import Interval, interval_of
-from whorl.web.model_relations import is_shown
+from whorl.web.page_reading import Hidden, hidden, is_shown
 
 WAY: Final[tuple[NoticeState, ...]] = ("filed", "reviewed", "published")
 LISTED: Final = 100
@@ -85,7 +83,7 @@ class NoticePage:
     because: str
     next_steps: tuple[str, ...]
     until: datetime | None
-    hidden: Withheld | None
+    hidden: Hidden | None
     body: Notice | None
     accuser: OrganisationName | None
     accused: tuple[OrganisationName, ...]
@@ -113,13 +111,13 @@ def notice_page(connection: Connection, notice: EntryFacts, *, policy: Policy | 
     """
     view = DatabaseView(connection)
     standing = notice_standing(notice, view, at=at)
-    hidden = withheld(notice, ANYBODY, view, at=at)
+    reason = hidden(notice, view, at=at)
     case = open_case(notice, view, at=at)
     statement = notice.statement
-    body = statement.body if statement is not None and hidden is None else None
+    body = statement.body if statement is not None and reason is None else None
     shown = body if isinstance(body, Notice) else None
     target = None if statement is None else view.entry(statement.target)
-    telling = _Telling(view, accuser=notice.organisation, at=at, accuser_may_speak=hidden is None)
+    telling = _Telling(view, at=at)
     about = [] if case is None else list(case.about)[:LISTED]
     return NoticePage(
         id=entry_id(notice.hash),
@@ -127,7 +125,7 @@ def notice_page(connection: Connection, notice: EntryFacts, *, policy: Policy | 
         because=reason_in_words(standing, case),
         next_steps=tuple(_next_steps(standing, case)),
         until=standing.until,
-        hidden=hidden,
+        hidden=reason,
         body=shown,
         accuser=claimant_name(notice.organisation, view),
         **_parties(case, target, view, everybody=shown is not None),
@@ -149,11 +147,9 @@ def notice_page(connection: Connection, notice: EntryFacts, *, policy: Policy | 
 class _Telling:
     """What entries about a notice say, as far as pages may tell it."""
 
-    def __init__(self, view: DatabaseView, *, accuser: bytes | None, at: datetime, accuser_may_speak: bool) -> None:
+    def __init__(self, view: DatabaseView, *, at: datetime) -> None:
         self._view = view
-        self._accuser = accuser
         self._at = at
-        self._accuser_may_speak = accuser_may_speak
 
     def line(self, entry: EntryFacts | None) -> EntryLine | None:
         if entry is None or not is_shown(entry, self._view, at=self._at):
@@ -184,7 +180,7 @@ class _Telling:
                 state=entry.statement.body.state,
                 by=claimant_name(entry.organisation, self._view),
                 at=entry.seen_at,
-                reason=entry.statement.body.reason if self._may_tell(entry) else None,
+                reason=entry.statement.body.reason if is_shown(entry, self._view, at=self._at) else None,
             )
             for entry in entries
             if entry.statement is not None and isinstance(entry.statement.body, Status)
@@ -193,7 +189,7 @@ class _Telling:
     def _one(self, entry: EntryFacts) -> Said:
         body = None if entry.statement is None else entry.statement.body
         text = body.text if isinstance(body, Response) else body.grounds if isinstance(body, Dispute) else None
-        told = self._may_tell(entry)
+        told = is_shown(entry, self._view, at=self._at)
         return Said(
             entry=entry_id(entry.hash),
             by=claimant_name(entry.organisation, self._view),
@@ -201,11 +197,6 @@ class _Telling:
             text=text if told else None,
             blobs=body.blobs if told and isinstance(body, Response | Dispute) else (),
         )
-
-    def _may_tell(self, entry: EntryFacts) -> bool:
-        if entry.organisation == self._accuser and not self._accuser_may_speak:
-            return False
-        return is_shown(entry, self._view, at=self._at)
 
 
 def _parties(

@@ -18,7 +18,7 @@ from whorl.registry.view import KeyFacts, OrganisationFacts
 from whorl.registry.votes import verified_by
 from whorl.web.documents import EntryLine, OrganisationName
 from whorl.web.entry_pages import claimant_name, entry_line
-from whorl.web.model_relations import is_shown
+from whorl.web.page_reading import is_shown
 
 ENTRIES: Final = 20
 KEYS: Final = 20

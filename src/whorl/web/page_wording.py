@@ -11,9 +11,9 @@ from whorl.comparison.wording import HEADLINES as FINDINGS
 from whorl.comparison.wording import MEANINGS as FINDING_MEANINGS
 from whorl.entries.kinds import Colour, Kind, Relation, Role, State
 from whorl.registry.notices import NoticeState
-from whorl.registry.reading import Withheld
 from whorl.registry.refusals import Code
 from whorl.registry.standing import Standing
+from whorl.web.page_reading import Hidden
 
 __all__ = ["FINDINGS", "FINDING_MEANINGS"]
 
@@ -56,11 +56,12 @@ STANDINGS: Final[dict[Standing, str]] = {
     "disputed": "Somebody whom it names disputes it.",
     "expired": "Its time is over.",
 }
-WITHHELD: Final[dict[Withheld, str]] = {
+WITHHELD: Final[dict[Hidden, str]] = {
     "sealed": "It is sealed: neither its kind nor who made it shows.",
     "not_here": "What it says is not held here: it was erased, or never came to this bureau.",
     "handling": "Its handling label says who may read it, and these pages are for everybody.",
     "notice_not_published": "It is a notice that is not published. What it says is for the parties and for bureaus.",
+    "of_hidden_notice": "Whoever filed a notice that is hidden says it of that notice. It is hidden with it.",
 }
 DECLARED: Final[dict[str, str]] = {
     "finetune": "fine-tuned from",

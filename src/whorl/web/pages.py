@@ -29,10 +29,10 @@ from whorl.web.guard import address_of
 from whorl.web.health_routes import Figures
 from whorl.web.log_page import entry_page, log_page
 from whorl.web.model_page import model_page
-from whorl.web.model_relations import is_shown
 from whorl.web.notice_page import notice_page
 from whorl.web.organisation_page import organisation_page
 from whorl.web.page_engine import page, static_files
+from whorl.web.page_reading import is_shown
 from whorl.web.search_page import hits, lead_lines, lines_naming, sought_digest, sought_entry
 from whorl.web.search_routes import TOP, find_digest, find_entries
 from whorl.web.statistics_page import Delays, statistics_page

@@ -23,7 +23,7 @@ def uploaded_file(content_type: str, body: bytes, *, field: str) -> bytes:
     """
     kind, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
-    if kind != b"multipart/form-data" or not boundary:
+    if kind != b"multipart/form-data" or not boundary or not body:
         raise _malformed("a form with a file")
     reading = _Reading(field.encode())
     try:

@@ -1,0 +1,120 @@
+"""A disk that fails, or a process that dies, at any call that writes: nothing acknowledged is lost, nothing is damaged.
+
+The full table over every call is made by ``python -m bench.faults``; here a seeded sample of it, and a second one
+without strace, in which Python's own calls fail: that one runs everywhere.
+"""
+
+import errno
+import os
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.faults import FAULTS, NoTracingError, inject, injections, write_calls
+from bench.registry_workload import Clock, Writer, model, problems_after, work
+from whorl.core.errors import WhorlError
+from whorl.registry.local import open_registry
+
+EACH = 8
+BATCH = 4
+CALLS = ("open", "fsync", "replace", "mkdir", "unlink")
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_faults_at_system_calls(tmp_path: Path) -> None:
+    try:
+        calls = write_calls(tmp_path, batch=BATCH)
+    except NoTracingError as error:
+        pytest.skip(f"strace cannot attach to a process here: {error}")
+    assert {"openat", "write", "pwrite64", "fsync", "rename", "mkdir"} <= set(calls)
+    planned = injections(calls)
+    draw = random.Random(1)
+    sample = [one for fault in FAULTS for one in draw.sample([i for i in planned if i.fault == fault], EACH)]
+    killed = 0
+    for injection in sample:
+        outcome = inject(injection, tmp_path, batch=BATCH)
+        assert outcome.problems == (), injection
+        assert outcome.killed == (injection.fault == "KILL"), injection
+        killed += outcome.killed
+    assert killed == EACH
+
+
+class PowerCut(BaseException):
+    """The end of a process, as nothing catches it."""
+
+
+class FailingCalls:
+    """Python's own calls that write, one of which fails or is the last.
+
+    Parameters
+    ----------
+    turn : number of the call that fails, from 1; 0 for none
+    failure : what it raises
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, turn: int = 0, failure: BaseException | None = None) -> None:
+        self.count = 0
+        self._turn = turn
+        self._failure = failure
+        for name in CALLS:
+            monkeypatch.setattr(os, name, self._wrapped(name, getattr(os, name)))
+
+    def _wrapped(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            if name != "open" or args[1] & (os.O_WRONLY | os.O_RDWR):
+                self.count += 1
+                if self.count == self._turn and self._failure is not None:
+                    raise self._failure
+            return call(*args, **kwargs)
+
+        return counted
+
+
+@pytest.fixture(scope="module")
+def calls(tmp_path_factory: pytest.TempPathFactory) -> int:
+    """How many such calls the work makes."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        counting = FailingCalls(monkeypatch)
+        work(tmp_path_factory.mktemp("whole") / "registry", lambda _: None, batch=BATCH)
+    return counting.count
+
+
+@pytest.mark.parametrize("failure", [OSError(errno.EIO, "EIO"), OSError(errno.ENOSPC, "ENOSPC"), PowerCut()], ids=repr)
+def test_faults_at_calls_of_python(failure: BaseException, calls: int, tmp_path: Path) -> None:
+    assert calls > 100
+    for turn in random.Random(3).sample(range(1, calls + 1), 5):
+        acknowledged: list[bytes] = []
+        folder = tmp_path / f"{turn}"
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            FailingCalls(monkeypatch, turn=turn, failure=failure)
+            try:
+                work(folder, acknowledged.append, batch=BATCH)
+            except PowerCut:
+                assert failure.__class__ is PowerCut
+            else:
+                assert isinstance(failure, OSError)
+        assert problems_after(folder, acknowledged) == [], turn
+
+
+def test_a_disk_that_stays_full_is_an_error_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def refuse(*_: object) -> None:
+        raise full
+
+    work(tmp_path / "registry", lambda _: None, batch=1)
+    with open_registry(tmp_path / "registry", now=Clock()) as registry:
+        writer = Writer(registry, lambda _: None)
+        size = registry.log.size
+        monkeypatch.setattr(os, "fsync", refuse)
+        for _ in range(3):  # the rows of the first try are there; the others pile nothing up
+            with pytest.raises(WhorlError, match="No space left on device"):
+                writer.enter([model("late")])
+        monkeypatch.undo()
+        writer.enter([model("later")])
+        assert registry.log.size == size + 4
+    assert problems_after(tmp_path / "registry", []) == []
