@@ -4,6 +4,7 @@
 vectors, so many of so many dimensions, in a temporary folder (`search_rows.py`), builds the registry's search index of
 them, asks it questions one after the other, then floods it. ``--graph`` also builds a graph of neighbours
 (`search_graph.py`) at these sizes, to compare. Ten million rows need 7 GB of disk in the temporary folder (``TMPDIR``).
+With ``--keep FOLDER`` the files stay there, and a part that was measured there before is not measured again.
 """
 
 import argparse
@@ -12,6 +13,8 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +38,7 @@ def main() -> None:
     parser.add_argument("--rows", type=_size, nargs="+", default=[(1_000_000, 256)])
     parser.add_argument("--questions", type=int, default=300)
     parser.add_argument("--graph", type=_size, nargs="+", default=[])
+    parser.add_argument("--keep", type=Path)
     parser.add_argument("--part", choices=["make", *PARTS], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -48,10 +52,10 @@ def main() -> None:
     figures: dict[str, Any] = {}
     for rows, dimension in given.rows:
         size = f"{rows}x{dimension}"
-        with tempfile.TemporaryDirectory(prefix="whorl-bench-") as folder:
-            _measured("make", Path(folder), size, given.questions)
+        with _workplace(given.keep, size) as folder:
+            _measured("make", folder, size, given.questions)
             parts = [part for part in PARTS if part != "graph" or (rows, dimension) in given.graph]
-            figures[size] = {part: _measured(part, Path(folder), size, given.questions) for part in parts}
+            figures[size] = {part: _measured(part, folder, size, given.questions) for part in parts}
     publish("search", figures, facts, section(figures))
 
 
@@ -60,11 +64,27 @@ def _size(text: str) -> tuple[int, int]:
     return rows, dimension
 
 
+@contextmanager
+def _workplace(keep: Path | None, size: str) -> Iterator[Path]:
+    if keep is not None:
+        (keep / size).mkdir(parents=True, exist_ok=True)
+        yield keep / size
+        return
+    with tempfile.TemporaryDirectory(prefix="whorl-bench-") as folder:
+        yield Path(folder)
+
+
 def _measured(part: str, folder: Path, size: str, questions: int) -> dict[str, Any]:
+    done = folder / f"{part}.json"
+    if done.exists():
+        found: dict[str, Any] = json.loads(done.read_text())
+        return found
     print(f"{size}: {part}", file=sys.stderr, flush=True)
     options = ["--part", part, "--folder", folder, "--rows", size, "--questions", str(questions)]
     run = measure([sys.executable, __file__, *options])
-    return {**json.loads(run.output), "peak_megabytes": round(run.peak_megabytes)}
+    found = {**json.loads(run.output), "peak_megabytes": round(run.peak_megabytes)}
+    done.write_text(json.dumps(found))
+    return found
 
 
 def opened(folder: Path, dimension: int) -> SearchIndex:
@@ -80,6 +100,7 @@ def build(folder: Path, rows: int, dimension: int) -> dict[str, Any]:
     return {
         "wall_seconds": round(time.perf_counter() - began, 1),
         "cpu_seconds": round(time.process_time() - busy, 1),
+        "load": round(os.getloadavg()[0], 1),
         "index_bytes": sum(path.stat().st_size for path in (folder / "index").iterdir()),
     }
 
@@ -155,7 +176,7 @@ def section(figures: dict[str, Any]) -> str:
             [size, "lone parent in a flood, cosine 0.8", *_times(flooded), "", _share(flooded["parent_found"])]
         )
         lines.append(
-            f"{size}: built in {built['wall_seconds']:.0f} s (CPU {built['cpu_seconds']:.0f} s), peak "
+            f"{size}: built in {built['wall_seconds']:.0f} s (CPU {built['cpu_seconds']:.0f} s, load {built['load']}), peak "
             f"{built['peak_megabytes']} MB, {built['index_bytes'] / 1e6:.0f} MB of files; opened in "
             f"{asked['open_seconds']:.2f} s; searching, peak {asked['peak_megabytes']} MB with the mapped files. "
             f"Batches of {BATCH} rows, each durable: {flooded['added_per_second']:,} rows/s."

@@ -79,6 +79,19 @@ def test_a_registered_model_has_a_receipt_that_holds(run: Run, answers: Answers,
     assert run("verify", again, "--policy", path / "policy.txt").exit_code == 0
 
 
+def test_a_sealed_model_shows_to_the_holder_of_the_receipt_alone(
+    run: Run, answers: Answers, model: Path, tmp_path: Path
+) -> None:
+    answers(TABLE)
+    path, receipt = tmp_path / "registry", tmp_path / "receipt.json"
+    assert run("register", model, "--registry", path, "--sealed").exit_code == 2
+    done = run("register", model, "--registry", path, "--sealed", "--receipt", receipt, "--claimant", "Northwind Labs")
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(run("verify", receipt, "--policy", path / "policy.txt", "--json").stdout)
+    assert (found["sealed"], found["claimant"]["name"]) == (True, "Northwind Labs")
+    assert json.loads(run("identify", model, "--registry", path, "--json").stdout)["leads"] == []
+
+
 def test_the_registry_may_come_from_the_environment(
     run: Run, answers: Answers, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

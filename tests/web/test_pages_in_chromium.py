@@ -414,7 +414,7 @@ TAMPERED: dict[str, tuple[Callable[[dict[str, Any]], dict[str, Any]], str]] = {
     ),
     "without witnesses": (
         lambda r: edited(
-            r, "entry", "proof", change=lambda s: "\n".join(x for x in s.split("\n") if ".east " not in x)
+            r, "entry", "proof", change=lambda s: "\n".join(x for x in s.split("\n") if "/east/" not in x)
         ),
         "Witnesses cosigned the tree head",
     ),

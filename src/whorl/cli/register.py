@@ -22,6 +22,7 @@ from whorl.cli.registry_access import (
     issuer,
     registry_at,
 )
+from whorl.core.errors import InputError
 
 if TYPE_CHECKING:
     from whorl.entries.kinds import Fingerprint, Model
@@ -38,6 +39,10 @@ def register(
     receipt: Annotated[
         Path | None, typer.Option("--receipt", "-o", metavar="FILE", help="Also write the receipt, for `whorl verify`.")
     ] = None,
+    sealed: Annotated[
+        bool,
+        typer.Option("--sealed", help="Enter a leaf of which nobody can tell what it is; keep the receipt to show it."),
+    ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> Exit:
@@ -48,6 +53,8 @@ def register(
     require_input(subject)
     if receipt is not None:
         require_output(receipt, inputs=(subject,))
+    elif sealed:
+        raise InputError("--sealed: expected a place for the receipt (--receipt), found none; it alone shows the entry")
 
     from whorl.comparison.subjects import fingerprint_of
     from whorl.entries.leaf import entry_id
@@ -59,8 +66,11 @@ def register(
     with registry_at(registry, key=signer.key, create=not is_url(registry), owner=claimant) as entries:
         signer.introduce(entries, name=claimant, jurisdiction=jurisdiction)
         model, fingerprint = _claim(taken, name or taken.name, claimant)
-        known = entries.same_entry(model, issuer=signer.key.id)  # a claim that was made is not made twice
-        if known is None:
+        # A claim that was made is not made twice.
+        known = None if sealed else entries.same_entry(model, issuer=signer.key.id)
+        if sealed:
+            known = signer.issue(entries, [Issue(body=model, sealed=True)])[0].hash
+        elif known is None:
             entries.put_blob([taken.to_bytes()], expected=taken.digest)
             issues = [Issue(body=model), Issue(body=fingerprint, about=0)]
             known = signer.issue(entries, issues)[0].hash

@@ -71,12 +71,14 @@ def serve(
         bound = stack.enter_context(bound_socket(host, port))
         cosigners = [stack.enter_context(witness) for witness in witnesses_of(home)]
         opened = stack.enter_context(open_registry(registry, cosigners=cosigners))
-        if peers_of(opened):
-            federation = open_federation(opened)
+        federation = open_federation(opened) if peers_of(opened) else None
+        if federation is not None:
             answering.append(federation.witness)
             stack.enter_context(Following(federation))
         service = stack.enter_context(Service(opened, limits=limits))
         app = make_app(service, witness=Witnesses(*answering), needs_token=needs_token)
+        if federation is not None:
+            app.state.alarms = federation.alarms
         typer.echo(f"whorl: {opened.origin} is served at {address_of(bound)}", err=True)
         run_until_told(server_for(app, limits, trusted_proxy=trusted_proxy), bound)
     return Exit.DONE

@@ -34,19 +34,25 @@ def compose(
     after : signed tree head of another log, to show that it was made later
     """
     name, digest = _subject(body)
+    sequence, previous = following(chain)
     return Statement(
         kind=_KINDS[type(body)],
         name=name,
         digest=digest,
         issuer=issuer,
-        sequence=0 if chain is None else chain[0] + 1,
-        previous=NO_HASH if chain is None else chain[1],
+        sequence=sequence,
+        previous=previous,
         target=target,
         issued_at=now.replace(microsecond=0),
         handling=handling,
         after=after,
         body=body,
     )
+
+
+def following(chain: tuple[int, bytes] | None) -> tuple[int, bytes]:
+    """Sequence number and previous leaf of the entry after the end of a chain."""
+    return (0, NO_HASH) if chain is None else (chain[0] + 1, chain[1])
 
 
 def _subject(body: Body) -> tuple[str, str]:

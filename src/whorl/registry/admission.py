@@ -46,6 +46,9 @@ from whorl.registry.view import KeyFacts, OrganisationFacts, View
 from whorl.registry.votes import is_bureau
 from whorl.registry.voting import require_admissible_vote
 
+_NOT_SEALED: Final[frozenset[Kind]] = frozenset(
+    {"organisation", "key", "policy", "statusmap", "status", "dispute", "response", "opening"}
+)
 _BEFORE_POLICY: Final[frozenset[Kind]] = frozenset({"organisation", "key", "policy"})
 
 
@@ -124,9 +127,7 @@ def admit(
     )
 
 
-def admit_sealed(
-    leaf: Leaf, view: View, *, origin: str, index: int, at: datetime, replaying: bool = False
-) -> Admitted:
+def admit_sealed(leaf: Leaf, view: View, *, origin: str, index: int, at: datetime, replaying: bool = False) -> Admitted:
     """Check a sealed leaf, which shows nothing but the key of the bureau that took it and its place in that chain.
 
     Parameters
@@ -149,9 +150,29 @@ def admit_sealed(
     return Admitted(organisation=organisation.hash, signers=frozenset())
 
 
-def _admit_organisation(
-    entry: SignedEntry, body: Organisation, leaf: Leaf, view: View, *, replaying: bool
-) -> Admitted:
+def require_sealable(entry: SignedEntry, view: View, *, origin: str, index: int, at: datetime) -> None:
+    """Check what is to be sealed, which only the bureau that takes it can see.
+
+    Raises
+    ------
+    Refusal
+        If no key in force of this log signed it, it stands in its issuer's chain (where the gap would show), or it is
+        of a kind that others are checked with.
+    """
+    key, organisation = _issuer(entry.statement.issuer, view)
+    if entry.statement.issuer not in complete_signers(entry, [key.public]):
+        raise Refusal("missing_signature", "expected a signature with every key of the issuer, found one missing")
+    require_in_force(key, origin=origin, index=index, at=at)
+    require_home_log(organisation, origin)
+    if key.is_root and organisation.threshold > 1:
+        raise Refusal("too_few_roots", "expected a signing key of the organisation, found one of its root keys")
+    if entry.statement.sequence != 0:
+        raise Refusal("sealed_chain", "expected a sealed entry to stand in no chain (sequence 0), found one that does")
+    if entry.statement.kind in _NOT_SEALED:
+        raise Refusal("sealed_kind", f"expected an entry that can be sealed, found one of kind {entry.statement.kind}")
+
+
+def _admit_organisation(entry: SignedEntry, body: Organisation, leaf: Leaf, view: View, *, replaying: bool) -> Admitted:
     """An organisation introduces its root keys: its first root issues it, and a threshold of them signs."""
     roots = [stated_keys(root) for root in body.roots]
     if entry.statement.issuer != roots[0][0].id:

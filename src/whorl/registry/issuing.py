@@ -63,11 +63,13 @@ class Issue:
     ----------
     target : leaf hash of the entry that it speaks of
     about : instead of that, the place among the entries issued together of the one that it speaks of
+    sealed : enter it so that neither kind nor issuer shows; it stands in no chain then
     """
 
     body: Body
     target: bytes = NO_HASH
     about: int | None = None
+    sealed: bool = False
     handling: Handling = CLEAR
 
 
@@ -122,20 +124,22 @@ class Issuer:
             statement = compose(
                 one.body,
                 issuer=self.key.id,
-                chain=chain,
+                chain=None if one.sealed else chain,
                 now=self._now(),
                 target=one.target if one.about is None else ends[one.about][1],
                 handling=one.handling,
             )
             envelope, salt = statement.sign(self.key, cosigners=cosigners), self._random_bytes(SALT_BYTES)
-            chain = (statement.sequence, open_entry(envelope).leaf(salt).hash)
-            submissions.append(Submission(envelope=envelope, salt=salt))
-            ends.append(chain)
+            end = (statement.sequence, open_entry(envelope).leaf(salt).hash)
+            submissions.append(Submission(envelope=envelope, salt=salt, sealed=one.sealed))
+            ends.append(end)
+            chain = chain if one.sealed else end
         entered = []
-        for outcome, end in zip(registry.enter(submissions), ends, strict=True):
+        for outcome, submission, end in zip(registry.enter(submissions), submissions, ends, strict=True):
             if isinstance(outcome, InputError | VerificationError):
                 raise outcome
-            self._remember(registry.origin, end)
+            if not submission.sealed:
+                self._remember(registry.origin, end)
             entered.append(outcome)
         return entered
 

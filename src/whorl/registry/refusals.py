@@ -47,6 +47,8 @@ Code: TypeAlias = Literal[
     "multiplicity",
     "claim_stands",
     "claim_made_before",
+    "sealed_chain",
+    "sealed_kind",
 ]
 
 # What entries of other logs, which a mirror has not read yet, can still put right.

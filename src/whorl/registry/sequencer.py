@@ -17,17 +17,17 @@ from typing import Final
 from sqlalchemy import Connection
 
 from whorl.core.errors import InputError, VerificationError
-from whorl.entries.composing import compose
+from whorl.entries.composing import compose, following
 from whorl.entries.keys import IssuerKey
 from whorl.entries.kinds import Body, StatusMapHead
-from whorl.entries.leaf import NO_HASH, SALT_BYTES
+from whorl.entries.leaf import NO_HASH, SALT_BYTES, SEALED_KIND, Leaf, commitment, sealed_target
 from whorl.entries.statement import SignedEntry, Statement, open_entry
 from whorl.entries.status_map import StatusMap
 from whorl.log.folder import LogFolder
 from whorl.log.keys import Signer
 from whorl.log.notes import Note, parse_note
 from whorl.log.signing import sign_next
-from whorl.registry.admission import admit
+from whorl.registry.admission import admit, admit_sealed, require_sealable
 from whorl.registry.cosigning import Cosigning, signed_size
 from whorl.registry.database import Database
 from whorl.registry.database_errors import RegistryError
@@ -226,6 +226,8 @@ class Sequencer:
 
     def _admitted(self, submission: Submission, view: View, *, place: int, index: int, at: datetime) -> _Accepted:
         entry = open_entry(submission.envelope)
+        if submission.sealed:
+            return self._sealed(submission, entry, view, place=place, index=index, at=at)
         leaf = entry.leaf(submission.salt)
         admitted = admit(entry, leaf, view, origin=self._home.origin, index=index, at=at)
         stored = StoredEntry(
@@ -241,6 +243,34 @@ class Sequencer:
         )
         if stored.kind == "notice":
             stored = replace(stored, claim=claim_digest(facts_of(stored, entry.statement), view))
+        return _Accepted(place=place, entry=entry, stored=stored)
+
+    def _sealed(
+        self, submission: Submission, entry: SignedEntry, view: View, *, place: int, index: int, at: datetime
+    ) -> _Accepted:
+        """A leaf under the bureau's own chain, of which nobody can tell what it stands for."""
+        sequence, previous = following(view.chain(self._bureau.id))
+        leaf = Leaf(
+            leaf_class="sealed",
+            kind=SEALED_KIND,
+            issuer=self._bureau.id,
+            sequence=sequence,
+            previous=previous,
+            target=sealed_target(entry.statement.target, salt=submission.salt),
+            commit=commitment(submission.envelope, salt=submission.salt),
+        )
+        require_sealable(entry, view, origin=self._home.origin, index=index, at=at)
+        admitted = admit_sealed(leaf, view, origin=self._home.origin, index=index, at=at)
+        stored = StoredEntry(
+            origin=self._home.origin,
+            index=index,
+            leaf=leaf.to_bytes(),
+            kind=None,
+            organisation=admitted.organisation,
+            envelope=submission.envelope,
+            salt=submission.salt,
+            seen_at=at,
+        )
         return _Accepted(place=place, entry=entry, stored=stored)
 
     def _write(self, connection: Connection, pending: Sequence[_Accepted]) -> None:

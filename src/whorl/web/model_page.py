@@ -1,6 +1,7 @@
 """What the page of a model shows: claims side by side, its declared and found relations, what speaks of it."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -18,6 +19,7 @@ from whorl.registry.levels import ClaimantLevel, claimant_level, competing_claim
 from whorl.registry.name_rows import entries_named, words_of
 from whorl.registry.reading import ANYBODY
 from whorl.registry.standing import Standing, entry_standing
+from whorl.registry.stored_entry import StoredEntry
 from whorl.registry.view import EntryFacts
 from whorl.web import lineage_picture
 from whorl.web.documents import EntryLine, LevelDocument, NoticeDocument, OrganisationName
@@ -27,9 +29,10 @@ from whorl.web.lineage_picture import Edge, Node, Picture
 from whorl.web.model_relations import FoundLine, findings_on, model_body, relations_of
 from whorl.web.page_reading import is_shown
 
-CLAIMS: Final = 50
+CLAIMS: Final = 30
 LISTED: Final = 100
-NAMED: Final = 300
+SCANNED: Final = 500
+PER_CLAIMANT: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,25 +124,46 @@ def model_page(connection: Connection, model: EntryFacts, *, policy: Policy | No
 def _claims(
     connection: Connection, model: EntryFacts, view: DatabaseView, *, at: datetime
 ) -> tuple[tuple[ClaimCard, ...], bool]:
-    """All claims on the same content or the same name, and whether these are all."""
+    """Claims on the same content or the same name, and whether these are all.
+
+    Of one claimant there are at most `PER_CLAIMANT` beside the page's own, so that a flood of claims hides nobody's.
+    """
     body = model_body(model)
-    found = {model.hash: model}
-    if body.content is not None:
-        named = islice(entries_with_digest(connection, body.content, role="content"), LISTED)
-        found |= {one.hash: facts_of(one) for one in named if one.kind == "model"}
-    whole = len(found) < LISTED
+    by_content = () if body.content is None else entries_with_digest(connection, body.content, role="content")
+    found, whole = _some(by_content, model)
     try:
-        for stored in islice(entries_named(connection, body.name), NAMED):
-            if stored.kind == "model" and _has_name(facts_of(stored), body.name):
-                found.setdefault(stored.hash, facts_of(stored))
+        named, all_named = _some(
+            (one for one in entries_named(connection, body.name) if one.hash not in found), model, name=body.name
+        )
     except RegistryError:  # a name of no words, or of words that are in too many names
-        whole = False
-    shown = {digest: one for digest, one in found.items() if is_shown(one, view, at=at)}
-    levels = competing_claims(shown.values(), view)
-    cards = [_card(shown[level.model], level, model, view, at=at) for level in levels[:CLAIMS]]
-    if not any(card.is_this for card in cards):
-        cards.append(_card(model, claimant_level(model, view), model, view, at=at))
-    return tuple(cards), whole and len(levels) <= CLAIMS
+        named, all_named = {}, False
+    shown = [one for one in {**found, **named, model.hash: model}.values() if is_shown(one, view, at=at)]
+    levels = competing_claims(shown, view)
+    facts = {one.hash: one for one in shown}
+    cards = tuple(_card(facts[level.model], level, model, view, at=at) for level in levels)
+    return cards, whole and all_named
+
+
+def _some(
+    stored: Iterable[StoredEntry], model: EntryFacts, *, name: str | None = None
+) -> tuple[dict[bytes, EntryFacts], bool]:
+    """Models among the first entries found, a few of each claimant, and whether none was left out."""
+    found: dict[bytes, EntryFacts] = {}
+    numbers: Counter[bytes | None] = Counter()
+    whole = True
+    for place, one in enumerate(stored):
+        if place == SCANNED or len(found) == CLAIMS:
+            return found, False
+        if one.kind != "model" or one.hash == model.hash:
+            continue
+        if numbers[one.organisation] == PER_CLAIMANT:
+            whole = False
+            continue
+        facts = facts_of(one)
+        if name is None or _has_name(facts, name):
+            numbers[one.organisation] += 1
+            found[one.hash] = facts
+    return found, whole
 
 
 def _has_name(entry: EntryFacts, name: str) -> bool:

@@ -1,0 +1,81 @@
+"""Sealed entries: nobody can tell what they are, and the maker can show it later."""
+
+from pathlib import Path
+
+import pytest
+from bureaus import Clock, SmallBureau, Writer, make_bureau, new_writer
+
+from whorl.core.errors import InputError
+from whorl.entries.composing import compose
+from whorl.entries.kinds import Model, Status
+from whorl.entries.receipt import parse_receipt, verify_receipt
+from whorl.registry.checking import check_registry
+from whorl.registry.database_view import DatabaseView
+from whorl.registry.local import entered
+from whorl.registry.sequencer import Outcome, Submission
+
+MODEL = Model(publisher="Northwind Labs", name="lumen-1", content=f"sha256:{'ab' * 32}")
+
+
+@pytest.fixture
+def bureau(tmp_path: Path) -> SmallBureau:
+    return make_bureau(tmp_path, "north", Clock(), first_random=1_000_000)
+
+
+def _seal(writer: Writer, body: Model | Status = MODEL, *, chained: bool = False, target: bytes = bytes(32)) -> Outcome:
+    registry = writer.bureau.registry
+    chain = registry.chain(writer.key.id) if chained else None
+    statement = compose(body, issuer=writer.key.id, chain=chain, now=writer.bureau.clock(), target=target)
+    submission = Submission(envelope=statement.sign(writer.key), salt=writer.random(32), sealed=True)
+    return registry.enter([submission])[0]
+
+
+def test_the_maker_can_show_what_was_sealed(bureau: SmallBureau) -> None:
+    writer = new_writer(bureau, "Northwind Labs", first_random=9_000_000)
+    sealed = entered(_seal(writer))
+    found = verify_receipt(
+        parse_receipt(bureau.registry.receipt(sealed.hash), origin="receipt"), bureau.registry.home.policy()
+    )
+    assert (found.sealed, found.statement.body, found.claimant.name) == (True, MODEL, "Northwind Labs")
+
+
+def test_neither_kind_nor_issuer_shows(bureau: SmallBureau) -> None:
+    writer = new_writer(bureau, "Northwind Labs", first_random=9_000_000)
+    sealed = entered(_seal(writer))
+    with bureau.registry.database.reading() as connection:
+        facts = DatabaseView(connection).entry(sealed.hash)
+        assert DatabaseView(connection).models(MODEL.content or "") == []
+    assert facts is not None
+    assert (facts.kind, facts.statement, facts.issuer) == (None, None, bureau.registry.home.bureau_key().id)
+    assert bureau.registry.contents(sealed.index, sealed.index + 1, reader=None, is_bureau=True) == [None]
+
+
+def test_the_makers_own_chain_has_no_gap(bureau: SmallBureau) -> None:
+    writer = new_writer(bureau, "Northwind Labs", first_random=9_000_000)
+    before = bureau.registry.chain(writer.key.id)
+    entered(_seal(writer))
+    assert bureau.registry.chain(writer.key.id) == before
+    writer.enter(MODEL)
+
+
+def test_a_registry_with_sealed_entries_is_sound(bureau: SmallBureau) -> None:
+    writer = new_writer(bureau, "Northwind Labs", first_random=9_000_000)
+    entered(_seal(writer))
+    writer.enter(MODEL)
+    assert check_registry(bureau.registry).problems == ()
+
+
+def test_what_cannot_be_sealed_is_refused(bureau: SmallBureau) -> None:
+    writer = new_writer(bureau, "Northwind Labs", first_random=9_000_000)
+    model = writer.enter(MODEL)
+    with pytest.raises(InputError, match="no chain"):
+        entered(_seal(writer, chained=True))
+    with pytest.raises(InputError, match="can be sealed"):
+        entered(_seal(writer, Status(state="withdrawn", reason="x"), target=model))
+    stranger = Writer(bureau, new_writer(bureau, "Meridian AI", first_random=8_000_000).key, writer.random)
+    forged = compose(MODEL, issuer=writer.key.id, chain=None, now=bureau.clock())
+    from whorl.entries.envelope import sign_envelope
+
+    envelope = sign_envelope(forged.to_payload(), stranger.key.private_keys)
+    with pytest.raises(InputError, match="every key of the issuer"):
+        entered(bureau.registry.enter([Submission(envelope=envelope, salt=bytes(32), sealed=True)])[0])
