@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import bureaus
 import pytest
 from sqlalchemy import select
 
@@ -583,3 +584,42 @@ def test_a_tree_head_that_was_not_recorded_is_recorded_again(folder: Path, monke
         monkeypatch.undo()
     with open_registry(folder, now=Clock()) as registry, registry.database.reading() as connection:
         assert newest_head(connection, ORIGIN) == registry.log.tree_head()
+
+
+def test_mirrored_logs_come_back_with_it(tmp_path: Path) -> None:
+    clock = bureaus.Clock()
+    three = [
+        bureaus.make_bureau(tmp_path, name, clock, first_random=number * 1_000_000)
+        for number, name in enumerate(("north", "south", "east"), start=1)
+    ]
+    bureaus.federate(three)
+    for number, bureau in enumerate(three):
+        bureaus.new_writer(bureau, "Northwind Labs", first_random=(7 + number) * 1_000_000).enter(model("lumen-1"))
+    bureaus.sync(three)
+    north = three[0]
+    north.registry.close()
+    make_backup(north.folder, tmp_path / "north.tar")
+    restore_backup(tmp_path / "north.tar", tmp_path / "back", keys=None, nobody_saw_more=True)
+    assert rows(open_home(tmp_path / "back").database_url) == rows(open_home(north.folder).database_url)
+    report = check_folder(tmp_path / "back")
+    assert (report.problems, report.counted["mirrored"] > 10) == ((), True)
+    assert report.counted["tree_heads"] > 5  # of all three logs
+
+
+def test_damage_in_a_mirrored_log_is_named(tmp_path: Path) -> None:
+    clock = bureaus.Clock()
+    two = [
+        bureaus.make_bureau(tmp_path, name, clock, first_random=number * 1_000_000)
+        for number, name in enumerate(("north", "south"), start=1)
+    ]
+    bureaus.federate(two)
+    bureaus.new_writer(two[1], "Northwind Labs", first_random=9_000_000).enter(model("lumen-1"))
+    bureaus.sync(two)
+    two[0].registry.close()
+    connection = sqlite3.connect(two[0].folder / "registry.sqlite")
+    connection.execute("UPDATE heads SET note = CAST(replace(note, 'A', 'B') AS BLOB) WHERE log = 2")
+    connection.commit()
+    connection.close()
+    problems = check_folder(two[0].folder).problems
+    assert problems
+    assert all("of south.example/log: " in problem for problem in problems)

@@ -287,6 +287,7 @@ def _models(making: _Making) -> dict[str, bytes]:
     (made["restricted"],) = making.enter(
         northwind, _model("tide-6", "Northwind Labs"), handling=Handling(label="bureaus")
     )
+    made["sealed"] = _seal(making, northwind, _model("tide-5", "Northwind Labs")[0])
     making.clock.move(days=1, hours=2, minutes=40)
     (made["tide-base"],) = making.enter(harbour, _model("tide-base", "Harbour Models", released="2026-01-05T00:00:00Z"))
     making.sync()
@@ -313,6 +314,12 @@ def _models(making: _Making) -> dict[str, bytes]:
     )
     making.sync()
     return made
+
+
+def _seal(making: _Making, writer: Writer, body: Body) -> bytes:
+    statement = compose(body, issuer=writer.key.id, chain=None, now=making.clock())
+    submission = Submission(envelope=statement.sign(writer.key), salt=writer.random(32), sealed=True)
+    return entered(writer.bureau.registry.enter([submission])[0]).hash
 
 
 def _fingerprints(making: _Making, made: dict[str, bytes]) -> None:

@@ -254,6 +254,15 @@ def test_no_page_shows_what_its_handling_label_keeps_from_everybody(
     assert "Northwind Labs" not in answer.words
 
 
+def test_a_sealed_entry_shows_neither_kind_nor_maker(site: Site, made: PageRegistry) -> None:
+    found = page(site, f"/entries/{made.ids['sealed']}")
+    assert "Sealed entry" in found.words
+    assert "Taken by the bureau Northern Bureau" in found.words
+    assert "neither its kind nor who made it shows" in found.words
+    assert "Northwind" not in found.text
+    assert "tide-5" not in found.text
+
+
 @pytest.mark.parametrize(
     ("name", "state", "shown", "says"),
     [

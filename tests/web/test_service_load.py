@@ -22,7 +22,7 @@ def test_writers_and_readers_together(folder: Path) -> None:
     claimants = [Claimant.new(f"Lab {number}") for number in range(WRITERS)]
     requests = {
         claimant.key.id: [entry_body(claimant.sign(claimant.organisation))]
-        + [entry_body(*claimant.models(2)) for _ in range((ENTRIES - 1) // 2 + 1)]
+        + [entry_body(*claimant.models(5)) for _ in range(ENTRIES // 5)]
         for claimant in claimants
     }
     with serving(folder, limits=UNLIMITED) as served:

@@ -8,7 +8,7 @@ import base64
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final, Literal, TypeAlias
 
 from cryptography.exceptions import InvalidSignature
@@ -47,19 +47,23 @@ class PublicKey:
 
     def holds(self, signature: bytes, message: bytes) -> bool:
         """Whether the signature over the message is this key's."""
-        if len(signature) != SIGNATURE_BYTES[self.algorithm]:
-            return False
-        try:
-            self._verifier.verify(signature, message)
-        except (InvalidSignature, ValueError):  # ValueError: the bytes are no point on the curve
-            return False
-        return True
+        return len(signature) == SIGNATURE_BYTES[self.algorithm] and _holds(self, signature, message)
 
     @cached_property
-    def _verifier(self) -> Ed25519PublicKey | MLDSA44PublicKey:
+    def verifier(self) -> Ed25519PublicKey | MLDSA44PublicKey:
+        """The key as the library knows it."""
         if self.algorithm == "ed25519":
             return Ed25519PublicKey.from_public_bytes(self.public)
         return MLDSA44PublicKey.from_public_bytes(self.public)
+
+
+@lru_cache(maxsize=256)  # an entry's signature is asked for by several rules, one after the other
+def _holds(key: PublicKey, signature: bytes, message: bytes) -> bool:
+    try:
+        key.verifier.verify(signature, message)
+    except (InvalidSignature, ValueError):  # ValueError: the bytes are no point on the curve
+        return False
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)

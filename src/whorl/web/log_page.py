@@ -16,16 +16,18 @@ from whorl.entries.statement import open_entry
 from whorl.log.grammar import base64_of
 from whorl.log.policy import Policy, check_tree_head
 from whorl.log.tree_heads import open_tree_head
-from whorl.registry.database_view import DatabaseView, facts_of
+from whorl.registry.database_view import facts_of
 from whorl.registry.entry_rows import entries_about, entries_of_log
 from whorl.registry.local import LocalRegistry
 from whorl.registry.log_rows import stored_log
 from whorl.registry.standing import Standing, entry_standing
 from whorl.registry.stored_entry import StoredEntry
+from whorl.registry.view import View
 from whorl.web.documents import OrganisationName
 from whorl.web.entry_pages import claimant_name
 from whorl.web.entry_times import Interval, interval_of
 from whorl.web.page_reading import Hidden, hidden, is_shown
+from whorl.web.remembering_view import RememberingView
 
 ENTRIES: Final = 25
 ABOUT: Final = 100
@@ -110,7 +112,7 @@ def log_page(registry: LocalRegistry, *, before: int | None, at: datetime) -> Lo
     before : list entries below this index; None for the newest
     """
     with registry.database.reading() as connection:
-        view = DatabaseView(connection)
+        view = RememberingView(connection)
         log = stored_log(connection, registry.origin)
         size = 0 if log is None else log.size
         stop = size if before is None else min(before, size)
@@ -120,7 +122,7 @@ def log_page(registry: LocalRegistry, *, before: int | None, at: datetime) -> Lo
     return LogPage(head=_head(registry), entries=lines, older=start or None)
 
 
-def log_line(stored: StoredEntry, view: DatabaseView, *, at: datetime) -> LogLine:
+def log_line(stored: StoredEntry, view: View, *, at: datetime) -> LogLine:
     """An entry in a list, with what everybody may read of it."""
     name = None
     if stored.fault is None:
@@ -148,7 +150,7 @@ def entry_page(
     origin : this registry's own log
     policy : by which tree heads of the entry's log are checked; None for a log of another bureau
     """
-    view = DatabaseView(connection)
+    view = RememberingView(connection)
     leaf = _leaf(stored)
     bare = EntryPage(
         line=log_line(stored, view, at=at),
@@ -174,7 +176,7 @@ def entry_page(
     )
 
 
-def _about(connection: Connection, stored: StoredEntry, view: DatabaseView, *, at: datetime) -> tuple[LogLine, ...]:
+def _about(connection: Connection, stored: StoredEntry, view: View, *, at: datetime) -> tuple[LogLine, ...]:
     return tuple(log_line(one, view, at=at) for one in islice(entries_about(connection, stored.hash), ABOUT))
 
 

@@ -13,14 +13,14 @@ from whorl.entries.kinds import Fingerprint, Model, Notice
 from whorl.entries.leaf import entry_id, parse_entry_id
 from whorl.log.policy import Policy
 from whorl.registry.database_errors import RegistryError
-from whorl.registry.database_view import DatabaseView, facts_of
+from whorl.registry.database_view import facts_of
 from whorl.registry.entry_rows import entries_about, entries_with_digest
 from whorl.registry.levels import ClaimantLevel, claimant_level, competing_claims
 from whorl.registry.name_rows import entries_named, words_of
 from whorl.registry.reading import ANYBODY
 from whorl.registry.standing import Standing, entry_standing
 from whorl.registry.stored_entry import StoredEntry
-from whorl.registry.view import EntryFacts
+from whorl.registry.view import EntryFacts, View
 from whorl.web import lineage_picture
 from whorl.web.documents import EntryLine, LevelDocument, NoticeDocument, OrganisationName
 from whorl.web.entry_pages import claimant_name, entry_line, level_document, notice_document
@@ -28,6 +28,7 @@ from whorl.web.entry_times import Interval, interval_of
 from whorl.web.lineage_picture import Edge, Node, Picture
 from whorl.web.model_relations import FoundLine, findings_on, model_body, relations_of
 from whorl.web.page_reading import is_shown
+from whorl.web.remembering_view import RememberingView
 
 CLAIMS: Final = 30
 LISTED: Final = 100
@@ -96,7 +97,7 @@ def model_page(connection: Connection, model: EntryFacts, *, policy: Policy | No
     ----------
     policy : by which tree heads of its log are checked; None for a log of another bureau
     """
-    view = DatabaseView(connection)
+    view = RememberingView(connection)
     body = model_body(model)
     claims, whole = _claims(connection, model, view, at=at)
     findings = findings_on(connection, body.content, view, at=at)
@@ -122,7 +123,7 @@ def model_page(connection: Connection, model: EntryFacts, *, policy: Policy | No
 
 
 def _claims(
-    connection: Connection, model: EntryFacts, view: DatabaseView, *, at: datetime
+    connection: Connection, model: EntryFacts, view: View, *, at: datetime
 ) -> tuple[tuple[ClaimCard, ...], bool]:
     """Claims on the same content or the same name, and whether these are all.
 
@@ -171,7 +172,7 @@ def _has_name(entry: EntryFacts, name: str) -> bool:
     return isinstance(body, Model) and words_of(body.name) == words_of(name)
 
 
-def _card(entry: EntryFacts, level: ClaimantLevel, model: EntryFacts, view: DatabaseView, *, at: datetime) -> ClaimCard:
+def _card(entry: EntryFacts, level: ClaimantLevel, model: EntryFacts, view: View, *, at: datetime) -> ClaimCard:
     body = model_body(entry)
     return ClaimCard(
         line=entry_line(entry, view),
@@ -184,7 +185,7 @@ def _card(entry: EntryFacts, level: ClaimantLevel, model: EntryFacts, view: Data
     )
 
 
-def _notices(claims: Sequence[ClaimCard], view: DatabaseView, *, at: datetime) -> tuple[NoticeLine, ...]:
+def _notices(claims: Sequence[ClaimCard], view: View, *, at: datetime) -> tuple[NoticeLine, ...]:
     """Notices about this entry and about every other claim on the same content, the newest first."""
     lines = []
     for card in claims:
@@ -201,7 +202,7 @@ def _notices(claims: Sequence[ClaimCard], view: DatabaseView, *, at: datetime) -
     return tuple(line for _, line in sorted(lines, key=lambda pair: pair[0], reverse=True))
 
 
-def _advisories(nodes: Mapping[str, Node], view: DatabaseView, *, at: datetime) -> tuple[NoticeLine, ...]:
+def _advisories(nodes: Mapping[str, Node], view: View, *, at: datetime) -> tuple[NoticeLine, ...]:
     """Orange notices that are shown, about other models in the picture."""
     lines = []
     for node in nodes.values():
@@ -221,7 +222,7 @@ def _advisories(nodes: Mapping[str, Node], view: DatabaseView, *, at: datetime) 
 
 
 def _fingerprints(
-    connection: Connection, model: EntryFacts, view: DatabaseView, *, at: datetime
+    connection: Connection, model: EntryFacts, view: View, *, at: datetime
 ) -> tuple[FingerprintLine, ...]:
     lines = []
     for stored in islice(entries_about(connection, model.hash), LISTED):

@@ -10,12 +10,12 @@ from sqlalchemy import Connection
 
 from whorl.entries.kinds import FindingEntry, Model
 from whorl.entries.leaf import entry_id, parse_entry_id
-from whorl.registry.database_view import DatabaseView, facts_of
+from whorl.registry.database_view import facts_of
 from whorl.registry.entry_rows import entries_with_digest
 from whorl.registry.findings import is_independent
 from whorl.registry.parties import Parties
 from whorl.registry.standing import Standing, entry_standing
-from whorl.registry.view import EntryFacts
+from whorl.registry.view import EntryFacts, View
 from whorl.web import page_wording
 from whorl.web.documents import EntryLine, OrganisationName
 from whorl.web.entry_pages import claimant_name, entry_line
@@ -40,9 +40,7 @@ class FoundLine:
     other: tuple[EntryLine, ...]
 
 
-def findings_on(
-    connection: Connection, content: str | None, view: DatabaseView, *, at: datetime
-) -> tuple[FoundLine, ...]:
+def findings_on(connection: Connection, content: str | None, view: View, *, at: datetime) -> tuple[FoundLine, ...]:
     """Findings that name a content, on either side, the first entered first."""
     if content is None:
         return ()
@@ -73,7 +71,7 @@ def _nobody() -> Parties:
     return Parties(accuser=None, accused=none, by_entry=none, everyone=none)
 
 
-def _claimants(connection: Connection, content: str, view: DatabaseView, *, at: datetime) -> Iterable[EntryLine]:
+def _claimants(connection: Connection, content: str, view: View, *, at: datetime) -> Iterable[EntryLine]:
     """Models that claim a content, the first seen first."""
     for stored in islice(entries_with_digest(connection, content, role="content"), 3):
         facts = facts_of(stored)
@@ -82,7 +80,7 @@ def _claimants(connection: Connection, content: str, view: DatabaseView, *, at: 
 
 
 def relations_of(
-    model: EntryFacts, findings: Sequence[FoundLine], view: DatabaseView, *, at: datetime
+    model: EntryFacts, findings: Sequence[FoundLine], view: View, *, at: datetime
 ) -> tuple[dict[str, Node], list[Edge]]:
     """What the claimant declares, what those claimants declare in turn, and what examiners found of this content."""
     nodes = {entry_id(model.hash): _node(model, 0, view, is_subject=True)}
@@ -107,7 +105,7 @@ def _above_their_children(nodes: dict[str, Node], edges: Sequence[Edge]) -> dict
 
 
 def _declared(
-    child: EntryFacts, rank: int, nodes: dict[str, Node], edges: list[Edge], view: DatabaseView, *, at: datetime
+    child: EntryFacts, rank: int, nodes: dict[str, Node], edges: list[Edge], view: View, *, at: datetime
 ) -> list[EntryFacts]:
     """Add what one model's claimant declares; the declared models that are not in the picture yet."""
     below = entry_id(child.hash)
@@ -149,7 +147,7 @@ def _add_finding(finding: FoundLine, subject: str, nodes: dict[str, Node], edges
     edges.append(edge)
 
 
-def _node(model: EntryFacts, rank: int, view: DatabaseView, *, is_subject: bool = False) -> Node:
+def _node(model: EntryFacts, rank: int, view: View, *, is_subject: bool = False) -> Node:
     body = model_body(model)
     claimant = claimant_name(model.organisation, view)
     return Node(

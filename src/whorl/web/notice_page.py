@@ -13,18 +13,18 @@ from sqlalchemy import Connection
 from whorl.entries.kinds import Dispute, FindingEntry, Notice, Response, State, Status
 from whorl.entries.leaf import entry_id, parse_entry_id
 from whorl.log.policy import Policy
-from whorl.registry.database_view import DatabaseView
 from whorl.registry.findings import cited, is_independent
 from whorl.registry.notice_case import NoticeCase, open_case
 from whorl.registry.notices import NoticeStanding, NoticeState, Strength, notice_standing, strength_after_tests
 from whorl.registry.parties import Parties
 from whorl.registry.standing import Standing, entry_standing
-from whorl.registry.view import EntryFacts
+from whorl.registry.view import EntryFacts, View
 from whorl.registry.votes import doubted
 from whorl.web.documents import EntryLine, OrganisationName
 from whorl.web.entry_pages import claimant_name, entry_line
 from whorl.web.entry_times import Interval, interval_of
 from whorl.web.page_reading import Hidden, hidden, is_shown
+from whorl.web.remembering_view import RememberingView
 
 WAY: Final[tuple[NoticeState, ...]] = ("filed", "reviewed", "published")
 LISTED: Final = 100
@@ -109,7 +109,7 @@ def notice_page(connection: Connection, notice: EntryFacts, *, policy: Policy | 
     ----------
     policy : by which tree heads of its log are checked; None for a log of another bureau
     """
-    view = DatabaseView(connection)
+    view = RememberingView(connection)
     standing = notice_standing(notice, view, at=at)
     reason = hidden(notice, view, at=at)
     case = open_case(notice, view, at=at)
@@ -147,7 +147,7 @@ def notice_page(connection: Connection, notice: EntryFacts, *, policy: Policy | 
 class _Telling:
     """What entries about a notice say, as far as pages may tell it."""
 
-    def __init__(self, view: DatabaseView, *, at: datetime) -> None:
+    def __init__(self, view: View, *, at: datetime) -> None:
         self._view = view
         self._at = at
 
@@ -200,7 +200,7 @@ class _Telling:
 
 
 def _parties(
-    case: NoticeCase | None, target: EntryFacts | None, view: DatabaseView, *, everybody: bool
+    case: NoticeCase | None, target: EntryFacts | None, view: View, *, everybody: bool
 ) -> dict[str, tuple[OrganisationName, ...]]:
     """Who is accused, and who else is named; of a hidden notice only what its leaf shows: whose entry it is about."""
     if case is None or not everybody:
@@ -213,12 +213,12 @@ def _parties(
     }
 
 
-def _organisations(digests: Iterable[bytes], view: DatabaseView) -> tuple[OrganisationName, ...]:
+def _organisations(digests: Iterable[bytes], view: View) -> tuple[OrganisationName, ...]:
     named = (claimant_name(digest, view) for digest in sorted(digests)[:LISTED])
     return tuple(one for one in named if one is not None)
 
 
-def _cited(notice: Notice, parties: Parties, view: DatabaseView, *, at: datetime) -> tuple[CitedFinding, ...]:
+def _cited(notice: Notice, parties: Parties, view: View, *, at: datetime) -> tuple[CitedFinding, ...]:
     found = []
     for entry in cited(notice.findings, view):
         body = None if entry.statement is None else entry.statement.body

@@ -9,16 +9,17 @@ from sqlalchemy import Connection
 
 from whorl.entries.kinds import Organisation
 from whorl.entries.leaf import entry_id
-from whorl.registry.database_view import DatabaseView, facts_of
+from whorl.registry.database_view import facts_of
 from whorl.registry.entry_rows import chain_end, commitments_since, entry_in_chain, find_entry
 from whorl.registry.findings import EVER
 from whorl.registry.key_rows import keys_of
 from whorl.registry.reading import reader_for
-from whorl.registry.view import KeyFacts, OrganisationFacts
+from whorl.registry.view import KeyFacts, OrganisationFacts, View
 from whorl.registry.votes import verified_by
 from whorl.web.documents import EntryLine, OrganisationName
 from whorl.web.entry_pages import claimant_name, entry_line
 from whorl.web.page_reading import is_shown
+from whorl.web.remembering_view import RememberingView
 
 ENTRIES: Final = 20
 KEYS: Final = 20
@@ -58,7 +59,7 @@ def organisation_page(
     ----------
     origin : this registry's log, whose policy says who is a bureau
     """
-    view = DatabaseView(connection)
+    view = RememberingView(connection)
     stored = find_entry(connection, facts.hash)
     assert stored is not None
     entry = facts_of(stored)
@@ -82,12 +83,12 @@ def organisation_page(
     )
 
 
-def _by(vote: bytes, view: DatabaseView) -> OrganisationName | None:
+def _by(vote: bytes, view: View) -> OrganisationName | None:
     entry = view.entry(vote)
     return None if entry is None else claimant_name(entry.organisation, view)
 
 
-def _last_entries(connection: Connection, keys: list[KeyFacts], view: DatabaseView, *, at: datetime) -> list[EntryLine]:
+def _last_entries(connection: Connection, keys: list[KeyFacts], view: View, *, at: datetime) -> list[EntryLine]:
     """The last entries of its keys that everybody may read, the newest first; status maps are left out."""
     found = []
     for key in keys:

@@ -15,7 +15,7 @@ from whorl.core.errors import InputError
 from whorl.entries.kinds import Model
 from whorl.entries.leaf import entry_id, parse_entry_id
 from whorl.log.policy import Policy
-from whorl.registry.database_view import DatabaseView, facts_of
+from whorl.registry.database_view import facts_of
 from whorl.registry.entry_rows import entries_of_log, find_entry
 from whorl.registry.federation import forks_of, peers_of
 from whorl.registry.leads import search_vector_of
@@ -33,6 +33,7 @@ from whorl.web.notice_page import notice_page
 from whorl.web.organisation_page import organisation_page
 from whorl.web.page_engine import page, static_files
 from whorl.web.page_reading import is_shown
+from whorl.web.remembering_view import RememberingView
 from whorl.web.search_page import hits, lead_lines, lines_naming, sought_digest, sought_entry
 from whorl.web.search_routes import TOP, find_digest, find_entries
 from whorl.web.statistics_page import Delays, statistics_page
@@ -130,7 +131,7 @@ def model(request: Request, entry: str) -> Response:
     with registry.database.reading() as connection:
         facts = facts_of(stored) if stored.fault is None and stored.kind == "model" else None
         statement = None if facts is None else facts.statement
-        if facts is None or statement is None or not is_shown(facts, DatabaseView(connection), at=registry.now()):
+        if facts is None or statement is None or not is_shown(facts, RememberingView(connection), at=registry.now()):
             return _see(f"/entries/{entry}")
         assert isinstance(statement.body, Model)
         policy = _policy(registry, stored)
@@ -155,7 +156,7 @@ def organisation(request: Request, entry: str) -> Response:
     """An organisation, its keys, and what it entered last."""
     registry = registry_of(request)
     with registry.database.reading() as connection:
-        facts = DatabaseView(connection).organisation(_digest(entry))
+        facts = RememberingView(connection).organisation(_digest(entry))
         if facts is None:
             raise unknown(f"expected an organisation of this registry, found {entry[:80]}, which is none")
         shown = organisation_page(connection, facts, origin=registry.origin, at=registry.now())

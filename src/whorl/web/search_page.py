@@ -11,13 +11,13 @@ from sqlalchemy import Connection
 
 from whorl.entries.kinds import Dataset, Model
 from whorl.entries.leaf import parse_entry_id
-from whorl.registry.database_view import DatabaseView
 from whorl.registry.leads import Lead
 from whorl.registry.levels import claimant_level
 from whorl.registry.standing import Standing, entry_standing
 from whorl.registry.view import EntryFacts
 from whorl.web.documents import DigestDocument, EntryLine, OrganisationName
 from whorl.web.entry_pages import claimant_name
+from whorl.web.remembering_view import RememberingView
 
 SHOWN_KINDS: Final = ("model", "dataset", "organisation")
 
@@ -63,7 +63,7 @@ def sought_entry(q: str) -> str | None:
 
 def hits(connection: Connection, lines: Iterable[EntryLine], *, at: datetime) -> list[Hit]:
     """Levels and standings of entries that were found; kinds that have no name of their own are left out."""
-    view = DatabaseView(connection)
+    view = RememberingView(connection)
     found = []
     for line in lines:
         facts = view.entry(parse_entry_id(line.id)) if line.kind in SHOWN_KINDS else None
@@ -93,7 +93,7 @@ def lines_naming(found: DigestDocument) -> list[EntryLine]:
 
 def lead_lines(connection: Connection, leads: Sequence[Lead]) -> list[LeadLine]:
     """Leads with whose they are, best first; a model that several fingerprints were entered for stands once."""
-    view = DatabaseView(connection)
+    view = RememberingView(connection)
     best: dict[str, Lead] = {}
     for lead in leads:
         best.setdefault(lead.entry, lead)

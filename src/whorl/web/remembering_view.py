@@ -1,0 +1,48 @@
+"""A view that asks the database each question once, for pages that put many to one state.
+
+A transaction that reads sees one state, so an answer stays true until it ends.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from whorl.entries.kinds import Policy
+from whorl.registry.database_view import DatabaseView
+from whorl.registry.view import EntryFacts, KeyFacts, OrganisationFacts
+
+Answer = TypeVar("Answer")
+
+
+class RememberingView(DatabaseView):
+    """A `View` of the state that a reading transaction sees; not to be used beyond its end."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._answers: dict[Hashable, Any] = {}
+
+    def key(self, key_id: bytes) -> KeyFacts | None:
+        return self._once(super().key, key_id)
+
+    def organisation(self, digest: bytes) -> OrganisationFacts | None:
+        return self._once(super().organisation, digest)
+
+    def entry(self, digest: bytes) -> EntryFacts | None:
+        return self._once(super().entry, digest)
+
+    def about(self, target: bytes) -> Sequence[EntryFacts]:
+        return self._once(super().about, target)
+
+    def models(self, content: str) -> Sequence[EntryFacts]:
+        return self._once(super().models, content)
+
+    def policy(self, origin: str, index: int) -> Policy | None:
+        return self._once(super().policy, origin, index)
+
+    def _once(self, ask: Callable[..., Answer], *asked: Hashable) -> Answer:
+        question = (ask.__name__, *asked)
+        if question not in self._answers:
+            self._answers[question] = ask(*asked)
+        answer: Answer = self._answers[question]
+        return answer
