@@ -60,6 +60,15 @@ class Writer:
             body = Organisation(name="Northwind Labs", jurisdiction="NL", roots=(issuer_public(self.key),))
             self.enter([body])
 
+    def sealed(self, body: Body) -> bytes:
+        """Enter something sealed, which stands in no chain; its leaf hash."""
+        statement = compose(body, issuer=self.key.id, chain=None, now=self._registry.now())
+        submission = Submission(envelope=statement.sign(self.key), salt=self._random(32), sealed=True)
+        (outcome,) = self._registry.enter([submission])
+        if isinstance(outcome, InputError | VerificationError):
+            raise outcome
+        return outcome.hash
+
     def enter(self, bodies: Sequence[Body], *, target: bytes = NO_HASH) -> list[bytes]:
         """Sign and enter, at the end of the chain as the registry knows it; leaf hashes."""
         chain = self._registry.chain(self.key.id)

@@ -205,7 +205,7 @@ async def _write(url: str, writer: Writer, measured: Measured) -> None:
         head = f"POST /api/entries HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: {len(body)}\r\n\r\n"
         began = time.monotonic()
         stream.write(head.encode() + body)
-        answer = await _answer(reader)
+        _, answer = await read_answer(reader)
         measured.seconds.append(time.monotonic() - began)
         for result in json.loads(answer).get("results", [answer.decode()]):
             if isinstance(result, dict) and result.get("id"):
@@ -215,10 +215,11 @@ async def _write(url: str, writer: Writer, measured: Measured) -> None:
     stream.close()
 
 
-async def _answer(reader: asyncio.StreamReader) -> bytes:
+async def read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """Status and body of the next answer on a connection."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
     length = next(line for line in head.split("\r\n") if line.startswith("content-length:"))
-    return await reader.readexactly(int(length.partition(":")[2]))
+    return int(head.split()[1]), await reader.readexactly(int(length.partition(":")[2]))
 
 
 def check(url: str, path: Path, measured: Measured) -> None:

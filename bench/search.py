@@ -176,8 +176,8 @@ def section(figures: dict[str, Any]) -> str:
             [size, "lone parent in a flood, cosine 0.8", *_times(flooded), "", _share(flooded["parent_found"])]
         )
         lines.append(
-            f"{size}: built in {built['wall_seconds']:.0f} s (CPU {built['cpu_seconds']:.0f} s, load {built['load']}), peak "
-            f"{built['peak_megabytes']} MB, {built['index_bytes'] / 1e6:.0f} MB of files; opened in "
+            f"{size}: built in {built['wall_seconds']:.0f} s (CPU {built['cpu_seconds']:.0f} s, load {built['load']}), "
+            f"peak {built['peak_megabytes']} MB, {built['index_bytes'] / 1e6:.0f} MB of files; opened in "
             f"{asked['open_seconds']:.2f} s; searching, peak {asked['peak_megabytes']} MB with the mapped files. "
             f"Batches of {BATCH} rows, each durable: {flooded['added_per_second']:,} rows/s."
         )

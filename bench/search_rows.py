@@ -44,7 +44,7 @@ def write_rows(folder: Path, rows: int, questions: int, dimension: int) -> None:
             noise = _normal(generator, min(block, rows - start), dimension)
             own = _mixed(centres[family[start : start + block]], noise, 0.7)
             file.write(_quantised(_mixed(shared, own, 0.5)).tobytes())
-            wanted.update({row: own[row - start] for row in wanted if start <= row < start + len(own)})
+            wanted.update({row: own[row - start].copy() for row in wanted if start <= row < start + len(own)})
     written: dict[str, NDArray[Any]] = {}
     for (kind, cosine), picked in zip(QUESTIONS.items(), asked.values(), strict=True):
         written[f"{kind} rows"] = picked

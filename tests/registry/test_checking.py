@@ -106,11 +106,14 @@ def test_everything_that_rules_look_at_is_told_again(registry: LocalRegistry) ->
     revoked = Key(action="revoke", public=public, compromised_since=registry.log.size - 1, reason="stolen")
     writer.enter([revoked], target=organisation)
     writer.enter([Status(state="withdrawn", reason="Entered by mistake.")], target=second)
+    sealed = writer.sealed(model("secret"))
     erase_entry(registry.database, registry.blobs, first, at=registry.now())
     report = check_registry(registry)
     assert report.problems == ()
-    assert report.counted["erased"] == 1
-    assert report.counted["status_maps"] == 6  # those of the batches since there is a policy
+    assert (report.counted["erased"], report.counted["sealed"]) == (1, 1)
+    assert report.counted["status_maps"] == 7  # those of the batches since there is a policy
+    erase_entry(registry.database, registry.blobs, sealed, at=registry.now())
+    assert (check_registry(registry).problems, check_registry(registry).counted["erased"]) == ((), 2)
 
 
 def test_it_can_be_checked_while_it_is_written(registry: LocalRegistry) -> None:

@@ -7,13 +7,13 @@ from bureaus import Clock, NearPeer, SmallBureau, federate, make_bureau, new_wri
 
 from whorl.core.errors import VerificationError
 from whorl.entries.handling import Handling
-from whorl.entries.kinds import Model, Status
+from whorl.entries.kinds import Fingerprint, Model, Status
 from whorl.entries.leaf import entry_id
 from whorl.entries.receipt import parse_receipt, verify_receipt
 from whorl.registry.database_view import DatabaseView
 from whorl.registry.entry_rows import find_entry
 from whorl.registry.home import policy_of
-from whorl.registry.mirroring import NOT_SHOWN, MirrorError
+from whorl.registry.mirroring import NOT_SHOWN, WAITS, BehindError, MirrorError
 
 MODEL = Model(publisher="Northwind Labs", name="lumen-1", content=f"sha256:{'ab' * 32}")
 
@@ -171,6 +171,34 @@ def test_an_empty_list_of_recipients_reaches_nobody(three: list[SmallBureau]) ->
             held = find_entry(connection, hidden)
         assert held is not None
         assert held.envelope is None
+
+
+def test_an_entry_that_speaks_of_another_log_counts_once_that_is_here(three: list[SmallBureau]) -> None:
+    north, south, east = three
+    maker = new_writer(north, "Northwind Labs", first_random=9_000_000)
+    examiner = new_writer(south, "Dune Examiners", first_random=8_000_000)
+    sync(three)
+    north.registry.ask_witnesses([south.cosigner()])  # east hears of nothing for a while
+    south.registry.ask_witnesses([])
+    model = maker.enter(MODEL)
+    fingerprint = Fingerprint(
+        method="x/1", model_content=f"sha256:{'ab' * 32}", blob=f"sha256:{'cd' * 32}", tool="whorl 0.1"
+    )
+    taken = examiner.enter(fingerprint, target=model)
+    mirror = east.mirrors[south.origin]
+    with pytest.raises(BehindError, match="once they are here"):
+        mirror.pull(NearPeer(south, east.origin))
+    with east.registry.database.reading() as connection:
+        held = find_entry(connection, taken)
+        assert DatabaseView(connection).entry(taken) is None
+    assert held is not None
+    assert str(held.fault).startswith(WAITS)
+    east.mirrors[north.origin].pull(NearPeer(north, east.origin))
+    mirror.pull(NearPeer(south, east.origin))
+    with east.registry.database.reading() as connection:
+        facts = DatabaseView(connection).entry(taken)
+    assert facts is not None
+    assert facts.seen_at == held.seen_at
 
 
 def test_a_mirror_goes_on_where_a_crash_left_it(three: list[SmallBureau], monkeypatch: pytest.MonkeyPatch) -> None:

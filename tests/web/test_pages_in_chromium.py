@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from page_registry import PageRegistry, shared_registry
 from page_server import Site, serving
 
 from whorl.core.errors import VerificationError
-from whorl.entries.leaf import parse_leaf
-from whorl.log.keys import Signer
+from whorl.entries.leaf import commitment, entry_id, parse_leaf
+from whorl.log.keys import Signer, signer_from_bytes
 from whorl.log.merkle import EMPTY_ROOT, leaf_hash, root_of_leaves, verify_consistency, verify_inclusion
+from whorl.log.policy import Group, KnownWitness, Policy
 from whorl.log.tree_heads import TreeHead, sign_tree_head
 from whorl.web.page_engine import static_files
 
@@ -466,6 +468,59 @@ def test_what_was_altered_is_shown_as_failed(open_page: Callable[..., Watched], 
     assert watched.complaints == []
 
 
+def in_leaf(receipt: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """A receipt whose leaf was made anew, so that it fits what is in it, or nearly."""
+    leaf = replace(parse_leaf(base64.b64decode(receipt["entry"]["leaf"])), **changes)
+    return edited(receipt, "entry", "leaf", change=lambda _: base64.b64encode(leaf.to_bytes()).decode())
+
+
+def with_commitment(receipt: dict[str, Any]) -> dict[str, Any]:
+    envelope, salt = base64.b64decode(receipt["entry"]["envelope"]), bytes.fromhex(receipt["entry"]["salt"])
+    return in_leaf(receipt, commit=commitment(envelope, salt=salt))
+
+
+def unsigned(text: str) -> str:
+    envelope = json.loads(base64.b64decode(text))
+    envelope["signatures"] = envelope["signatures"][1:]
+    return base64.b64encode(json.dumps(envelope, separators=(",", ":")).encode()).decode()
+
+
+def without_post_quantum(text: str) -> str:
+    envelope = json.loads(base64.b64decode(text))
+    envelope["signatures"] = envelope["signatures"][:1]
+    return base64.b64encode(json.dumps(envelope, separators=(",", ":")).encode()).decode()
+
+
+def test_a_forger_who_makes_a_leaf_that_fits_fails_at_the_signature_and_at_the_log(
+    watched: Watched, made: PageRegistry, site: Site
+) -> None:
+    receipt = json.loads(site.get(f"/api/entries/{made.ids['lumen-1']}/receipt", accept="*/*").text)
+    page = watched.go("/")
+    run = """async ([folder, receipt, entry, policy]) => {
+        const [receipts, proofs] = [await import(`${folder}/receipts.js`), await import(`${folder}/proofs.js`)];
+        const steps = {};
+        await receipts.checkReceipt(receipt, {entry, policy: await proofs.parsePolicy(policy), present: null,
+            fetchTile: null, tell: ({title, result}) => { steps[title] = result; }});
+        return steps; }"""
+    policy = made.bureau.registry.home.policy().to_text()
+    for change, fails in (
+        (other_words, "The issuer signed it"),
+        (unsigned, "The issuer signed it"),
+        (without_post_quantum, "The issuer signed it"),
+    ):
+        forged = with_commitment(edited(receipt, "entry", "envelope", change=change))
+        entry = entry_id(leaf_hash(base64.b64decode(forged["entry"]["leaf"])))
+        steps = page.evaluate(run, [f"/static/{static_files()[0]}", forged, entry, policy])
+        assert steps["The leaf commits to what the entry says"] == "held"
+        assert steps["What it says gives this very leaf"] == "held"
+        assert steps[fails] == "failed", change
+        assert steps["The leaf is in that tree"] == "failed"
+    moved = in_leaf(receipt, sequence=7)
+    entry = entry_id(leaf_hash(base64.b64decode(moved["entry"]["leaf"])))
+    steps = page.evaluate(run, [f"/static/{static_files()[0]}", moved, entry, policy])
+    assert steps["What it says gives this very leaf"] == "failed"
+
+
 def test_a_log_that_does_not_grow_is_shown_as_failed(open_page: Callable[..., Watched], made: PageRegistry) -> None:
     watched = open_page()
     watched.page.route("**/log/tile/0/**", lambda route: route.fulfill(body=bytes(32) * 64))
@@ -652,3 +707,63 @@ def test_a_leaf_is_read_in_the_browser_as_it_is_here(watched: Watched, made: Pag
         leaf.target.hex(),
     )
     assert (found["kind"], found["sealed"], found["commit"]) == ("notice", False, leaf.commit.hex())
+
+
+IDENTITY = bytes([1]) + bytes(31)  # a point of order 1: for it anybody makes signatures
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        ("isSignedBy(new Uint8Array(arguments[0]), new Uint8Array(arguments[1]), utf8('x'))", False),
+        ("fromBase64('AB==')", "expected canonical base64"),
+        ("fromBase64('A A=')", "expected canonical base64"),
+        ("fromHex('0G')", "expected hex digits"),
+        ('parseJson(\'{"a": {"b": 1, "\\\\u0062": 2}}\')', "found b twice"),
+        ('parseJson(\'{"a": [{"b": 1}, {"b": 2}], "c": "{"}\').c', "{"),
+        ("parseJson('nothing')", "expected JSON"),
+        ("parseNote('text\\n')", "expected a signed note"),
+        ("parseNote('text\\n\\nno signature\\n')", "expected signature lines"),
+        ("parseVkey('a+00000000+ATMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMz')", "its ID is that of another key"),
+        ("parsePolicy('quorum none\\n')", "expected a log and a quorum line"),
+        ("parsePolicy('group g 3 a b\\nquorum g\\n')", "no group needs 3"),
+        ("parseProof('c2sp.org/tlog-proof@v1\\nindex 01\\n\\n')", "expected the index"),
+        ("parseLeaf(new Uint8Array(139))", "expected a leaf"),
+        ("parseLeaf(new Uint8Array(140))", "expected a leaf"),
+    ],
+)
+def test_what_is_malformed_is_refused_in_the_browser(watched: Watched, call: str, expected: object) -> None:
+    page = watched.go("/")
+    script = f"""async ([module, ...bytes]) => {{
+        const {{ isSignedBy, utf8, fromBase64, fromHex, parseJson, parseNote, parseVkey, parsePolicy, parseProof,
+            parseLeaf }} = await import(module);
+        const run = async function () {{ return {call}; }};
+        try {{ return await run(...bytes); }} catch (error) {{ return error.message; }} }}"""
+    module = f"/static/{static_files()[0]}/proofs.js"
+    found = page.evaluate(script, [module, list(IDENTITY), list(IDENTITY + bytes(32))])
+    assert expected in found if isinstance(expected, str) else found == expected
+
+
+def test_a_quorum_is_reached_in_the_browser_when_it_is_here(watched: Watched) -> None:
+    names = ("a", "b", "c", "d")
+    witnesses = [
+        KnownWitness(name=name, verifier=signer_from_bytes(name, "cosignature_ed25519", bytes([place]) * 32).verifier)
+        for place, name in enumerate(names, start=1)
+    ]
+    groups = (
+        Group(name="two", threshold=2, members=("a", "b", "c")),
+        Group(name="all", threshold=2, members=("two", "d")),
+    )
+    policy = Policy(logs=(), witnesses=tuple(witnesses), groups=groups, quorum="all")
+    log = signer_from_bytes("log.example", "ed25519", bytes([9]) * 32).verifier.vkey
+    page = watched.go("/")
+    script = """async ([module, text, cases]) => { const proofs = await import(module);
+        const policy = await proofs.parsePolicy(text);
+        return cases.map((times) => proofs.quorumAt(policy, new Map(Object.entries(times)))); }"""
+    cases = [
+        {name: 10 + 3 * place for place, name in enumerate(names) if chosen & 1 << place} for chosen in range(1 << 4)
+    ]
+    text = f"log {log}\n{policy.to_text()}"
+    found = page.evaluate(script, [f"/static/{static_files()[0]}/proofs.js", text, cases])
+    assert found == [policy.quorum_at(times) for times in cases]
+    assert {None} < set(found)

@@ -204,15 +204,6 @@ def test_many_entries_go_in_requests_that_a_service_takes() -> None:
     assert [len(json.loads(request.content)["entries"]) for request in transport.requests] == [AT_ONCE, 11]
 
 
-def test_sealed_entries_do_not_leave_the_machine() -> None:
-    claimant = Claimant.new()
-    signed = claimant.sign(claimant.organisation)
-    remote, transport, _ = registry(answer({}))
-    with remote, pytest.raises(InputError, match="sealed"):
-        remote.enter([Submission(envelope=signed.envelope, salt=signed.salt, sealed=True)])
-    assert transport.requests == []
-
-
 def test_a_blob_with_other_bytes_is_refused() -> None:
     remote, _, _ = registry(httpx2.Response(200, content=b"other bytes"))
     with remote, pytest.raises(VerificationError, match="other bytes"):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from whorl.entries.receipt import parse_receipt, verify_receipt
 from whorl.log.policy import check_tree_head, parse_policy
 from whorl.log.tiles import parse_bundle
 from whorl.registry.issuing import Issue, Issuer, RegistryAccess, new_key_file
+from whorl.registry.refusals import Refusal
 from whorl.registry.sequencer import Entered
 
 
@@ -214,6 +216,37 @@ def test_health_and_metrics(served: Served) -> None:
         metrics = client.get("/metrics").text
     assert "whorl_entries_total 1.0" in metrics
     assert 'whorl_requests_total{route="/api/entries",status="201"} 1.0' in metrics
+
+
+def test_a_sealed_entry_shows_nothing_but_to_who_had_it_sealed(served: Served) -> None:
+    claimant, other = Claimant.new("Northwind Labs"), Claimant.new("Meridian AI")
+    with served.remote() as anybody, served.remote(key=claimant.key) as own, served.remote(key=other.key) as rival:
+        for one in (claimant, other):
+            one.register(anybody)
+        signed = Claimant(key=claimant.key).sign(body := model())
+        sealed = replace(signed, sealed=True)
+        (first,), (again,) = anybody.enter([sealed]), anybody.enter([sealed])
+        assert isinstance(first, Entered)
+        assert again == first
+        twice = replace(Claimant(key=claimant.key).sign(model()), sealed=True)
+        third, fourth = anybody.enter([twice, twice])
+        assert third == fourth
+        assert third != first
+        for remote in (anybody, rival):
+            shown = remote.entry(first.hash)
+            assert (shown["kind"], shown["content"], shown["withheld"]) == (None, None, "sealed")
+            assert shown["issuer"] == served.registry.home.bureau_key().id.hex()
+            receipt = parse_receipt(remote.receipt(first.hash), origin="here")
+            assert (receipt.entry.envelope, receipt.authority) == (None, ())
+            assert "Northwind" not in json.dumps(shown)
+            assert list(remote.named(body.name)) == []
+            assert remote.contents(first.index, first.index + 1) == [None]
+        assert own.entry(first.hash)["content"]["statement"]["predicate"]["body"]["name"] == body.name
+        verified = own.checked_receipt(first.hash, served.policy)
+        assert (verified.sealed, verified.claimant.name) == (True, "Northwind Labs")
+        (refused,) = anybody.enter([replace(claimant.sign(model()), sealed=True)])  # one that stands in a chain
+        assert isinstance(refused, Refusal)
+        assert refused.code == "sealed_chain"
 
 
 def test_contents_are_given_to_mirrors_in_a_row(served: Served) -> None:

@@ -65,12 +65,6 @@ def test_a_body_that_is_no_request_is_malformed(served: Served, body: bytes) -> 
         assert error_of(client.post("/api/entries", content=body)) == (422, "malformed")
 
 
-def test_sealed_entries_are_not_entered_as_public_ones(served: Served) -> None:
-    with served.client() as client:
-        answer = client.post("/api/entries", content=entries(member(sealed=True)))
-    assert error_of(answer) == (422, "sealed_not_taken")
-
-
 def bad_envelopes() -> dict[str, tuple[Callable[[dict[str, Any]], Any], str]]:
     def change(**changes: Any) -> Callable[[dict[str, Any]], Any]:
         return lambda envelope: {**envelope, **changes}

@@ -14,10 +14,10 @@ from sqlalchemy import Connection, Row, bindparam, select
 from whorl.core.errors import InputError, VerificationError
 from whorl.core.progress import Progress
 from whorl.entries.kinds import KINDS, StatusMapHead
-from whorl.entries.leaf import parse_leaf
+from whorl.entries.leaf import parse_leaf, sealed_target
 from whorl.entries.statement import SignedEntry, open_entry
-from whorl.registry.admission import admit, admit_sealed
-from whorl.registry.candidate import complete_signers, require_next_in_chain
+from whorl.registry.admission import admit, admit_sealed, require_sealable
+from whorl.registry.candidate import require_next_in_chain
 from whorl.registry.database_errors import translated
 from whorl.registry.database_view import DatabaseView, facts_of
 from whorl.registry.entry_rows import PAGE, insert_entries
@@ -63,6 +63,8 @@ _OF_ITSELF: Final[frozenset[Code]] = frozenset(
         "not_the_bureau",
         "wrong_policy",
         "wrong_status_map",
+        "sealed_chain",
+        "sealed_kind",
     }
 )
 """Refusals for what the entry, its issuer and the own log say, none of which can be erased or come late."""
@@ -228,18 +230,19 @@ class History:
     def _admitted(self, entry: StoredEntry, signed: SignedEntry | None) -> StoredEntry:
         leaf = entry.read_leaf()
         where: Any = {"origin": entry.origin, "index": entry.index, "at": entry.seen_at}
+        if signed is None and entry.erased_at is None:
+            raise VerificationError(f"its content is missing, though it was not erased; {_RESTORE}")
+        self.told.erased += signed is None
         if leaf.leaf_class == "sealed":
             self.told.sealed += 1
-            expected = replace(entry, organisation=admit_sealed(leaf, self._view, **where).organisation)
-            issuer = None if signed is None else self._view.key(signed.statement.issuer)
-            if signed is not None and issuer is not None and not complete_signers(signed, [issuer.public]):
-                raise VerificationError("expected what is sealed to be signed by its issuer, found no signature")
-            return expected
+            if signed is not None:
+                require_sealable(signed, self._view, **where)
+                if entry.salt is None or leaf.target != sealed_target(signed.statement.target, salt=entry.salt):
+                    raise VerificationError(f"its leaf speaks of another entry than what is sealed; {_RESTORE}")
+            admitted = admit_sealed(leaf, self._view, **where)
+            return replace(entry, organisation=admitted.organisation) if entry.kind is None else entry
         if signed is None:
-            self.told.erased += 1
             require_next_in_chain(leaf, None, self._view, replaying=False)
-            if entry.erased_at is None:
-                raise VerificationError(f"its content is missing, though it was not erased; {_RESTORE}")
             return entry
         admitted = admit(signed, leaf, self._view, **where)
         expected = replace(entry, organisation=admitted.organisation, signers=admitted.signers)

@@ -37,7 +37,7 @@ from whorl.registry.heads import record_head
 from whorl.registry.log_rows import add_log, stored_log
 from whorl.registry.parties import claim_digest
 from whorl.registry.refusals import Refusal
-from whorl.registry.replaying import replay
+from whorl.registry.replaying import complete_entry, replay
 from whorl.registry.spoken_against import covered_sizes, spoken_against
 from whorl.registry.stored_entry import StoredEntry
 from whorl.registry.tables import Instant, entries
@@ -45,6 +45,7 @@ from whorl.registry.tables import Instant, entries
 PAGE: Final = 256
 STALE: Final = timedelta(hours=1)
 _LOG: Final = logging.getLogger(__name__)
+WAITS: Final = "waits for more of other logs: "
 NOT_SHOWN: Final = "its content was erased, or is not shown to this bureau"
 
 
@@ -155,6 +156,7 @@ class Mirror:
             self._fetch(wanted, peer)
             size = stop
         self._require_root(head)
+        self._try_again()
         self._require_honest_map(head)
         with self._database.writing() as connection:
             record_head(connection, self._origin, head.note.to_bytes())
@@ -231,7 +233,12 @@ class Mirror:
                 return replace(stored, fault=NOT_SHOWN), None
             entry = self._opened(leaf, content)
             allowed = admit(entry, leaf, view, origin=self._origin, index=index, at=at, replaying=True)
-        except (Refusal, InputError, VerificationError) as problem:
+        except Refusal as problem:
+            if not problem.may_pass_later or content is None:
+                return replace(stored, fault=str(problem)[:500]), None
+            held = replace(stored, envelope=content.envelope, salt=content.salt)
+            return replace(held, fault=f"{WAITS}{problem}"[:500]), None
+        except (InputError, VerificationError) as problem:
             return replace(stored, fault=str(problem)[:500]), None
         stored = replace(
             stored,
@@ -244,6 +251,21 @@ class Mirror:
         if stored.kind == "notice":
             stored = replace(stored, claim=claim_digest(facts_of(stored, entry.statement), view))
         return stored, entry
+
+    def _try_again(self) -> None:
+        """Look again at entries that spoke of others which were not here yet."""
+        with self._database.writing() as connection:
+            log = stored_log(connection, self._origin)
+            assert log is not None
+            waiting = [row.idx for row in connection.execute(_WAITING, {"log": log.id, "start": f"{WAITS}%"})]
+            for index in waiting:
+                (held,) = entries_of_log(connection, self._origin, start=index, stop=index + 1)
+                assert held.envelope is not None
+                assert held.salt is not None
+                content = Content(envelope=held.envelope, salt=held.salt)
+                stored, entry = self._checked(connection, held.leaf, content, index)
+                if entry is not None and stored.fault is None:
+                    complete_entry(connection, replace(stored, seen_at=held.seen_at), entry.statement)
 
     def _opened(self, leaf: Leaf, content: Content) -> SignedEntry:
         require_commitment(leaf, content.envelope, salt=content.salt)
@@ -309,6 +331,11 @@ class Mirror:
         return {} if row is None else {self._own_origin: row.idx + 1}
 
 
+_WAITING: Final = (
+    select(entries.c.idx)
+    .where(entries.c.log == bindparam("log"), entries.c.counts.is_(None), entries.c.fault.like(bindparam("start")))
+    .order_by(entries.c.idx)
+)
 _LAST_SEEN_BY: Final = (
     select(entries.c.idx)
     .where(entries.c.log == bindparam("log"), entries.c.seen_at <= bindparam("at", type_=Instant))

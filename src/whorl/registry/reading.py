@@ -9,8 +9,10 @@ from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
 from whorl.entries.handling import may_see
+from whorl.entries.statement import open_entry
 from whorl.registry.notices import notice_standing
 from whorl.registry.parties import parties_of
+from whorl.registry.stored_entry import StoredEntry
 from whorl.registry.view import EntryFacts, View
 
 Withheld: TypeAlias = Literal["sealed", "not_here", "handling", "notice_not_published"]
@@ -85,3 +87,11 @@ def withheld(entry: EntryFacts, reader: Reader, view: View, *, at: datetime) -> 
         return None
     parties = parties_of(entry.organisation, statement, view)
     return None if reader.organisation in parties.everyone else "notice_not_published"
+
+
+def has_sealed(stored: StoredEntry, reader: Reader, view: View) -> bool:
+    """Whether a reader is who had a sealed entry sealed, which its leaf does not show."""
+    if stored.kind is not None or stored.envelope is None or reader.organisation is None:
+        return False
+    key = view.key(open_entry(stored.envelope).statement.issuer)
+    return key is not None and key.organisation == reader.organisation

@@ -17,7 +17,7 @@ from whorl.registry.blobs import Blob
 from whorl.registry.database_view import DatabaseView, facts_of
 from whorl.registry.entry_rows import entries_with_digest
 from whorl.registry.local import LocalRegistry
-from whorl.registry.reading import Reader, withheld
+from whorl.registry.reading import Reader, has_sealed, withheld
 from whorl.registry.stored_entry import raw_digest
 from whorl.web.asking import ANYBODY, IDENTIFIED, buffers_of, registry_of, requester_of, service_of
 from whorl.web.documents import ERRORS, FORBIDDEN, NOT_FOUND, BlobDocument
@@ -143,4 +143,7 @@ def _may_read(registry: LocalRegistry, digest: str, reader: Reader) -> bool:
     with registry.database.reading() as connection:
         view = DatabaseView(connection)
         found = islice(entries_with_digest(connection, digest, role="blob"), _REFERRING)
-        return any(withheld(facts_of(stored), reader, view, at=registry.now()) is None for stored in found)
+        return any(
+            has_sealed(stored, reader, view) or withheld(facts_of(stored), reader, view, at=registry.now()) is None
+            for stored in found
+        )

@@ -18,10 +18,12 @@ class EntryToEnter(Document):
     """A signed entry, as its issuer made it."""
 
     envelope: Base64 = Field(
-        min_length=1, description="DSSE envelope, as the issuer signed it", examples=["eyJwYXlsb2FkIjog..."]
+        min_length=1, description="DSSE envelope, as the issuer signed it", examples=["eyJwYXlsb2FkIjoiIn0="]
     )
-    salt: HashHex = Field(description="32 unpredictable bytes, drawn by the issuer")
-    sealed: bool = Field(default=False, description="enter it under the bureau's chain; not taken over HTTP yet")
+    salt: HashHex = Field(description="32 unpredictable bytes, drawn by the issuer", examples=["5d" * 32])
+    sealed: bool = Field(
+        default=False, description="enter it under the bureau's chain, so that kind and issuer do not show"
+    )
 
 
 class EntriesRequest(Document):
@@ -192,8 +194,10 @@ class OrganisationDocument(Document):
 class VectorSearch(Document):
     """A search vector to be looked for."""
 
-    scheme: Annotated[str, Field(min_length=1, max_length=200)]
-    vector: Annotated[Base64, Field(min_length=4, max_length=87_384, description="base64 of int8 numbers")]
+    scheme: Annotated[str, Field(min_length=1, max_length=200, examples=["whorl.weight_fingerprint/1 search vector"])]
+    vector: Annotated[
+        Base64, Field(min_length=4, max_length=87_384, description="base64 of int8 numbers", examples=["AQIDBAUG"])
+    ]
     top: Annotated[int, Field(ge=1, le=100)] = 20
 
 
@@ -241,8 +245,8 @@ class TokenRequest(Document):
     """A token to be issued."""
 
     scopes: Annotated[tuple[Literal["read", "submit", "audit", "administer"], ...], Field(min_length=1, max_length=4)]
-    label: Annotated[str, Field(min_length=1, max_length=100)]
-    expires_at: Instant
+    label: Annotated[str, Field(min_length=1, max_length=100, examples=["release pipeline"])]
+    expires_at: Annotated[Instant, Field(examples=["2027-01-31T00:00:00Z"])]
     network: Annotated[str, Field(max_length=50)] | None = Field(
         default=None, description="from where it may be used", examples=["192.0.2.0/24"]
     )

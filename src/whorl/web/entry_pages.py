@@ -13,7 +13,7 @@ from whorl.entries.statement import open_entry
 from whorl.registry.database_view import DatabaseView, facts_of
 from whorl.registry.levels import ClaimantLevel, claimant_level
 from whorl.registry.notices import notice_standing
-from whorl.registry.reading import Reader, withheld
+from whorl.registry.reading import Reader, has_sealed, withheld
 from whorl.registry.standing import entry_standing
 from whorl.registry.stored_entry import StoredEntry
 from whorl.registry.view import EntryFacts, View
@@ -38,7 +38,7 @@ def entry_document(connection: Connection, stored: StoredEntry, reader: Reader, 
         return _faulty(stored, view)
     leaf = stored.read_leaf()
     facts = facts_of(stored)
-    hidden = withheld(facts, reader, view, at=at)
+    hidden = None if has_sealed(stored, reader, view) else withheld(facts, reader, view, at=at)
     is_model = facts.statement is not None and isinstance(facts.statement.body, Model)
     standing = entry_standing(facts, view, at=at)
     return EntryDocument(

@@ -14,9 +14,10 @@ from starlette.types import Receive, Scope, Send
 from whorl.core.errors import InputError
 from whorl.entries.kinds import EntryId
 from whorl.entries.leaf import parse_entry_id
+from whorl.entries.receipt import parse_receipt
 from whorl.registry.database_view import DatabaseView, facts_of
 from whorl.registry.entry_rows import entries_of_log, find_entry
-from whorl.registry.reading import withheld
+from whorl.registry.reading import has_sealed, withheld
 from whorl.registry.sequencer import Entered, Submission
 from whorl.web.asking import ANYBODY, buffers_of, json_body, registry_of, requester_of, requester_with, service_of
 from whorl.web.documents import (
@@ -121,11 +122,14 @@ def receipt(request: Request, entry_id: Annotated[EntryId, Path()]) -> Response:
         found = find_entry(connection, digest)
         if found is None or found.fault is not None:
             raise unknown(f"expected an entry that counts, found {entry_id}, which is none; check the id")
-        shown = withheld(facts_of(found), reader, DatabaseView(connection), at=registry.now()) is None
+        view = DatabaseView(connection)
+        shown = has_sealed(found, reader, view) or withheld(facts_of(found), reader, view, at=registry.now()) is None
     try:
         document = registry.receipt(digest, with_content=shown)
     except InputError as error:
         raise unknown(str(error)) from None
+    if found.kind is None and not shown:
+        document = _without_authority(document)
     return Response(document, media_type="application/json")
 
 
@@ -153,14 +157,18 @@ def contents(
     return ContentsDocument(start=start, contents=tuple(found))
 
 
+def _without_authority(document: bytes) -> bytes:
+    """The receipt of a sealed entry without the entries that introduce its issuer: they would say who that is."""
+    receipt = parse_receipt(document, origin="the receipt")
+    return receipt.model_copy(update={"authority": ()}).model_dump_json(indent=1).encode() + b"\n"
+
+
 def _submissions(body: bytes) -> list[Submission]:
     submissions = []
     for place, one in enumerate(read_document(EntriesRequest, body).entries):
-        if one.sealed:  # the writer would enter it as a public one
-            raise ApiError(422, "sealed_not_taken", f"entry {place}: sealed entries are not taken over HTTP yet")
         try:
             envelope = base64.b64decode(one.envelope, validate=True)
         except binascii.Error as error:
             raise ApiError(422, "malformed", f"entry {place}: expected base64, found fault with it: {error}") from None
-        submissions.append(Submission(envelope=envelope, salt=bytes.fromhex(one.salt)))
+        submissions.append(Submission(envelope=envelope, salt=bytes.fromhex(one.salt), sealed=one.sealed))
     return submissions

@@ -162,6 +162,8 @@ REFUSALS: Final[dict[Code | str, str]] = {
     "multiplicity": "it counts fewer tests than the log shows",
     "claim_stands": "the same claim stands already",
     "claim_made_before": "a claim that was over was made again without naming it, or without new evidence",
+    "sealed_kind": "an entry of this kind cannot be sealed",
+    "sealed_chain": "what is to be sealed stands in no chain",
     "malformed": "it is malformed",
     "verification_failed": "something in it does not hold",
     "sealed_not_taken": "sealed entries are not taken over HTTP",

@@ -62,6 +62,7 @@ def server_for(app: FastAPI, limits: Limits, *, trusted_proxy: str | None = None
         ws="none",
         lifespan="on",
         log_config=None,
+        log_level="error",  # what strangers send that is no HTTP must not fill the log
         access_log=False,
         server_header=False,
         proxy_headers=trusted_proxy is not None,
