@@ -89,7 +89,7 @@ def write_calls(folder: Path, *, batch: int = BATCH) -> dict[str, list[int]]:
     problems_after(folder / "registry", [])
     shutil.rmtree(folder / "registry")
     trace = folder / "trace"
-    _run(folder / "registry", batch, ["-o", str(trace), "-e", f"trace={','.join(CALLS)}"])
+    run_traced(folder / "registry", batch, ["-o", str(trace), "-e", f"trace={','.join(CALLS)}"])
     shutil.rmtree(folder / "registry")
     counts: Counter[str] = Counter()
     found: dict[str, list[int]] = {}
@@ -119,7 +119,7 @@ def inject(injection: Injection, folder: Path, *, batch: int = BATCH) -> Outcome
     place = folder / "registry"
     try:
         options = ["-o", "/dev/null", "-e", f"trace={injection.call}", "-e", injection.option]
-        acknowledged, status = _run(place, batch, options)
+        acknowledged, status = run_traced(place, batch, options)
         killed = os.WIFSIGNALED(status)
         problems = [] if killed or os.WEXITSTATUS(status) < _FAILED else ["the work ended with an error"]
         try:
@@ -139,7 +139,7 @@ def inject(injection: Injection, folder: Path, *, batch: int = BATCH) -> Outcome
 _FAILED: Final = 100
 
 
-def _run(place: Path, batch: int, options: Sequence[str]) -> tuple[list[bytes], int]:
+def run_traced(place: Path, batch: int, options: Sequence[str]) -> tuple[list[bytes], int]:
     """Run the work in a child that strace watches; what it acknowledged, and how it ended."""
     shared = mmap.mmap(-1, _ROOM)  # no system call tells of an acknowledgement
     reader, writer = os.pipe()

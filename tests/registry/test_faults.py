@@ -7,6 +7,7 @@ without strace, in which Python's own calls fail: that one runs everywhere.
 import errno
 import os
 import random
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bench.faults import FAULTS, NoTracingError, inject, injections, write_calls
+from bench.faults import FAULTS, NoTracingError, inject, injections, run_traced, write_calls
 from bench.registry_workload import Clock, Writer, model, problems_after, work
 from whorl.core.errors import WhorlError
 from whorl.registry.local import open_registry
@@ -41,6 +42,37 @@ def test_faults_at_system_calls(tmp_path: Path) -> None:
         assert outcome.killed == (injection.fault == "KILL"), injection
         killed += outcome.killed
     assert killed == EACH
+
+
+CALL = re.compile(r"(fsync|fdatasync|rename|mkdir)\((?:\d+<([^>]*)>|\"([^\"]*)\"(?:, \"([^\"]*)\")?)")
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_what_a_step_stands_on_is_on_the_disk_before(tmp_path: Path) -> None:
+    # A process that is killed leaves its writes to the system; a power cut does not. So the order of flushes counts.
+    options = ["-o", str(tmp_path / "trace"), "-y", "-e", "trace=fsync,fdatasync,rename,mkdir"]
+    try:
+        run_traced(tmp_path / "registry", BATCH, options)
+    except NoTracingError as error:
+        pytest.skip(f"strace cannot attach to a process here: {error}")
+    flushed: set[str] = set()
+    waiting: set[str] = set()  # folders whose names are not on the disk yet
+    steps = 0
+    for match in CALL.finditer((tmp_path / "trace").read_text()):
+        call, descriptor, path, target = match.groups()
+        if call in ("fsync", "fdatasync"):
+            flushed.add(descriptor)
+            waiting.discard(descriptor)
+        elif call == "mkdir":
+            waiting.add(str(Path(path).parent))
+        else:
+            assert path in flushed, f"{path} was moved before it was flushed"
+            if Path(target).name in ("state", "tree-head", "checkpoint", "registry.json"):
+                assert waiting == set(), target
+                steps += 1
+            waiting.add(str(Path(target).parent))
+    assert waiting == set()
+    assert steps > 20
 
 
 class PowerCut(BaseException):

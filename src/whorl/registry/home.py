@@ -174,6 +174,7 @@ def make_folders(path: Path) -> None:
     for name in _FOLDERS:
         (path / name).mkdir(mode=0o700 if name in ("keys", "signed", "witness") else 0o755)
     sync_folder(path)
+    sync_folder(path.absolute().parent)
 
 
 def is_home(path: Path) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Final, Protocol
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, select, text
 
 from whorl.core.errors import InputError, VerificationError
 from whorl.entries.handling import may_see
@@ -333,7 +333,7 @@ class Mirror:
 
 _WAITING: Final = (
     select(entries.c.idx)
-    .where(entries.c.log == bindparam("log"), entries.c.counts.is_(None), entries.c.fault.like(bindparam("start")))
+    .where(entries.c.log == bindparam("log"), text("entries.counts IS NULL"), entries.c.fault.like(bindparam("start")))
     .order_by(entries.c.idx)
 )
 _LAST_SEEN_BY: Final = (

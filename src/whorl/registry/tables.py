@@ -162,6 +162,7 @@ entries: Final = Table(
     Index("erased_by_hash", "hash", **_where("erased_at IS NOT NULL")),
     Index("policies_by_log", "log", "idx", **_where(f"kind = {POLICY} AND counts = 1")),
     Index("entries_by_kind", "kind", "id", **_where("counts = 1")),
+    Index("faulty_entries", "log", "idx", **_where("counts IS NULL")),
     sqlite_strict=True,
 )
 

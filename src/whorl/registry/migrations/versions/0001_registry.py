@@ -81,6 +81,7 @@ def _make_logs_and_entries() -> None:
     _partial("erased_by_hash", ["hash"], "erased_at IS NOT NULL")
     _partial("policies_by_log", ["log", "idx"], "kind = 3 AND counts = 1")
     _partial("entries_by_kind", ["kind", "id"], "counts = 1")
+    _partial("faulty_entries", ["log", "idx"], "counts IS NULL")
 
 
 def _make_tokens_and_audit() -> None:
