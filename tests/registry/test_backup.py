@@ -25,6 +25,7 @@ from whorl.registry.checking import check_folder
 from whorl.registry.cosigning import Cosigner, LocalWitness
 from whorl.registry.database import open_database
 from whorl.registry.database_errors import RegistryError
+from whorl.registry.entry_rows import entries_of_log
 from whorl.registry.heads import newest_head
 from whorl.registry.home import WitnessAddress, log_verifiers, open_home, write_settings
 from whorl.registry.local import create_registry, open_registry
@@ -417,6 +418,14 @@ def test_it_signs_nothing_before_every_witness_was_asked(
     assert check_folder(tmp_path / "back").problems == ()
 
 
+def test_a_tree_head_without_its_quorum_is_named(witnessed: SmallWitnesses, folder: Path) -> None:
+    assert check_folder(folder).problems == ()
+    write_more(folder, "alone")
+    (problem,) = check_folder(folder).problems
+    assert "log/checkpoint: tree head of 'bureau.example/north', size 36: expected the quorum" in problem
+    assert "`whorl serve` signs it anew" in problem
+
+
 def test_it_signs_nothing_if_a_witness_knows_more(witnessed: SmallWitnesses, folder: Path, tmp_path: Path) -> None:
     make_backup(folder, tmp_path / "old.tar")
     write_more(folder, "one", cosigners=witnessed.cosigners())
@@ -597,6 +606,10 @@ def test_mirrored_logs_come_back_with_it(tmp_path: Path) -> None:
         bureaus.new_writer(bureau, "Northwind Labs", first_random=(7 + number) * 1_000_000).enter(model("lumen-1"))
     bureaus.sync(three)
     north = three[0]
+    with north.registry.database.reading() as connection:
+        other = next(entries_of_log(connection, "east.example/log")).hash
+    with pytest.raises(InputError, match=r"found one of east\.example/log, which is mirrored here"):
+        north.registry.receipt(other)
     north.registry.close()
     make_backup(north.folder, tmp_path / "north.tar")
     restore_backup(tmp_path / "north.tar", tmp_path / "back", keys=None, nobody_saw_more=True)

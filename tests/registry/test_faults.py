@@ -4,6 +4,7 @@ The full table over every call is made by ``python -m bench.faults``; here a see
 without strace, in which Python's own calls fail: that one runs everywhere.
 """
 
+import contextlib
 import errno
 import os
 import random
@@ -18,7 +19,12 @@ import pytest
 from bench.faults import FAULTS, NoTracingError, inject, injections, run_traced, write_calls
 from bench.registry_workload import Clock, Writer, model, problems_after, work
 from whorl.core.errors import WhorlError
+from whorl.registry.backup import back_up
+from whorl.registry.database_errors import RegistryError
+from whorl.registry.home import is_home
 from whorl.registry.local import open_registry
+from whorl.registry.registry_reader import read_registry
+from whorl.registry.restoring import restore_backup
 
 EACH = 8
 BATCH = 4
@@ -150,3 +156,31 @@ def test_a_disk_that_stays_full_is_an_error_in_words(tmp_path: Path, monkeypatch
         writer.enter([model("later")])
         assert registry.log.size == size + 4
     assert problems_after(tmp_path / "registry", []) == []
+
+
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "ENOSPC"), PowerCut()], ids=repr)
+def test_a_restoration_that_is_interrupted_leaves_no_registry(
+    failure: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acknowledged: list[bytes] = []
+    work(tmp_path / "registry", acknowledged.append, batch=1)
+    with read_registry(tmp_path / "registry") as reader:
+        back_up(reader, tmp_path / "backup.tar", with_keys=True)
+    if isinstance(failure, PowerCut):  # nobody tidies up after that
+        monkeypatch.setattr("whorl.registry.restoring.shutil.rmtree", lambda *_, **__: None)
+    whole = 0
+    with pytest.MonkeyPatch.context() as counting:
+        counter = FailingCalls(counting)
+        restore_backup(tmp_path / "backup.tar", tmp_path / "counted", keys=None, nobody_saw_more=True)
+    for turn in random.Random(4).sample(range(1, counter.count + 1), 8):
+        folder = tmp_path / f"{turn}" / "back"
+        with pytest.MonkeyPatch.context() as failing:
+            FailingCalls(failing, turn=turn, failure=failure)
+            with contextlib.suppress(PowerCut, RegistryError):
+                restore_backup(tmp_path / "backup.tar", folder, keys=None, nobody_saw_more=True)
+        if folder.exists():
+            whole += 1
+            assert problems_after(folder, acknowledged) == []
+        else:
+            assert not is_home(folder)
+    assert whole < 8

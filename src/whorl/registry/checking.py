@@ -9,7 +9,6 @@ as far as it can be read; one that cannot is one problem. What is checked: ``doc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -190,13 +189,19 @@ class _Check:
         known = _Pinned(log, signed.state, signed.published)
         if signed.published is not None or signed.state.size:
             with self.part("log"):
-                report = verify_folder(
-                    known, open_head=partial(check_tree_head, policy=self.home.policy()), progress=self.progress
-                )
+                report = verify_folder(known, open_head=self._opened, progress=self.progress)
                 for problem in report.problems:
                     self.note("log", f"{problem}; restore the file from a backup or a mirror")
+                if report.head is not None:
+                    self._check_quorum(known.tree_head())
         with self.part("log"):
             self._check_order(known, signed)
+
+    def _check_quorum(self, note: bytes) -> None:
+        try:
+            check_tree_head(note, self.home.policy())
+        except (InputError, VerificationError) as error:
+            self.note("log/checkpoint", f"{error}. When its witnesses answer again, `whorl serve` signs it anew")
 
     def _check_order(self, log: "_Pinned", signed: _Signed) -> None:
         """Each was written after the one before it was on the disk, so none is of more entries than that."""

@@ -114,8 +114,14 @@ class RegistryReader:
         return found
 
     def receipt(self, digest: bytes, *, with_content: bool = True) -> bytes:
-        """The receipt of an entry; see `whorl.registry.receipts.make_receipt`."""
+        """The receipt of an entry of the own log; see `whorl.registry.receipts.make_receipt`."""
         with self.database.reading() as connection:
+            stored = find_entry(connection, digest)
+            if stored is not None and stored.origin != self.origin:
+                raise InputError(
+                    f"expected an entry of {self.origin}, found one of {stored.origin}, which is mirrored here; ask "
+                    "the bureau of that log for its receipt"
+                )
             return make_receipt(connection, self.log, digest, with_content=with_content, open_head=self._open_head)
 
     def contents(self, start: int, stop: int, *, reader: str | None, is_bureau: bool) -> list[Content | None]:
