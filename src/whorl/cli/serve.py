@@ -77,6 +77,7 @@ def serve(
             stack.enter_context(Following(federation))
         service = stack.enter_context(Service(opened, limits=limits))
         app = make_app(service, witness=Witnesses(*answering), needs_token=needs_token)
+        app.state.alarms = [] if federation is None else federation.alarms
         if federation is not None:
             app.state.alarms = federation.alarms
         typer.echo(f"whorl: {opened.origin} is served at {address_of(bound)}", err=True)

@@ -149,6 +149,7 @@ class Mirror:
     def _pull(self, peer: Peer, note: bytes | None) -> SignedTreeHead:
         head = open_tree_head(note or peer.log.tree_head(), origin=self._origin, log_keys=self._log_keys)
         size = self._size()
+        grown = size < head.head.size
         while size < head.head.size:
             stop = min(head.head.size, size - size % PAGE + PAGE)
             leaves = self._leaves(peer.log, size, stop, head.head.size)
@@ -157,7 +158,7 @@ class Mirror:
             size = stop
         self._require_root(head)
         self._try_again()
-        self._require_honest_map(head)
+        self._require_honest_map(head, asked=note is not None and grown)
         with self._database.writing() as connection:
             record_head(connection, self._origin, head.note.to_bytes())
         if note is None:
@@ -286,24 +287,34 @@ class Mirror:
                 f"{head.head.size}: it shows this bureau another log than it signs"
             )
 
-    def _require_honest_map(self, head: SignedTreeHead) -> None:
-        """The newest status map names all that speaks against an entry, in as much of the logs as it must cover."""
+    def _require_honest_map(self, head: SignedTreeHead, *, asked: bool) -> None:
+        """The newest status map names all that speaks against an entry, in as much of the logs as it must cover.
+
+        Parameters
+        ----------
+        asked : whether the log asks for a cosignature on new entries, so that the map must be of now
+        """
         with self._database.reading() as connection:
             found = _last_map(connection, self._origin, head.head.size)
             if found is None:
                 return
-            index, body = found
+            index, body, stated = found
+            if asked and self._now() - stated > STALE:
+                raise MirrorError(
+                    f"{self._origin}: its newest status map states the time {stated:%Y-%m-%d %H:%M:%S} UTC; expected "
+                    "one of the last hour: it may leave out what others entered since"
+                )
             if body.log_size != index:
                 raise MirrorError(
                     f"{self._origin}: its status map at index {index} covers {body.log_size} entries; expected all "
                     "before it"
                 )
             sizes = covered_sizes(self._origin, body)
-            for origin, size in self._due(connection).items():
+            for origin, size in self._due(connection, stated).items():
                 if sizes.get(origin, 0) < size:
                     raise MirrorError(
                         f"{self._origin}: its status map covers {sizes.get(origin, 0)} entries of {origin}; expected "
-                        f"at least {size}, which were there over an hour ago: it leaves out what others entered"
+                        f"at least {size}, which were there an hour before: it leaves out what others entered"
                     )
             for origin, size in sizes.items():
                 log = stored_log(connection, origin)
@@ -321,12 +332,12 @@ class Mirror:
                 "It hides an annulment or a dispute, or invents one; its tree head is not cosigned"
             )
 
-    def _due(self, connection: Connection) -> dict[str, int]:
-        """Sizes of this bureau's own log that the other bureau could not but know: entered over an hour ago."""
+    def _due(self, connection: Connection, stated: datetime) -> dict[str, int]:
+        """Sizes of this bureau's own log that the other bureau could not but know: entered an hour before its map."""
         log = stored_log(connection, self._own_origin)
         if log is None:
             return {}
-        sought = {"log": log.id, "at": self._now() - STALE}
+        sought = {"log": log.id, "at": stated - STALE}
         row = connection.execute(_LAST_SEEN_BY, sought).first()
         return {} if row is None else {self._own_origin: row.idx + 1}
 
@@ -367,10 +378,12 @@ def pull_all(origin: str, followed: "Mapping[str, Followed]", *, note: bytes | N
     return one.mirror.pull(one.peer, note=note)
 
 
-def _last_map(connection: Connection, origin: str, size: int) -> tuple[int, StatusMapHead] | None:
-    """The newest status map of a log below a size, and its index."""
+def _last_map(connection: Connection, origin: str, size: int) -> tuple[int, StatusMapHead, datetime] | None:
+    """The newest status map of a log below a size: its index, what it says, and the time that it states."""
     last = next(iter(entries_of_log(connection, origin, start=size - 1, stop=size)), None) if size else None
     if last is None or last.envelope is None or last.fault is not None:
         return None
-    body = open_entry(last.envelope).statement.body
-    return (last.index, body) if isinstance(body, StatusMapHead) else None
+    statement = open_entry(last.envelope).statement
+    if not isinstance(statement.body, StatusMapHead):
+        return None
+    return last.index, statement.body, statement.issued_at

@@ -161,7 +161,7 @@ def _blocked(case: NoticeCase) -> NoticeStanding | None:
     if doubted(case.notice, view):
         return NoticeStanding(
             state="blocked",
-            because="the key that signed it had perhaps been stolen by then",
+            because="the key that signed it is said to have been compromised by then",
             by=revocations(case.notice.issuer, view),
             until=case.expires,
         )

@@ -71,6 +71,9 @@ def peer_reader(key_id: bytes, view: View, *, origin: str) -> Reader | None:
     return None
 
 
+_ADDING: Final = frozenset({"response", "status"})
+
+
 def withheld(entry: EntryFacts, reader: Reader, view: View, *, at: datetime) -> Withheld | None:
     """Why a reader may not see what an entry says; None if they may."""
     statement = entry.statement
@@ -83,10 +86,25 @@ def withheld(entry: EntryFacts, reader: Reader, view: View, *, at: datetime) -> 
         for name in readers
     ):
         return "handling"
-    if entry.kind != "notice" or own or reader.is_bureau or notice_standing(entry, view, at=at).may_show_text:
+    notice = entry if entry.kind == "notice" else _added_to(entry, view)
+    if notice is None or own or reader.is_bureau or notice_standing(notice, view, at=at).may_show_text:
         return None
-    parties = parties_of(entry.organisation, statement, view)
+    if notice.statement is None:
+        return "notice_not_published"
+    parties = parties_of(notice.organisation, notice.statement, view)
     return None if reader.organisation in parties.everyone else "notice_not_published"
+
+
+def _added_to(entry: EntryFacts, view: View) -> EntryFacts | None:
+    """The notice to which its own author says more: an answer to a dispute, a reason for taking it back."""
+    if entry.kind not in _ADDING or entry.statement is None:
+        return None
+    about = view.entry(entry.statement.target)
+    if about is not None and about.kind == "dispute" and about.statement is not None:
+        about = view.entry(about.statement.target)
+    if about is None or about.kind != "notice" or about.organisation != entry.organisation:
+        return None
+    return about
 
 
 def has_sealed(stored: StoredEntry, reader: Reader, view: View) -> bool:

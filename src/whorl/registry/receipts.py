@@ -58,7 +58,9 @@ def make_receipt(
     if head is None:
         raise InputError(f"entry {entry_id(digest)} is not under a published tree head yet; ask again in a moment")
     source = _Source(log, open_head)
-    authority = [source.proven(one, head) for one in _authority(connection, stored)]
+    # Without its content a sealed entry must not show whose it is.
+    vouching = _authority(connection, stored) if with_content else []
+    authority = [source.proven(one, head) for one in vouching]
     status = _status(connection, source, stored)
     return write_receipt(source.proven(stored, head, with_content=with_content), authority, status)
 

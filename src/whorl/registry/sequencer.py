@@ -32,7 +32,7 @@ from whorl.registry.cosigning import Cosigning, signed_size
 from whorl.registry.database import Database
 from whorl.registry.database_errors import RegistryError
 from whorl.registry.database_view import DatabaseView, facts_of
-from whorl.registry.entry_rows import insert_entries
+from whorl.registry.entry_rows import PAGE, insert_entries, latest_entries
 from whorl.registry.heads import record_head
 from whorl.registry.home import Home
 from whorl.registry.log_making import append_rows
@@ -326,7 +326,7 @@ class Sequencer:
         self._restored.require_lifted()
 
     def refresh(self) -> Note:
-        """Sign the present tree head again, with new times: shows readers that this log is alive.
+        """Sign anew, with new times: shows readers that this log is alive. Enters a new status map if others grew.
 
         Raises
         ------
@@ -334,8 +334,21 @@ class Sequencer:
             If the log refuses to sign.
         """
         with _on_disk(self._home):
+            with self._database.writing() as connection:
+                if self._others_grew(connection):
+                    self._enter_status_map(connection)
+            self._append_rows()
             self._publish()
         return parse_note(self._log.tree_head())
+
+    def _others_grew(self, connection: Connection) -> bool:
+        """Whether mirrored logs have more than the newest status map covers."""
+        newest = latest_entries(connection, "statusmap", most=PAGE)
+        own = next((entry for _, entry in newest if entry.origin == self._home.origin), None)
+        body = None if own is None or own.envelope is None else open_entry(own.envelope).statement.body
+        covered = body.covers if isinstance(body, StatusMapHead) else {}
+        others = [held for held in stored_logs(connection) if held.origin != self._home.origin]
+        return any(held.size > covered.get(held.origin, 0) for held in others)
 
 
 def _own_log(connection: Connection, home: Home) -> StoredLog:

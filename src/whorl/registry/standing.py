@@ -38,8 +38,8 @@ class EntryStanding:
 def entry_standing(entry: EntryFacts, view: View, *, at: datetime) -> EntryStanding:
     """Whether an entry stands at a time.
 
-    doubted: the key that signed it had perhaps been stolen by then, and no independent time says otherwise; of a
-    notice also, that its findings do not stand any more. disputed: a notice that somebody whom it names contests.
+    doubted: the key that signed it is said to have been compromised by then, and no independent time says otherwise;
+    of a notice also, that its findings do not stand any more. disputed: a notice that somebody whom it names contests.
     """
     if entry.kind != "notice":
         flaw = flaw_of(entry, view)
