@@ -85,7 +85,9 @@ def measure(
     place: Path, size: int, entries: int, *, names: Sequence[str], post_quantum: bool
 ) -> dict[str, float | int]:
     """Make a registry, serve it with its witnesses, and hand entries in."""
-    writers = prepare(place / "north", size, entries, post_quantum=post_quantum)
+    number = WRITERS.get(size, max(WRITERS.values()) // size + 1)
+    each = max(1, entries // number // size)
+    writers = prepare(place / "north", number, each, size, post_quantum=post_quantum)
     known = [f"--witness-for={ORIGIN}={key}" for key in open_home(place / "north").settings.log_keys]
     with ExitStack() as stack:
         witnesses = []
@@ -113,14 +115,15 @@ def measure(
     }
 
 
-def prepare(path: Path, size: int, entries: int, *, post_quantum: bool) -> list[Writer]:
-    """A registry with one organisation for each writer, and the requests, signed."""
-    number = WRITERS.get(size, max(WRITERS.values()) // size + 1)
+def prepare(path: Path, number: int, each: int, size: int, *, post_quantum: bool) -> list[Writer]:
+    """A registry with one organisation for each writer, and ``each`` requests of ``size`` entries of each, signed."""
     with create_registry(path, origin=ORIGIN, bureau_name="Harbour Bureau", jurisdiction="NL") as registry:
-        writers = [writer for _ in range(0, number, 200) for writer in introduced(registry, 200, post_quantum)][:number]
+        writers: list[Writer] = []
+        while len(writers) < number:
+            writers += introduced(registry, min(200, number - len(writers)), post_quantum)
     draw = random.Random(1)
     for place, writer in enumerate(writers):
-        for _ in range(max(1, entries // number // size)):
+        for _ in range(each):
             body = {"entries": [signed(writer, place, draw) for _ in range(size)]}
             writer.requests.append(json.dumps(body).encode())
     return writers

@@ -43,7 +43,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "registry"
         known = fill(folder)
-        with served(folder, "--entries-per-hour=0") as (url, process):
+        with served(folder, "--entries-per-hour=0", "--reads-per-second=0") as (url, process):
             counted = fuzz(url, known, until=time.monotonic() + seconds, number=number)
             if process.poll() is not None:
                 raise SystemExit(f"the service ended with status {process.returncode}")

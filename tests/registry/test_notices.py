@@ -225,6 +225,28 @@ def test_a_dispute_that_is_over_in_time_needs_no_answer(late: bool) -> None:
         assert trial.standing().state == ("annulled" if late else "upheld" if end == "upheld" else "published")
 
 
+def test_a_dispute_is_over_with_the_first_thing_that_ends_it() -> None:
+    trial = case()
+    publish(trial)
+    dispute = trial.dispute()
+    trial.rule("dismissed", dispute)
+    wait(trial, ANSWER)
+    trial.world.vote("Meridian AI", "withdrawn", dispute)
+    assert trial.standing().state == "published"
+
+
+def test_a_judge_who_claims_the_accused_content_upholds_nothing() -> None:
+    trial = case()
+    publish(trial)
+    trial.rule("upheld")
+    assert trial.standing().state == "upheld"
+    judge = trial.world.view.keys[key_of("Judge 1").id]
+    trial.world.enter(key_of("Harbour Models"), "model", model("tide-2", "Harbour Models", ACCUSED))
+    lab = trial.world.homes["Harbour Models"]
+    trial.world.view.keys[key_of("Judge 1").id] = replace(judge, organisation=lab)
+    assert trial.standing().state == "published"
+
+
 def test_after_a_ruling_only_new_evidence_blocks_again() -> None:
     trial = case()
     uphold(trial)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_notice_laws import moves, played
 from test_notices import STATES
-from worlds import B, Case, case, key_of, model
+from worlds import B, C, Case, case, key_of, model
 
 from whorl.entries.status_map import Absent, Present, StatusMap, verify_status
 from whorl.registry.standing import entry_standing, not_in_good_standing
@@ -97,6 +97,14 @@ def test_the_map_names_the_gravest_entry_against_each() -> None:
     assert spoken_against(trial) == {trial.notice.hash: revocation.hash}
     ruling = trial.rule("annulled")
     assert spoken_against(trial) == {trial.notice.hash: ruling.hash}
+
+
+def test_an_annulment_stays_in_the_map_when_a_judges_key_is_stolen_afterwards() -> None:
+    trial = case()
+    since = trial.world.sizes[C]
+    ruling = trial.rule("annulled")
+    trial.world.revoke("Judge 0", key_of("Judge 0"), since=since)
+    assert spoken_against(trial)[trial.notice.hash] == ruling.hash
 
 
 def test_withdrawn_entries_are_in_the_map_and_a_settled_dispute_stays_in_it() -> None:

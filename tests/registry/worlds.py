@@ -74,9 +74,10 @@ class World:
     sizes: dict[str, int] = field(default_factory=dict)
     homes: dict[str, bytes] = field(default_factory=dict)
     salts: int = 0
+    leaves: dict[bytes, Leaf] = field(default_factory=dict)
 
     def copy(self) -> "World":
-        return World(self.view.copy(), self.now, dict(self.sizes), dict(self.homes), self.salts)
+        return World(self.view.copy(), self.now, dict(self.sizes), dict(self.homes), self.salts, dict(self.leaves))
 
     def salt(self) -> bytes:
         self.salts += 1
@@ -156,6 +157,7 @@ class World:
             signers=admitted.signers,
         )
         self.sizes[origin] = facts.index + 1
+        self.leaves[facts.hash] = leaf
         self.view.insert(facts)
         return facts
 

@@ -136,3 +136,33 @@ def test_what_was_handed_in_is_entered_before_the_service_ends(folder: Path) -> 
     assert all(isinstance(outcome, Entered) for outcome in outcomes)
     with pytest.raises(Exception, match="about to stop"):
         service.enter([claimant.sign(model())], actor="test")
+
+
+def test_partial_tiles_are_served_while_full_ones_replace_them(served: Served) -> None:
+    """A reader asks for what a published tree head has, at the moment when its partial tile is removed."""
+    claimant = Claimant.new()
+    first = claimant.register(served.registry)
+    published = served.registry.log.published()
+    assert published is not None
+    index, width = divmod(published.size, 256)
+    over = threading.Event()
+    problems: list[str] = []
+
+    def read() -> None:
+        with served.client() as client:
+            while not over.is_set():
+                for path in (f"/log/tile/0/{index:03}.p/{width}", f"/api/entries/{entry_id(first)}/receipt"):
+                    answer = client.get(path)
+                    if answer.status_code != 200:
+                        problems.append(answer.text)
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for _ in range(4):
+        outcomes = served.service.enter(claimant.models(100), actor="test").result(60)
+        assert all(isinstance(outcome, Entered) for outcome in outcomes)
+    over.set()
+    for reader in readers:
+        reader.join()
+    assert problems == []

@@ -33,6 +33,9 @@ def serve(
         int,
         typer.Option("--entries-per-hour", min=0, help="Most entries of one organisation or address; 0: no limit."),
     ] = 3600,
+    reads_per_second: Annotated[
+        int, typer.Option("--reads-per-second", min=0, help="Most reads of the API from one address; 0: no limit.")
+    ] = 200,
     needs_token: Annotated[
         bool, typer.Option("--needs-token", help="Take entries from bearers of tokens and signed requests only.")
     ] = False,
@@ -65,7 +68,7 @@ def serve(
             "everybody must be able to dispute what is said of them"
         )
     home = open_home(registry)
-    limits = Limits(entries_per_hour=entries_per_hour)
+    limits = Limits(entries_per_hour=entries_per_hour, reads_per_second=reads_per_second)
     answering: list[AnsweringWitness] = [_witness(home, witness_for)] if witness_for else []
     with ExitStack() as stack:
         bound = stack.enter_context(bound_socket(host, port))

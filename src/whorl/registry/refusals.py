@@ -58,6 +58,7 @@ _CURABLE: Final[frozenset[Code]] = frozenset(
         "unknown_entry",
         "not_a_party",
         "examiners",
+        "old_evidence",
         "claim_stands",
     }
 )

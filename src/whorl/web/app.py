@@ -32,8 +32,9 @@ from whorl.web.service import Service
 from whorl.web.witness_routes import AnsweringWitness
 
 OPENAPI: Final = "/api/openapi.json"
-READING_THREADS: Final = 32  # fewer than the database has connections
+READING_THREADS: Final = 6  # they share one interpreter with the writer, whose turn must come often
 SEARCHES: Final = 4
+COSIGNING: Final = 8  # these may wait for another bureau, so they have threads of their own
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     entry_routes.router,
@@ -70,6 +71,7 @@ def make_app(service: Service, *, witness: AnsweringWitness | None = None, needs
         anyio.to_thread.current_default_thread_limiter().total_tokens = READING_THREADS
         app.state.uploads = anyio.CapacityLimiter(service.limits.uploads)
         app.state.searches = anyio.CapacityLimiter(SEARCHES)
+        app.state.cosigning = anyio.CapacityLimiter(COSIGNING)
         yield
 
     app = FastAPI(

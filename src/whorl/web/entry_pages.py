@@ -16,7 +16,7 @@ from whorl.registry.notices import notice_standing
 from whorl.registry.reading import Reader, has_sealed, withheld
 from whorl.registry.standing import entry_standing
 from whorl.registry.stored_entry import StoredEntry
-from whorl.registry.view import EntryFacts, View
+from whorl.registry.view import EntryFacts, OrganisationFacts, View
 from whorl.web.documents import (
     ContentDocument,
     EntryDocument,
@@ -68,13 +68,22 @@ def visible_lines(
     connection: Connection, found: Iterable[StoredEntry], reader: Reader, *, at: datetime
 ) -> list[EntryLine]:
     """Lines of those of the entries that this reader may see."""
-    view = DatabaseView(connection)
-    lines = []
-    for stored in found:
-        facts = facts_of(stored)
-        if withheld(facts, reader, view, at=at) is None:
-            lines.append(entry_line(facts, view))
-    return lines
+    view = RememberingView(connection)
+    seen = (facts for facts in map(facts_of, found) if withheld(facts, reader, view, at=at) is None)
+    return [entry_line(facts, view) for facts in seen]
+
+
+class RememberingView(DatabaseView):
+    """A view that asks for each organisation once: a list holds many entries of few claimants."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._known: dict[bytes, OrganisationFacts | None] = {}
+
+    def organisation(self, digest: bytes) -> OrganisationFacts | None:
+        if digest not in self._known:
+            self._known[digest] = super().organisation(digest)
+        return self._known[digest]
 
 
 def entry_line(facts: EntryFacts, view: View) -> EntryLine:

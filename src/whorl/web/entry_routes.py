@@ -17,8 +17,10 @@ from whorl.entries.leaf import parse_entry_id
 from whorl.entries.receipt import parse_receipt
 from whorl.registry.database_view import DatabaseView, facts_of
 from whorl.registry.entry_rows import entries_of_log, find_entry
+from whorl.registry.local import LocalRegistry
 from whorl.registry.reading import has_sealed, withheld
 from whorl.registry.sequencer import Entered, Submission
+from whorl.registry.stored_entry import StoredEntry
 from whorl.web.asking import ANYBODY, buffers_of, json_body, registry_of, requester_of, requester_with, service_of
 from whorl.web.documents import (
     ERRORS,
@@ -31,7 +33,7 @@ from whorl.web.documents import (
     StoredContent,
 )
 from whorl.web.entry_pages import entry_document
-from whorl.web.errors import ApiError, outcome_document, unknown
+from whorl.web.errors import ApiError, outcome_document, unavailable, unknown
 from whorl.web.reading_bodies import read_document
 
 CONTENTS: Final = 256
@@ -122,12 +124,11 @@ def receipt(request: Request, entry_id: Annotated[EntryId, Path()]) -> Response:
         found = find_entry(connection, digest)
         if found is None or found.fault is not None:
             raise unknown(f"expected an entry that counts, found {entry_id}, which is none; check the id")
+        if found.origin != registry.origin:
+            raise unknown(f"expected an entry of {registry.origin}, found one of {found.origin}; ask its bureau for it")
         view = DatabaseView(connection)
         shown = has_sealed(found, reader, view) or withheld(facts_of(found), reader, view, at=registry.now()) is None
-    try:
-        document = registry.receipt(digest, with_content=shown)
-    except InputError as error:
-        raise unknown(str(error)) from None
+    document = _receipt(registry, found, with_content=shown)
     if found.kind is None and not shown:
         document = _without_authority(document)
     return Response(document, media_type="application/json")
@@ -155,6 +156,20 @@ def contents(
                 envelope = base64.b64encode(stored.envelope).decode()
                 found.append(StoredContent(envelope=envelope, salt=stored.salt.hex()))
     return ContentsDocument(start=start, contents=tuple(found))
+
+
+def _receipt(registry: LocalRegistry, found: StoredEntry, *, with_content: bool) -> bytes:
+    """The receipt of an entry; from a tree that may grow meanwhile, whose partial tiles full ones replace."""
+    for is_last in (False, True):
+        try:
+            return registry.receipt(found.hash, with_content=with_content)
+        except InputError as error:
+            published = registry.log.published()
+            if published is None or found.index >= published.size:
+                raise unknown("expected an entry under a published tree head, found one that waits for it") from None
+            if is_last:
+                raise unavailable(error) from error
+    raise AssertionError("one of two tries ends it")
 
 
 def _without_authority(document: bytes) -> bytes:

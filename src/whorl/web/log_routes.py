@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from whorl.core.errors import InputError
+from whorl.log.folder import LogFolder
 from whorl.log.grammar import shown
 from whorl.log.tiles import TileAddress, parse_tile_path
 from whorl.web.asking import registry_of
@@ -66,14 +67,20 @@ def tile(
         wanted = parse_tile_path(f"tile/{address}")
     except InputError as error:
         raise unknown(str(error)) from None
-    try:
-        if wanted.level is None:
-            data = log.bundle(wanted.index, wanted.width)
-        else:
-            data = log.tile(wanted.level, wanted.index, wanted.width)
-    except InputError as error:
-        full = TileAddress(level=wanted.level, index=wanted.index)
-        if (log.path / wanted.path).exists() or (log.path / full.path).exists():
-            raise unavailable(error) from error
-        raise unknown(f"expected a tile of this log, found {shown(address)}, which is none") from None
-    return Response(data, media_type=_BYTES, headers=_FOREVER)
+    return Response(_read(log, wanted), media_type=_BYTES, headers=_FOREVER)
+
+
+def _read(log: LogFolder, wanted: TileAddress) -> bytes:
+    """A tile or bundle; from a tree that may grow meanwhile, whose partial tiles full ones replace."""
+    full = TileAddress(level=wanted.level, index=wanted.index)
+    for is_last in (False, True):
+        try:
+            if wanted.level is None:
+                return log.bundle(wanted.index, wanted.width)
+            return log.tile(wanted.level, wanted.index, wanted.width)
+        except InputError as error:
+            if not (log.path / wanted.path).exists() and not (log.path / full.path).exists():
+                raise unknown(f"expected a tile of this log, found {shown(wanted.path)}, which is none") from None
+            if is_last:
+                raise unavailable(error) from error
+    raise AssertionError("one of two tries ends it")

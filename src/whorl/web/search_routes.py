@@ -22,20 +22,20 @@ from whorl.registry.local import LocalRegistry
 from whorl.registry.name_rows import MAX_WORDS, entries_named, words_of
 from whorl.registry.reading import Reader, withheld
 from whorl.registry.search_vectors import Vectors
-from whorl.registry.stored_entry import StoredEntry
 from whorl.registry.view import EntryFacts
 from whorl.web.asking import ANYBODY, buffers_of, json_body, registry_of, requester_of, requester_with, service_of
 from whorl.web.documents import (
     ERRORS,
     ClaimDocument,
     DigestDocument,
+    EntryLine,
     EntryPage,
     LeadDocument,
     LeadsDocument,
     VectorSearch,
     instant,
 )
-from whorl.web.entry_pages import entry_line, level_document, visible_lines
+from whorl.web.entry_pages import RememberingView, entry_line, level_document, visible_lines
 from whorl.web.errors import ApiError
 from whorl.web.reading_bodies import read_document
 
@@ -74,7 +74,7 @@ def find_digest(request: Request, digest: Annotated[Digest, Path()]) -> DigestDo
     reader = requester_of(request).reader
     registry = registry_of(request)
     with registry.database.reading() as connection:
-        view = DatabaseView(connection)
+        view = RememberingView(connection)
         named = {role: _naming(connection, digest, role, reader, registry) for role in get_args(Role)}
         models = {facts.hash: facts for facts in named["content"] if facts.kind == "model"}
         claims = tuple(
@@ -138,19 +138,23 @@ def _named(registry: LocalRegistry, q: str, kind: Kind | None, reader: Reader, *
     words = words_of(q)
     if not 1 <= len(words) <= MAX_WORDS:
         raise ApiError(422, "malformed", f"expected 1 to {MAX_WORDS} words of a name, found {len(words)}")
-    looked_at: list[StoredEntry] = []
+    lines: list[EntryLine] = []
+    looked_at = 0
     with registry.database.reading() as connection:
+        view = RememberingView(connection)
+        found = islice(entries_named(connection, q), skipped, skipped + _SCANNED)
         try:
-            looked_at += islice(entries_named(connection, q), skipped, skipped + _SCANNED)
+            for stored in found:
+                looked_at += 1
+                facts = facts_of(stored)
+                if kind in (None, stored.kind) and withheld(facts, reader, view, at=registry.now()) is None:
+                    lines.append(entry_line(facts, view))
+                if len(lines) == PAGE:
+                    break
         except RegistryError as error:  # the words fit too many names
             raise ApiError(422, "too_common", str(error)) from None
-        lines = []
-        for place, stored in enumerate(looked_at, start=skipped + 1):
-            if kind in (None, stored.kind):
-                lines += visible_lines(connection, [stored], reader, at=registry.now())
-            if len(lines) == PAGE:
-                return EntryPage(entries=tuple(lines), next=place)
-    return EntryPage(entries=tuple(lines), next=skipped + _SCANNED if len(looked_at) == _SCANNED else None)
+    may_be_more = len(lines) == PAGE or looked_at == _SCANNED
+    return EntryPage(entries=tuple(lines), next=skipped + looked_at if may_be_more else None)
 
 
 def _naming(

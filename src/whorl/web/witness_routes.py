@@ -41,7 +41,8 @@ async def add_checkpoint(request: Request) -> Response:
     async with buffers_of(request).body(request) as body:
         witness = _witness(request)
         at = int(registry_of(request).now().timestamp())
-        return _answer(await run_sync(lambda: witness.add_checkpoint(body, at=at)))
+        limiter = request.app.state.cosigning
+        return _answer(await run_sync(lambda: witness.add_checkpoint(body, at=at), limiter=limiter))
 
 
 @router.get(
