@@ -86,6 +86,7 @@ def serving(
     needs_token: bool = False,
     cosigners: Sequence[Cosigner] = (),
     now: Callable[[], datetime] | None = None,
+    port: int = 0,
 ) -> Iterator[Served]:
     """Serve a registry's folder from a thread."""
     clock = {} if now is None else {"now": now}
@@ -93,7 +94,7 @@ def serving(
         registry = stack.enter_context(open_registry(path, cosigners=cosigners, **clock))
         service = stack.enter_context(Service(registry, limits=limits))
         app = make_app(service, witness=witness, needs_token=needs_token)
-        bound = stack.enter_context(bound_socket("127.0.0.1", 0))
+        bound = stack.enter_context(bound_socket("127.0.0.1", port))
         server = server_for(app, limits)
         thread = threading.Thread(target=lambda: server.run(sockets=[bound]))
         thread.start()

@@ -134,7 +134,7 @@ class History:
         self._saw = saw
         self._note = note
         self._progress = progress
-        self._view = PendingView(DatabaseView(scratch))
+        self._view = PendingView(DatabaseView(scratch), origin=own, start=0)
         self._pending: list[tuple[int, StoredEntry, SignedEntry | None]] = []
         self._sizes: dict[str, int] = {}
         self._count = 0
@@ -294,7 +294,7 @@ class History:
             )
             raise _StopError from error
         self._pending = []
-        self._view.clear()
+        self._view.clear(start=self._sizes[self._own])
 
 
 def _bare(row: Row[Any], leaf: bytes | None) -> StoredEntry:

@@ -9,10 +9,10 @@ nobody who cosigns its next tree head.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
-from typing import Final, Protocol
+from typing import Final, Protocol, TypedDict
 
 from sqlalchemy import Connection, bindparam, select, text
 
@@ -44,6 +44,7 @@ from whorl.registry.tables import Instant, entries
 
 PAGE: Final = 256
 STALE: Final = timedelta(hours=1)
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LOG: Final = logging.getLogger(__name__)
 WAITS: Final = "waits for more of other logs: "
 NOT_SHOWN: Final = "its content was erased, or is not shown to this bureau"
@@ -77,6 +78,15 @@ class Followed:
 
     mirror: "Mirror"
     peer: Peer
+
+
+class _Where(TypedDict):
+    """Where and when an entry is judged."""
+
+    origin: str
+    index: int
+    at: datetime
+    replaying: bool
 
 
 class MirrorError(VerificationError):
@@ -114,6 +124,7 @@ class Mirror:
         own_origin: str,
         now: Callable[[], datetime],
     ) -> None:
+        self._looked_at = _LONG_AGO
         self._lock = Lock()  # requests of witnesses and the regular look come at the same time
         self._database = database
         self._blobs = blobs
@@ -144,7 +155,10 @@ class Mirror:
             If the tree head is not the log's, or something cannot be had.
         """
         with self._lock:
-            return self._pull(peer, note)
+            begun = self._now()
+            head = self._pull(peer, note)
+            self._looked_at = begun
+            return head
 
     def _pull(self, peer: Peer, note: bytes | None) -> SignedTreeHead:
         head = open_tree_head(note or peer.log.tree_head(), origin=self._origin, log_keys=self._log_keys)
@@ -213,7 +227,8 @@ class Mirror:
         self, connection: Connection, data: bytes, content: Content | None, index: int
     ) -> tuple[StoredEntry, SignedEntry | None]:
         """An entry with what is wrong with it; one that breaks the rules is held, and counts for nothing."""
-        at = self._now()
+        # By the look before this one, the entry was surely not there: no key had expired later than that.
+        where: _Where = {"origin": self._origin, "index": index, "at": self._looked_at, "replaying": True}
         stored = StoredEntry(
             origin=self._origin,
             index=index,
@@ -222,18 +237,18 @@ class Mirror:
             organisation=None,
             envelope=None,
             salt=None,
-            seen_at=at,
+            seen_at=self._now(),
         )
         view = DatabaseView(connection)
         try:
             leaf = parse_leaf(data)
             if leaf.leaf_class == "sealed":
-                admitted = admit_sealed(leaf, view, origin=self._origin, index=index, at=at)
+                admitted = admit_sealed(leaf, view, **where)
                 return replace(stored, organisation=admitted.organisation), None
             if content is None:
                 return replace(stored, fault=NOT_SHOWN), None
             entry = self._opened(leaf, content)
-            allowed = admit(entry, leaf, view, origin=self._origin, index=index, at=at, replaying=True)
+            allowed = admit(entry, leaf, view, **where)
         except Refusal as problem:
             if not problem.may_pass_later or content is None:
                 return replace(stored, fault=str(problem)[:500]), None

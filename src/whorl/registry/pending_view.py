@@ -16,10 +16,17 @@ HELD_BACK: Final[frozenset[Kind]] = frozenset({"model", "dataset", "fingerprint"
 
 
 class PendingView:
-    """A `View` over another one and some entries after it; clear it when they are written."""
+    """A `View` over another one and some entries after it; clear it when they are written.
 
-    def __init__(self, written: View) -> None:
+    Parameters
+    ----------
+    origin, start : the log that the batch is for, and where it begins
+    """
+
+    def __init__(self, written: View, *, origin: str, start: int) -> None:
         self._written = written
+        self._origin = origin
+        self._start = start
         self._entries: dict[bytes, EntryFacts] = {}
         self._chains: dict[bytes, tuple[int, bytes]] = {}
         self._keys: dict[bytes, KeyFacts | None] = {}
@@ -31,8 +38,9 @@ class PendingView:
         self._entries[facts.hash] = facts
         self._chains[facts.issuer] = (sequence, facts.hash)
 
-    def clear(self) -> None:
-        """Forget everything: the database has it now."""
+    def clear(self, *, start: int) -> None:
+        """Forget everything: the database has it now, up to the index ``start`` of the log."""
+        self._start = start
         for held in (self._entries, self._chains, self._keys, self._organisations, self._policies):
             held.clear()
 
@@ -83,7 +91,9 @@ class PendingView:
         return self._written.notices(claim)
 
     def policy(self, origin: str, index: int) -> Policy | None:
-        if origin not in self._policies:  # the index only grows within a batch, and policies are written at once
+        if origin != self._origin or index < self._start:  # an older case is judged by the rules of its day
+            return self._written.policy(origin, index)
+        if origin not in self._policies:  # within a batch the index only grows, and policies are written at once
             self._policies[origin] = self._written.policy(origin, index)
         return self._policies[origin]
 

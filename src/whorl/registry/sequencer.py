@@ -202,8 +202,8 @@ class Sequencer:
         at = self._now()
         log = stored_log(connection, self._home.origin)
         assert log is not None
-        view = PendingView(DatabaseView(connection))
         index = log.size
+        view = PendingView(DatabaseView(connection), origin=self._home.origin, start=index)
         accepted: list[_Accepted] = []
         pending: list[_Accepted] = []
         for place, submission in enumerate(submissions):
@@ -220,7 +220,7 @@ class Sequencer:
             else:
                 self._write(connection, pending)
                 pending = []
-                view.clear()
+                view.clear(start=index)
         self._write(connection, pending)
         return accepted
 
