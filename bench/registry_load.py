@@ -44,7 +44,7 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=asked.folder) as name:
         path = Path(name) / "north"
-        each = int(asked.seconds * 8)  # more than there will be time for
+        each = int(asked.seconds * 4)  # more than there will be time for
         writers = prepare(path, asked.writers, each, asked.size, post_quantum=False)
         with served(path, "--entries-per-hour=0", "--reads-per-second=0") as (url, process):
             load = Load(url=url, until=time.monotonic() + asked.seconds)

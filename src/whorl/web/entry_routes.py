@@ -14,7 +14,6 @@ from starlette.types import Receive, Scope, Send
 from whorl.core.errors import InputError
 from whorl.entries.kinds import EntryId
 from whorl.entries.leaf import parse_entry_id
-from whorl.entries.receipt import parse_receipt
 from whorl.registry.database_view import DatabaseView, facts_of
 from whorl.registry.entry_rows import entries_of_log, find_entry
 from whorl.registry.local import LocalRegistry
@@ -128,10 +127,7 @@ def receipt(request: Request, entry_id: Annotated[EntryId, Path()]) -> Response:
             raise unknown(f"expected an entry of {registry.origin}, found one of {found.origin}; ask its bureau for it")
         view = DatabaseView(connection)
         shown = has_sealed(found, reader, view) or withheld(facts_of(found), reader, view, at=registry.now()) is None
-    document = _receipt(registry, found, with_content=shown)
-    if found.kind is None and not shown:
-        document = _without_authority(document)
-    return Response(document, media_type="application/json")
+    return Response(_receipt(registry, found, with_content=shown), media_type="application/json")
 
 
 @router.get("/api/contents", response_model=ContentsDocument, responses=ERRORS, openapi_extra=ANYBODY)
@@ -170,12 +166,6 @@ def _receipt(registry: LocalRegistry, found: StoredEntry, *, with_content: bool)
             if is_last:
                 raise unavailable(error) from error
     raise AssertionError("one of two tries ends it")
-
-
-def _without_authority(document: bytes) -> bytes:
-    """The receipt of a sealed entry without the entries that introduce its issuer: they would say who that is."""
-    receipt = parse_receipt(document, origin="the receipt")
-    return receipt.model_copy(update={"authority": ()}).model_dump_json(indent=1).encode() + b"\n"
 
 
 def _submissions(body: bytes) -> list[Submission]:
