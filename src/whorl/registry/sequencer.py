@@ -333,12 +333,17 @@ class Sequencer:
         VerificationError
             If the log refuses to sign.
         """
+        if self._is_behind:
+            self.catch_up()
         with _on_disk(self._home):
+            self._require_witnesses_asked()
+            self._is_behind = True
             with self._database.writing() as connection:
                 if self._others_grew(connection):
                     self._enter_status_map(connection)
             self._append_rows()
             self._publish()
+            self._is_behind = False
         return parse_note(self._log.tree_head())
 
     def _others_grew(self, connection: Connection) -> bool:
