@@ -44,7 +44,7 @@ lint: $(VENV)/.whorl-dev
 	$(BIN)/lint-imports
 
 test: lint system
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 bench: $(VENV)/.whorl-dev
 	$(BIN)/python bench/run.py

@@ -1,8 +1,9 @@
 """Chat templates are programs by strangers: rendered as transformers renders them, and stopped where they do harm."""
 
+import json
 import os
-import resource
-import time
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,24 @@ from whorl.endpoints.exchange import EndpointError
 REAL = Path(__file__).resolve().parents[3] / "shared" / "realdata" / "chat_templates"
 TURNS = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "A \N{ROBOT FACE} <b>?\n"}]
 ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% set c = 1 %}{% endfor %}{% endfor %}"
+
+HOSTILE = """
+import json, resource, sys, time
+from whorl.endpoints.chat_template import ChatTemplate
+from whorl.endpoints.exchange import EndpointError
+
+template = ChatTemplate(sys.argv[1], {}, seconds=1)
+told = {}
+for when in ("", "_again"):
+    started = time.monotonic()
+    try:
+        template.render([{"role": "user", "content": "?"}])
+    except EndpointError as error:
+        told["trouble"], told["again" if when else "detail"] = error.trouble, error.detail
+    told["seconds" + when] = time.monotonic() - started
+told["peak"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+print(json.dumps(told))
+"""
 
 
 def tokenizer(template: str) -> PreTrainedTokenizerFast:
@@ -85,18 +104,22 @@ def test_templates_of_public_models_are_rendered_as_transformers_renders_them() 
     ids=["loops", "power", "product", "doubling", "list", "length"],
 )
 def test_a_hostile_template_ends_in_an_error_within_seconds_and_little_memory(text: str, exceeded: str) -> None:
-    template = ChatTemplate(text.replace("PART", "'x' * 99999999"), {}, seconds=1)
-    started = time.monotonic()
-    error = trouble(template)
-    taken = time.monotonic() - started
-    assert taken < 15
-    assert error.trouble == "broken"
-    assert "expected a chat template that takes at most 1 s of processor time, 512 MiB" in error.detail
-    assert f"({exceeded}); it is not run again" in error.detail
+    # In a process of its own: the peak that the system tells is the largest of all its children so far.
+    run = subprocess.run(
+        [sys.executable, "-c", HOSTILE, text.replace("PART", "'x' * 99999999")],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    told = json.loads(run.stdout)
+    assert told["seconds"] < 15
+    assert told["trouble"] == "broken"
+    assert "expected a chat template that takes at most 1 s of processor time, 512 MiB" in told["detail"]
+    assert f"({exceeded}); it is not run again" in told["detail"]
     # A run asks thousands of questions.
-    assert trouble(template).detail == error.detail
-    assert time.monotonic() - started < taken + 0.5
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 < MEMORY_BYTES + (256 << 20)
+    assert told["again"] == told["detail"]
+    assert told["seconds_again"] < 0.5
+    assert told["peak"] < MEMORY_BYTES + (256 << 20)
 
 
 def test_a_refusal_by_the_template_costs_only_that_conversation() -> None:

@@ -26,7 +26,6 @@ EXTRAS = {
     "sqlalchemy": "registry",
     "alembic": "registry",
     "pg8000": "registry",
-    "usearch": "registry",
     "fastapi": "service",
     "uvicorn": "service",
     "limits": "service",
