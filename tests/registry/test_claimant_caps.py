@@ -48,7 +48,7 @@ def test_the_best_are_exact_for_any_upper_bounds(
     expected = reference(keys, groups, scores, per_group)[:top]
     found = best_rows(
         bounds,
-        groups[:count],
+        [groups[: count // 3], groups[count // 3 : count]],
         lambda rows: Scored(keys=keys[rows], groups=groups[rows], scores=scores[rows]),
         before=Scored(keys=keys[count:], groups=groups[count:], scores=scores[count:]),
         top=top,
@@ -57,6 +57,25 @@ def test_the_best_are_exact_for_any_upper_bounds(
     assert found.keys.tolist() == keys[expected].tolist()
     assert found.groups.tolist() == groups[expected].tolist()
     assert found.scores.tolist() == scores[expected].tolist()
+
+
+@pytest.mark.parametrize("claimants", [3, 10**5])
+def test_the_best_of_very_many_rows_are_exact(claimants: int) -> None:
+    """So many that where to cut is told from some of the rows."""
+    rng = np.random.default_rng(claimants)
+    keys, groups = rng.permutation(10**6)[:300_000], rng.integers(0, claimants, 300_000)
+    scores = np.concatenate([rng.normal(0, 0.1, 299_900), np.full(100, 0.6)]).round(4)
+    scored: list[Ints] = []
+
+    def score(rows: Ints) -> Scored:
+        scored.append(rows)
+        return Scored(keys=keys[rows], groups=groups[rows], scores=scores[rows])
+
+    bounds = (scores + 1e-6 + 0.01 * rng.random(300_000)).astype(np.float32)
+    found = best_rows(bounds, [groups], score, before=Scored.joined([]), top=8, per_group=2)
+    expected = reference(keys, groups, scores, 2)[:8]
+    assert found.keys.tolist() == keys[expected].tolist()
+    assert sum(map(len, scored)) < 3000
 
 
 @settings(max_examples=100, deadline=None)

@@ -46,7 +46,7 @@ def full_groups(groups: Ints, per_group: int) -> Ints:
 
 def best_rows(
     bounds: Floats,
-    groups: Ints,
+    groups: Sequence[Ints],
     score: Callable[[Ints], Scored],
     *,
     before: Scored,
@@ -58,13 +58,13 @@ def best_rows(
     Parameters
     ----------
     bounds : shape (n,), as from `upper_bounds`; used up
-    groups : shape (n,)
+    groups : of the n rows, in parts
     score : exact scores of the rows at some positions
     before : rows that were scored elsewhere
     """
     scored, width = before, max(64, 4 * top)
     while True:
-        cut = np.partition(bounds, len(bounds) - width)[len(bounds) - width] if width < len(bounds) else -np.inf
+        cut = _cut(bounds, width)
         chosen = np.flatnonzero((bounds >= cut) & (bounds > -np.inf))
         scored = Scored.joined([scored, score(chosen)])
         bounds[chosen] = -np.inf
@@ -73,5 +73,12 @@ def best_rows(
             return Scored(keys=scored.keys[stay], groups=scored.groups[stay], scores=scored.scores[stay])
         # Rows below the cut cannot displace what these groups already have above it.
         full = full_groups(scored.groups[scored.scores >= cut], per_group)
-        bounds[np.isin(groups, full)] = -np.inf
+        bounds[np.concatenate([np.isin(part, full) for part in groups])] = -np.inf
         width *= 4
+
+
+def _cut(bounds: Floats, width: int) -> float:
+    """A bound with about ``width`` rows above it, from some of the rows; -inf if there are hardly more."""
+    sample = bounds[:: min(width // 4, 1 + len(bounds) // (1 << 16))]
+    rank = -(-width * len(sample) // max(1, len(bounds)))
+    return float(np.partition(sample, len(sample) - rank)[len(sample) - rank]) if rank < len(sample) else -np.inf

@@ -75,7 +75,6 @@ def _best_of_whole(
     workers: int,
 ) -> Scored:
     bounds = _bounds(segments, question, pool, workers)
-    groups = np.concatenate([np.zeros(0, np.int64), *(segment.groups for segment in segments)])
     ends = np.cumsum([len(segment) for segment in segments])
 
     def score(rows: Ints) -> Scored:
@@ -85,6 +84,7 @@ def _best_of_whole(
             parts.append(question.score(segment, inside - (end - len(segment))))
         return Scored.joined(parts)
 
+    groups = [segment.groups for segment in segments]
     return best_rows(bounds, groups, score, before=before, top=top, per_group=per_group)
 
 
