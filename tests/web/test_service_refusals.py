@@ -78,8 +78,12 @@ def bad_envelopes() -> dict[str, tuple[Callable[[dict[str, Any]], Any], str]]:
         "no signature": (change(signatures=[]), "malformed"),
         "a false signature": (signature(sig=base64.b64encode(bytes(64)).decode()), "bad_signature"),
         "another key's name": (signature(keyid="ab" * 32), "missing_signature"),
-        "ten thousand signatures": (
+        "two thousand signatures": (
             change(signatures=[{"keyid": f"{n:064x}", "sig": "AA=="} for n in range(2_000)]),
+            "malformed",
+        ),
+        "ten thousand signatures": (
+            change(signatures=[{"keyid": f"{n:064x}", "sig": "AA=="} for n in range(10_000)]),
             "malformed",
         ),
     }

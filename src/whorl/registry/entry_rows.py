@@ -41,6 +41,17 @@ _CHAIN_END: Final = (
     .order_by(entries.c.sequence.desc())
     .limit(1)
 )
+_LAST_NUMBERS: Final = (
+    select(entries.c.issuer, func.max(entries.c.sequence).label("sequence"))
+    .where(entries.c.issuer.in_(bindparam("issuers", expanding=True)), _COUNTS)
+    .group_by(entries.c.issuer)
+    .subquery()
+)
+_CHAIN_ENDS: Final = select(entries.c.issuer, entries.c.sequence, entries.c.hash).join_from(
+    _LAST_NUMBERS,
+    entries,
+    (entries.c.issuer == _LAST_NUMBERS.c.issuer) & (entries.c.sequence == _LAST_NUMBERS.c.sequence) & _COUNTS,
+)
 _POLICY: Final = (
     _ROWS.where(
         entries.c.log == bindparam("log"),
@@ -217,6 +228,12 @@ def chain_end(connection: Connection, issuer: bytes) -> tuple[int, bytes] | None
     """Sequence number and leaf hash of the last entry in an issuer's chain."""
     row = connection.execute(_CHAIN_END, {"issuer": issuer}).first()
     return None if row is None else (row.sequence, row.hash)
+
+
+def chain_ends(connection: Connection, issuers: Sequence[bytes]) -> dict[bytes, tuple[int, bytes]]:
+    """The ends of several issuers' chains, of those that have begun."""
+    rows = connection.execute(_CHAIN_ENDS, {"issuers": list(issuers)})
+    return {row.issuer: (row.sequence, row.hash) for row in rows}
 
 
 def latest_entries(

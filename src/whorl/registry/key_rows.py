@@ -1,6 +1,6 @@
 """Rows of `organisations` and `keys`: who may sign, derived from the entries that say so."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, get_args
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -22,6 +22,15 @@ _ORGANISATION: Final = (
     .where(organisations.c.hash == bindparam("sought"))
 )
 _KEY: Final = select(keys).where(keys.c.id == bindparam("sought"))
+_KEYS: Final = select(keys).where(keys.c.id.in_(bindparam("sought", expanding=True)))
+_ORGANISATIONS: Final = (
+    select(organisations, logs.c.origin)
+    .join_from(organisations, logs)
+    .where(organisations.c.hash.in_(bindparam("sought", expanding=True)))
+)
+_COMPROMISED: Final = (
+    select(keys.c.id, keys.c.organisation).where(keys.c.compromised_since.is_not(None)).order_by(keys.c.id)
+)
 _KEYS_OF: Final = select(keys).where(keys.c.organisation == bindparam("sought")).order_by(keys.c.id).limit(1000)
 _SEEN_AT: Final = select(entries.c.seen_at).where(
     entries.c.log == bindparam("log"), entries.c.idx == bindparam("index")
@@ -31,10 +40,12 @@ _SEEN_AT: Final = select(entries.c.seen_at).where(
 def find_organisation(connection: Connection, digest: bytes) -> OrganisationFacts | None:
     """An organisation, by the leaf hash of its entry."""
     row = connection.execute(_ORGANISATION, {"sought": digest}).first()
-    if row is None:
-        return None
+    return None if row is None else _organisation_facts(row)
+
+
+def _organisation_facts(row: Any) -> OrganisationFacts:
     if not row.roots or len(row.roots) % HASH_BYTES:
-        raise damaged(f"the root keys of an organisation are cut off ({digest.hex()})")
+        raise damaged(f"the root keys of an organisation are cut off ({row.hash.hex()})")
     return OrganisationFacts(
         hash=row.hash,
         origin=row.origin,
@@ -54,6 +65,22 @@ def find_key(connection: Connection, key_id: bytes) -> KeyFacts | None:
 def keys_of(connection: Connection, organisation: bytes) -> list[KeyFacts]:
     """Keys of an organisation, revoked ones too; the first thousand."""
     return [_key_facts(row) for row in connection.execute(_KEYS_OF, {"sought": organisation})]
+
+
+def compromised_keys(connection: Connection) -> list[tuple[bytes, bytes]]:
+    """Ids of the keys whose entries are doubted from some index on, each with its organisation's leaf hash."""
+    return [(row.id, row.organisation) for row in connection.execute(_COMPROMISED)]
+
+
+def find_keys(connection: Connection, key_ids: Sequence[bytes]) -> dict[bytes, KeyFacts]:
+    """Issuers' keys by the ids of their Ed25519 keys, as far as they are known."""
+    return {row.id: _key_facts(row) for row in connection.execute(_KEYS, {"sought": list(key_ids)})}
+
+
+def find_organisations(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, OrganisationFacts]:
+    """Organisations by the leaf hashes of their entries, as far as they are known."""
+    rows = connection.execute(_ORGANISATIONS, {"sought": list(digests)})
+    return {row.hash: _organisation_facts(row) for row in rows}
 
 
 def insert_organisation(connection: Connection, number: int, entry: StoredEntry, body: Organisation) -> None:

@@ -5,11 +5,15 @@ before the next one is looked at. The bulk of a registry, models and what is com
 batch is written as a whole.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
+from sqlalchemy import Connection
+
 from whorl.entries.kinds import Kind, Policy
+from whorl.registry.entry_rows import PAGE, chain_ends
+from whorl.registry.key_rows import find_keys, find_organisations
 from whorl.registry.view import EntryFacts, KeyFacts, OrganisationFacts, View
 
 HELD_BACK: Final[frozenset[Kind]] = frozenset({"model", "dataset", "fingerprint"})
@@ -32,6 +36,16 @@ class PendingView:
         self._keys: dict[bytes, KeyFacts | None] = {}
         self._organisations: dict[bytes, OrganisationFacts | None] = {}
         self._policies: dict[str, Policy | None] = {}
+
+    def prime(self, connection: Connection, issuers: Collection[bytes]) -> None:
+        """Look up together what is asked of each of these issuers."""
+        for first in range(0, len(issuers), PAGE):
+            some = list(issuers)[first : first + PAGE]
+            found = find_keys(connection, some)
+            self._keys.update(found)
+            organisations = {key.organisation for key in found.values()}
+            self._organisations.update(find_organisations(connection, list(organisations)))
+            self._chains.update(chain_ends(connection, some))
 
     def add(self, facts: EntryFacts, *, sequence: int) -> None:
         """Count an admitted entry, which is of a kind in `HELD_BACK`."""

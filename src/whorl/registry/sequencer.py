@@ -206,9 +206,13 @@ class Sequencer:
         view = PendingView(DatabaseView(connection), origin=self._home.origin, start=index)
         accepted: list[_Accepted] = []
         pending: list[_Accepted] = []
-        for place, submission in enumerate(submissions):
+        opened = [_opened(submission) for submission in submissions]
+        view.prime(connection, {one.statement.issuer for one in opened if isinstance(one, SignedEntry)})
+        for place, (submission, entry) in enumerate(zip(submissions, opened, strict=True)):
             try:
-                one = self._admitted(submission, view, place=place, index=index, at=at)
+                if not isinstance(entry, SignedEntry):
+                    raise entry
+                one = self._admitted(submission, entry, view, place=place, index=index, at=at)
             except (InputError, VerificationError) as problem:
                 outcomes[place] = problem
                 continue
@@ -224,8 +228,9 @@ class Sequencer:
         self._write(connection, pending)
         return accepted
 
-    def _admitted(self, submission: Submission, view: View, *, place: int, index: int, at: datetime) -> _Accepted:
-        entry = open_entry(submission.envelope)
+    def _admitted(
+        self, submission: Submission, entry: SignedEntry, view: View, *, place: int, index: int, at: datetime
+    ) -> _Accepted:
         if submission.sealed:
             return self._sealed(submission, entry, view, place=place, index=index, at=at)
         leaf = entry.leaf(submission.salt)
@@ -293,7 +298,8 @@ class Sequencer:
             covers={origin: size for origin, size in sorted(sizes.items()) if origin != self._home.origin},
         )
         statement = compose(body, issuer=self._bureau.id, chain=view.chain(self._bureau.id), now=self._now())
-        one = self._admitted(self._own(statement), view, place=-1, index=log.size, at=self._now())
+        own = self._own(statement)
+        one = self._admitted(own, open_entry(own.envelope), view, place=-1, index=log.size, at=self._now())
         self._write(connection, [one])
 
     def _own(self, statement: Statement) -> Submission:
@@ -377,3 +383,10 @@ def _on_disk(home: Home) -> Iterator[None]:
             f"{error.filename or home.path}: the disk does not take it ({error.strerror}). Nothing of this was "
             "acknowledged; check the disk and its free space, then try again: what was begun is finished first"
         ) from error
+
+
+def _opened(submission: Submission) -> SignedEntry | InputError:
+    try:
+        return open_entry(submission.envelope)
+    except InputError as problem:
+        return problem

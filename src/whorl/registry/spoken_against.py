@@ -5,14 +5,15 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from whorl.entries.kinds import Key, Kind, StatusMapHead
+from whorl.entries.kinds import Kind, StatusMapHead
 from whorl.registry.database_view import DatabaseView, facts_of
-from whorl.registry.entry_rows import PAGE, entry_in_chain, latest_entries
+from whorl.registry.entry_rows import PAGE, entries_about, entry_in_chain, latest_entries
+from whorl.registry.key_rows import compromised_keys
 from whorl.registry.standing import not_in_good_standing
 from whorl.registry.view import EntryFacts
 from whorl.registry.votes import revoked_key
 
-_SPEAKING: Final[tuple[Kind, ...]] = ("key", "dispute", "status")
+_SPEAKING: Final[tuple[Kind, ...]] = ("dispute", "status")
 
 
 def spoken_against(connection: Connection, *, until: Mapping[str, int]) -> dict[bytes, bytes]:
@@ -33,13 +34,11 @@ def covered_sizes(origin: str, head: StatusMapHead) -> dict[str, int]:
 
 def _speaking(connection: Connection) -> Iterator[EntryFacts]:
     for kind in _SPEAKING:
-        for facts in _of_kind(connection, kind):
-            yield facts
-            body = None if facts.statement is None else facts.statement.body
-            if isinstance(body, Key) and body.compromised_since is not None:
-                key_id = revoked_key(facts)
-                assert key_id is not None
-                yield from _chain(connection, key_id)
+        yield from _of_kind(connection, kind)
+    for key_id, organisation in compromised_keys(connection):
+        about = map(facts_of, entries_about(connection, organisation))
+        yield from (facts for facts in about if revoked_key(facts) == key_id)
+        yield from _chain(connection, key_id)
 
 
 def _of_kind(connection: Connection, kind: Kind) -> Iterator[EntryFacts]:
