@@ -11,6 +11,7 @@ when that is invalid. Start at `whorl.statistics.coincidences`; why the bounds h
 `combine`                 several p-values into one
 `spectrum`                structure against noise in a matrix (tier T4)
 `cosines`                 unit rows and the cosines between them
+`student`                 quantiles of Student's t
 `labelled_pairs`          scored pairs of known truth, the family as the unit
 `calibration`             from scores to likelihood ratios, held out by family, with a family jackknife
 `ratio_caps`              how large a ratio may be claimed

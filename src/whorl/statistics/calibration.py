@@ -15,6 +15,7 @@ import numpy as np
 
 from whorl.core.arrays import AnyArray, Doubles
 from whorl.statistics.labelled_pairs import LabelledPairs, jackknife_error, touching
+from whorl.statistics.student import student_quantile
 
 RIDGE: Final = 0.02
 """Penalty on slopes: what a normal prior of standard deviation 7 per standard deviation of a score comes to."""
@@ -103,8 +104,6 @@ class FamilyJackknife:
         ----------
         Miller, The jackknife: a review, Biometrika 61(1), 1974.
         """
-        from scipy.special import stdtrit
-
         if not 0 < level < 1:
             raise ValueError(f"level must lie strictly between 0 and 1, got {level}")
         columns = _columns(scores, len(self.whole.slopes))
@@ -112,7 +111,7 @@ class FamilyJackknife:
         slopes = np.array([fit.slopes for fit in self.without])
         intercepts = np.array([fit.intercept for fit in self.without])
         spread = jackknife_error((intercepts[:, None] + slopes @ columns.T) / math.log(10))
-        reach = float(stdtrit(self.degrees_of_freedom, (1 + level) / 2)) * spread
+        reach = student_quantile(self.degrees_of_freedom, (1 + level) / 2) * spread
         return Log10Ratios(central=central, lower=central - reach, upper=central + reach)
 
 

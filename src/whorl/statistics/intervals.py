@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from whorl.core.arrays import Doubles
+from whorl.statistics.student import student_quantile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +92,6 @@ def ratio_interval(successes: Sequence[int], trials: Sequence[int], *, level: fl
     ----------
     Miller, The jackknife: a review, Biometrika 61(1), 1974.
     """
-    from scipy.special import stdtrit
-
     used = [(hits, size) for hits, size in zip(successes, trials, strict=True) if size > 0]
     for hits, size in used:
         _check_counts(hits, size)
@@ -105,7 +104,7 @@ def ratio_interval(successes: Sequence[int], trials: Sequence[int], *, level: fl
     if layers >= 2:
         left_out = (hit_counts.sum() - hit_counts) / (sizes.sum() - sizes)
         spread = math.sqrt((layers - 1) / layers * float(((left_out - left_out.mean()) ** 2).sum()))
-        reach = float(stdtrit(layers - 1, (1 + level) / 2)) * spread
+        reach = student_quantile(layers - 1, (1 + level) / 2) * spread
         lower, upper = max(0.0, min(lower, value - reach)), min(1.0, max(upper, value + reach))
     return RatioInterval(value=value, lower=lower, upper=upper, unit="layers" if layers >= 2 else "neurons")
 

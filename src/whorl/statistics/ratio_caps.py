@@ -13,6 +13,7 @@ import numpy as np
 
 from whorl.core.arrays import AnyArray, Doubles, Ints
 from whorl.statistics.labelled_pairs import LabelledPairs, jackknife_error
+from whorl.statistics.student import student_quantile
 
 ONE_SIDED: Final = 0.05
 LARGEST_CORRELATION: Final = 0.5
@@ -95,8 +96,6 @@ def exceedance_correlation(
     between 0 and 1/2; None where fewer than 20 comparisons exceed the threshold, or fewer than 20 do not, or there are
     fewer than 6 families: it cannot be estimated and 1/2 must be assumed
     """
-    from scipy.special import stdtrit
-
     values, touched = np.asarray(scores, np.float64), np.asarray(families)
     if values.shape != (len(touched),) or not np.isfinite(values).all():
         raise ValueError("expected one finite score per pair of families")
@@ -111,7 +110,7 @@ def exceedance_correlation(
     deleted = np.array([_shared_correlation(above[keep], codes[keep]) for keep in kept])
     if estimate is None or not all(one is not None for one in deleted):
         return None
-    reach = float(stdtrit(count - 1, level)) * float(jackknife_error(deleted.astype(np.float64)))
+    reach = student_quantile(count - 1, level) * float(jackknife_error(deleted.astype(np.float64)))
     return float(np.clip(estimate + reach, 0.0, LARGEST_CORRELATION))
 
 

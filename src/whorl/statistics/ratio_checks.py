@@ -14,6 +14,7 @@ import numpy as np
 from whorl.core.arrays import AnyArray
 from whorl.statistics.labelled_pairs import deleted_family_means, jackknife_error
 from whorl.statistics.ratio_caps import effective_comparisons, rate_upper_limit
+from whorl.statistics.student import student_quantile
 
 LEVELS: Final = (10.0, 100.0, 1000.0)
 TOLERANCE: Final = 1.2
@@ -77,8 +78,6 @@ def turing_checks(
     ValueError
         If there is no pair, a ratio is NaN, fewer than 3 families, or one family is in every pair.
     """
-    from scipy.special import stdtrit
-
     ratios, touched, heavy = np.asarray(log10_lr, np.float64), np.asarray(families), np.asarray(weights, np.float64)
     if not ratios.size or ratios.ndim != 1 or touched.shape != (ratios.size, 2) or heavy.shape != ratios.shape:
         raise ValueError("expected at least one ratio, and two families and a weight for each")
@@ -89,7 +88,7 @@ def turing_checks(
         raise ValueError(f"expected at least 3 families, got {labels.size}")
     codes = codes.reshape(-1, 2)
     comparisons = effective_comparisons(codes, rho=None)
-    quantile = float(stdtrit(labels.size - 1, 0.95))
+    quantile = student_quantile(labels.size - 1, 0.95)
     checks = []
     for level in levels:
         if not 1 < level < math.inf:

@@ -13,6 +13,7 @@ import numpy as np
 from whorl.core.arrays import AnyArray, Doubles
 from whorl.statistics.labelled_pairs import LabelledPairs, deleted_family_means, jackknife_error
 from whorl.statistics.ratio_caps import effective_comparisons, rate_upper_limit
+from whorl.statistics.student import student_quantile
 
 _TO_BITS: Final = math.log2(10)
 
@@ -175,8 +176,6 @@ def ratio_performance(pairs: LabelledPairs, log10_lr: AnyArray) -> RatioPerforma
     ValueError
         If a ratio is not finite, or one family is in every pair of a proposition.
     """
-    from scipy.special import stdtrit
-
     ratios, truth, share = _checked(log10_lr, pairs.is_h1, pairs.weights)
     if not np.isfinite(ratios).all():
         raise ValueError("held-out ratios must be finite")
@@ -188,7 +187,7 @@ def ratio_performance(pairs: LabelledPairs, log10_lr: AnyArray) -> RatioPerforma
     ]
     # On the logarithm: a cost is positive and skewed, and a symmetric interval ends too low.
     error = float(jackknife_error(np.log(np.maximum((halves[0] + halves[1]) / 2, 1e-300))))
-    reach = math.exp(min(700.0, float(stdtrit(pairs.smaller_side - 1, 0.975)) * error))
+    reach = math.exp(min(700.0, student_quantile(pairs.smaller_side - 1, 0.975) * error))
     best = log_ratio_cost(isotonic_log10_lr(ratios, truth, share), truth, share)
     return RatioPerformance(
         cllr=cost,
@@ -203,14 +202,12 @@ def ratio_performance(pairs: LabelledPairs, log10_lr: AnyArray) -> RatioPerforma
 
 
 def _misleading(pairs: LabelledPairs, side: AnyArray, wrong: AnyArray) -> MisleadingRate:
-    from scipy.special import stdtrit
-
     families, weights, hits = pairs.families[side], pairs.weights[side], wrong[side].astype(np.float64)
     rate = float(np.clip(weights @ hits / weights.sum(), 0.0, 1.0))
     comparisons = effective_comparisons(families, rho=None)
     count = int(np.unique(families).size)
     error = float(jackknife_error(deleted_family_means(hits, families, weights, pairs.labels.size)))
-    upper = max(rate_upper_limit(rate, comparisons), rate + float(stdtrit(count - 1, 0.95)) * error)
+    upper = max(rate_upper_limit(rate, comparisons), rate + student_quantile(count - 1, 0.95) * error)
     return MisleadingRate(
         misleading=int(hits.sum()),
         pairs=int(side.sum()),

@@ -12,6 +12,7 @@ import numpy as np
 
 from whorl.core.arrays import AnyArray, Doubles, Ints
 from whorl.statistics.ratio_caps import effective_comparisons
+from whorl.statistics.student import student_quantile
 
 _TAIL: Final = 0.025
 _MOST_AT_ONCE: Final = 4_000_000
@@ -187,13 +188,12 @@ def _limits(value: float, drawn: Doubles, units: int) -> tuple[float, float]:
 
     Near 1 the percentiles alone end too high: resamples cannot show mistakes that rare models would have made.
     """
-    from scipy.special import stdtrit
 
     def log_odds(share: Doubles) -> Doubles:
         shrunk = (share * units + 0.5) / (units + 1)
         return np.asarray(np.log(shrunk / (1 - shrunk)))
 
-    reach = float(stdtrit(max(1, units - 1), 1 - _TAIL)) * float(log_odds(drawn).std())
+    reach = student_quantile(max(1, units - 1), 1 - _TAIL) * float(log_odds(drawn).std())
     centre = float(log_odds(np.array(value)))
     by_odds = [1 / (1 + math.exp(-min(700.0, max(-700.0, centre + side * reach)))) for side in (-1, 1)]
     low, high = np.quantile(drawn, (_TAIL, 1 - _TAIL))

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from whorl.core.arrays import AnyArray, Doubles, Floats
+from whorl.statistics.student import student_quantile
 
 BLOCKS: Final = 8
 WHOLE: Final = 0.15  # a layer's share this near 0 or 1 may be all or nothing
@@ -105,8 +106,6 @@ def fit_shares(layers: Sequence[LayerProducts], *, level: float = 0.95) -> Share
     ----------
     Lawson and Hanson, Solving Least Squares Problems, 1974, chapter 23. Miller, Biometrika 61(1), 1974.
     """
-    from scipy.special import stdtrit
-
     gram, cross = _balanced(layers)
     count = len(layers)
     sums = gram.sum(axis=1), cross.sum(axis=1)
@@ -116,12 +115,12 @@ def fit_shares(layers: Sequence[LayerProducts], *, level: float = 0.95) -> Share
     whole_layers = _whole_layers(by_layer)
     if whole_layers:  # no common share to fit: what there is to tell is how many layers
         shares = free = by_layer.mean(axis=0)
-    rows_reach = float(stdtrit(count * (BLOCKS - 1), (1 + level) / 2)) * np.sqrt(
+    rows_reach = student_quantile(count * (BLOCKS - 1), (1 + level) / 2) * np.sqrt(
         sum(_jackknife(free_solution, whole, gram[number], cross[number]) for number in range(count))
     )
     reach = rows_reach
     if count > 1:
-        quantile = float(stdtrit(count - 1, (1 + level) / 2))
+        quantile = student_quantile(count - 1, (1 + level) / 2)
         if whole_layers:
             spread = np.sqrt((((by_layer - np.rint(by_layer)) ** 2).sum(axis=0)) / (count * (count - 1)))
         else:
