@@ -19,28 +19,27 @@ import numpy as np
 
 from bench.zoo.peer_summary import RESULT as PEERS
 from bench.zoo.peer_summary import peer_table
-from whorl.comparison.figures import Access, MeasuredPair
+from whorl.comparison.figures import MeasuredPair
 from whorl.comparison.kinship import INHERITANCE, MATCHED, MatchedWeights, judge
 from whorl.comparison.measuring import measure_pairs
 from whorl.comparison.population import (
     ALTERNATIVES,
-    Population,
-    Ratio,
     calibrate,
     cell_data,
     contained_structure,
+    direction_of,
     population_bytes,
     population_ratios,
-    ratio_of,
     shipped_population,
 )
 from whorl.comparison.zoo import Pair, Zoo, planned_pairs, read_zoo
-from whorl.core.evidence import Relation
+from whorl.core.evidence import Access, Relation
 from whorl.statistics.calibration import fit_family_jackknife, held_out_log10_lr
 from whorl.statistics.intervals import clopper_pearson
 from whorl.statistics.ratio_caps import effective_comparisons, headline_log10_lr, rate_upper_limit
 from whorl.statistics.ratio_checks import turing_checks
 from whorl.statistics.ratio_cost import ratio_performance
+from whorl.statistics.ratio_population import Population, Ratio, ratio_of
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "bench" / "results" / "zoo"
@@ -313,7 +312,7 @@ def direction(rows: Sequence[MeasuredPair], access: Access) -> list[str]:
         for row in rows:
             if row.access != access or not row.whole or not held_out & set(row.families):
                 continue
-            posterior = population.direction(access, row.figures)
+            posterior = direction_of(population, access, row.figures)
             order = None if posterior is None else claimed_order(posterior)
             if row.truth == "derived":
                 pairs += 1

@@ -21,11 +21,11 @@ from whorl.comparison.kinship import (
     matched_weights,
     pair_cosines,
 )
-from whorl.comparison.population import Ratio
 from whorl.core.arrays import Floats
 from whorl.core.evidence import Finding, Score
 from whorl.core.progress import silent
 from whorl.fingerprints.model_view import ModelView
+from whorl.statistics.ratio_population import Ratio
 from whorl.weights.gauges import rewrite
 from whorl.weights.in_memory import Checkpoint
 

@@ -11,11 +11,11 @@ from comparison_types import DEMO, Demo
 from zoos import family, zoo
 
 from whorl.comparison import measuring
-from whorl.comparison.figures import Access, MeasuredPair, figures_of
+from whorl.comparison.figures import MeasuredPair, figures_of
 from whorl.comparison.measuring import measure_pairs
 from whorl.comparison.zoo import Pair, planned_pairs
 from whorl.core.errors import CheckpointError, InputError
-from whorl.core.evidence import Finding
+from whorl.core.evidence import Access, Finding
 from whorl.core.progress import silent
 
 Calls = list[tuple[str, str]]

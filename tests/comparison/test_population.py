@@ -12,9 +12,9 @@ from zoos import agreement, ascent, inherited, kindred, measured, of_score, swap
 from whorl.comparison.figures import MeasuredPair
 from whorl.comparison.population import (
     ALTERNATIVES,
-    Population,
     calibrate,
     cell_data,
+    direction_of,
     population_bytes,
     population_ratios,
     ratio_evidence,
@@ -24,6 +24,7 @@ from whorl.comparison.population import (
 from whorl.core.errors import InputError
 from whorl.core.evidence import Alternative, LikelihoodRatio, NotComparable
 from whorl.statistics.calibration import held_out_log10_lr
+from whorl.statistics.ratio_population import Population
 
 DERIVED = of_score(3.0) | inherited(0.95, 0.95, one_sided=0.04) | ascent(0.04, 0.9, 0.1)
 SIBLING = of_score(0.0) | inherited(0.3, 0.7) | ascent(0.0)
@@ -54,7 +55,7 @@ def test_a_cell_without_data_is_absent_and_says_so() -> None:
         assert item.reason == "not_validated"
     assert set(population_ratios(population, "weights", DERIVED)) == {"independent"}
     assert population_ratios(population, "fingerprint", DERIVED) == {}
-    assert population.direction("weights", DERIVED) is None
+    assert direction_of(population, "weights", DERIVED) is None
 
 
 def test_every_cell_that_is_filled_gives_a_ratio_with_its_caps_and_its_population(whole: Population) -> None:
@@ -79,7 +80,7 @@ def test_a_comparison_that_gave_no_figures_gets_no_ratio_and_no_failure(whole: P
     found = items(whole, agreement(10))
     assert isinstance(found["independent"], LikelihoodRatio)
     assert isinstance(found["same_seed"], NotComparable)
-    assert whole.direction("weights", agreement(10)) is None
+    assert direction_of(whole, "weights", agreement(10)) is None
 
 
 def test_models_that_hardly_learned_get_no_ratio_against_a_common_start(whole: Population) -> None:
@@ -203,7 +204,7 @@ def test_the_posterior_over_descent_sums_to_one_and_is_mirrored_when_the_models_
     whole: Population, source: str, figures: dict[str, float]
 ) -> None:
     population = whole if source == "made up" else shipped_population()
-    there, back = (population.direction("weights", case) for case in (figures, swapped(figures)))
+    there, back = (direction_of(population, "weights", case) for case in (figures, swapped(figures)))
     assert there is not None
     assert back is not None
     shares = (there.questioned_from_reference, there.reference_from_questioned, there.common_ancestor)
@@ -214,10 +215,10 @@ def test_the_posterior_over_descent_sums_to_one_and_is_mirrored_when_the_models_
 
 
 def test_the_posterior_names_the_descendant_and_says_nothing_where_nothing_points_anywhere(whole: Population) -> None:
-    found = whole.direction("weights", DERIVED)
+    found = direction_of(whole, "weights", DERIVED)
     assert found is not None
     assert found.questioned_from_reference > 3 * found.reference_from_questioned
-    even = whole.direction("weights", ascent(0.0))
+    even = direction_of(whole, "weights", ascent(0.0))
     assert even is not None
     assert even.questioned_from_reference == pytest.approx(even.reference_from_questioned)
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from whorl.comparison.figures import Access, MeasuredPair
+from whorl.comparison.figures import MeasuredPair
 from whorl.comparison.zoo import Member, PairClass, Side, Zoo
+from whorl.core.evidence import Access
 
 Figures = dict[str, float]
 

@@ -12,7 +12,7 @@ from whorl.cli.options import AsJson, Quiet
 from whorl.cli.progress import shown_progress
 
 if TYPE_CHECKING:
-    from whorl.comparison.population import Population
+    from whorl.statistics.ratio_population import Population
 
 SEED = 20261124
 
@@ -48,11 +48,12 @@ def calibrate(
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
-    from whorl.comparison.figures import Access, MeasuredPair
+    from whorl.comparison.figures import MeasuredPair
     from whorl.comparison.measuring import measure_pairs
     from whorl.comparison.population import calibrate as fit
     from whorl.comparison.population import population_bytes
     from whorl.comparison.zoo import planned_pairs, read_zoo
+    from whorl.core.evidence import Access
 
     pairs = planned_pairs(read_zoo(zoo), seed=SEED)
     kept = ledger or output.with_name(f"{output.name}.pairs.jsonl")

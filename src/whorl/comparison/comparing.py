@@ -17,7 +17,7 @@ from whorl.comparison.changes import Comparison, destroyed_by, established_chang
 from whorl.comparison.conclusion import Known, conclude
 from whorl.comparison.direction import ascent, ascent_evidence
 from whorl.comparison.drift import read_drifts
-from whorl.comparison.figures import Access, figures_of
+from whorl.comparison.figures import figures_of
 from whorl.comparison.identity import Identity, compare_digests, compare_values, equal_parts, without_values
 from whorl.comparison.inheritance import inheritance
 from whorl.comparison.keyed import KeyedQuestion, keyed_evidence
@@ -30,7 +30,7 @@ from whorl.comparison.kinship import (
     pair_cosines,
 )
 from whorl.comparison.neuron_link import link_by_neurons
-from whorl.comparison.population import Population, population_ratios, ratio_evidence, shipped_population
+from whorl.comparison.population import direction_of, population_ratios, ratio_evidence, shipped_population
 from whorl.comparison.positions import Positions, positional_tests
 from whorl.comparison.power import simulated_power
 from whorl.comparison.subjects import (
@@ -42,6 +42,7 @@ from whorl.comparison.subjects import (
 )
 from whorl.core.arrays import Doubles, Floats
 from whorl.core.evidence import (
+    Access,
     EstablishedTransformation,
     Evidence,
     Finding,
@@ -60,6 +61,7 @@ from whorl.fingerprints.model_view import ModelView
 from whorl.fingerprints.neurons import without_positions
 from whorl.fingerprints.weight_fingerprint import JOBS, NEURONS, WeightFingerprint
 from whorl.statistics.intervals import ratio_interval
+from whorl.statistics.ratio_population import Population
 from whorl.weights.anatomy import Anatomy
 from whorl.weights.release_key import ReleaseKey
 
@@ -351,7 +353,7 @@ def _find(
         known,
         changes,
         ratios=population_ratios(population, access, figures),
-        direction=population.direction(access, figures),
+        direction=direction_of(population, access, figures),
         population=population,
     )
     power: tuple[Evidence, ...] = ()

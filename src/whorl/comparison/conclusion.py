@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias
 from whorl.comparison.alignment import LOG10_LEVEL, UNRELATED_AT_MOST, LayerPair
 from whorl.comparison.identity import Identity
 from whorl.comparison.kinship import Judgement
-from whorl.comparison.population import Population, Ratio, shipped_population
+from whorl.comparison.population import shipped_population
 from whorl.core.evidence import (
     Alternative,
     Conclusion,
@@ -19,6 +19,7 @@ from whorl.core.evidence import (
     Score,
 )
 from whorl.statistics.combine import bonferroni_log10_p
+from whorl.statistics.ratio_population import Population, Ratio
 
 LOG10_SUSPICIOUS: Final = -3.0
 HEADS_SUSPICIOUS: Final = 0.3

@@ -1,12 +1,9 @@
 """The figures of a finding as flat numbers: what calibration reads, and what a calibrated ratio is computed from."""
 
 from collections.abc import Iterable
-from typing import Literal, TypeAlias
 
 from whorl.comparison.zoo import PairClass, Side
-from whorl.core.evidence import Document, Evidence, PValue, Score
-
-Access: TypeAlias = Literal["weights", "fingerprint"]
+from whorl.core.evidence import Access, Document, Evidence, PValue, Score
 
 
 class MeasuredPair(Document):

@@ -14,10 +14,11 @@ import numpy as np
 
 from whorl.comparison.alignment import LayerPair
 from whorl.comparison.inheritance import Inheritance
-from whorl.comparison.population import LEAST_OF_PARTS, Ratio
+from whorl.comparison.population import LEAST_OF_PARTS
 from whorl.core.arrays import Doubles, Floats
 from whorl.core.evidence import Evidence, NotComparable, plain_score
 from whorl.fingerprints.model_view import ModelView
+from whorl.statistics.ratio_population import Ratio
 from whorl.statistics.slopes import regression_slopes
 
 MATCHED: Final = "matched_weights/1"

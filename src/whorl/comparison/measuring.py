@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from whorl.comparison.comparing import compare, compare_fingerprints
-from whorl.comparison.figures import Access, MeasuredPair, figures_of
+from whorl.comparison.figures import MeasuredPair, figures_of
 from whorl.comparison.zoo import Pair
 from whorl.core.errors import CheckpointError, InputError
-from whorl.core.evidence import Document, Finding
+from whorl.core.evidence import Access, Document, Finding
 from whorl.core.progress import Progress, silent
 from whorl.fingerprints.weight_fingerprint import WeightFingerprint, fingerprint_checkpoint
 

@@ -13,28 +13,37 @@ from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from whorl import __version__
-from whorl.comparison.figures import Access, MeasuredPair
+from whorl.comparison.figures import MeasuredPair
 from whorl.comparison.inheritance import LEAST_SLOPE
 from whorl.comparison.wording import ALTERNATIVES as SPOKEN
 from whorl.comparison.zoo import Side
-from whorl.core.digest import canonical_json, digest_document
+from whorl.core.digest import canonical_json
 from whorl.core.errors import CheckpointError, InputError
-from whorl.core.evidence import Alternative, Direction, Document, LikelihoodRatio, NotComparable
+from whorl.core.evidence import Access, Alternative, Direction, LikelihoodRatio, NotComparable
 from whorl.statistics.calibration import (
     Calibration,
-    FamilyJackknife,
     fit_calibration,
     fit_family_jackknife,
     held_out_log10_lr,
 )
 from whorl.statistics.labelled_pairs import MIN_FAMILIES, LabelledPairs, can_be_held_out, labelled_pairs
-from whorl.statistics.ratio_caps import RatioCaps, calibration_caps, headline_log10_lr
+from whorl.statistics.ratio_caps import RatioCaps, calibration_caps
+from whorl.statistics.ratio_population import (
+    SCHEMA,
+    Caps,
+    Cell,
+    DirectionFit,
+    Fit,
+    Population,
+    Ratio,
+    capped_central,
+    ratio_of,
+)
 from whorl.weights.files import read_bounded
 
-SCHEMA: Final = "whorl.population/1"
 METHOD: Final = "population_ratio/1"
 MAX_BYTES: Final = 16 << 20
 LEAST_MOVED: Final = 1e-4
@@ -56,8 +65,6 @@ APART_STEP: Final = 0.2
 LEAST_SIGN: Final = -4.0
 MOST_SIGN: Final = 3.0
 ALTERNATIVES: Final[tuple[Alternative, ...]] = ("independent", "same_data", "same_seed", "common_ancestor")
-
-DIRECTION_SCORES: Final = 6  # of `direction_scores`
 
 Figures = Mapping[str, float]
 
@@ -156,140 +163,41 @@ def _score_names(alternative: Alternative, access: Access) -> tuple[str, ...]:
     return ("descent",) if alternative == "common_ancestor" else tuple(scores_against(alternative, access))
 
 
-class Fit(Document):
-    """A calibration: natural logarithms of the ratio."""
-
-    intercept: float
-    slopes: tuple[float, ...]
-
-    def calibration(self) -> Calibration:
-        """The value that computes."""
-        return Calibration(intercept=self.intercept, slopes=self.slopes)
-
-
-class Caps(Document):
-    """log10 of the largest ratio in one direction."""
-
-    sampling: float = Field(ge=0)
-    process: float = Field(ge=0)
-
-    def ratio_caps(self) -> RatioCaps:
-        """The value that computes."""
-        return RatioCaps(sampling=self.sampling, process=self.process)
+def case_scores(
+    population: Population, access: Access, alternative: Alternative, figures: Figures
+) -> tuple[float, ...] | None:
+    """The scores of one comparison against an alternative, or None where it did not give them."""
+    if alternative != "common_ancestor":
+        return scores_of(alternative, access, figures)
+    score = order_score(population, access, figures)
+    return None if score is None else (abs(score),)  # whichever of the two descends from the other
 
 
-class Cell(Document):
-    """One calibration: for one kind of access, against one alternative."""
-
-    access: Access
-    alternative: Alternative
-    scores: tuple[str, ...]
-    whole: Fit
-    without: tuple[Fit, ...] = Field(description="the same fit without each family in turn")
-    degrees_of_freedom: int
-    families: tuple[int, int] = Field(description="families under the first proposition and under the alternative")
-    pairs: tuple[int, int]
-    ranges: tuple[tuple[float, float], ...] = Field(description="least and largest value of each score in the zoo")
-    supporting: Caps
-    opposing: Caps
-
-    @model_validator(mode="after")
-    def _scores_fit(self) -> "Cell":
-        expected = _score_names(self.alternative, self.access)
-        if self.scores != expected:
-            raise ValueError(f"expected the scores {expected} against {self.alternative}, found {self.scores}")
-        counts = {len(self.ranges), *(len(fit.slopes) for fit in (self.whole, *self.without))}
-        if counts != {len(expected)} or not all(low <= high for low, high in self.ranges):
-            raise ValueError(f"expected one slope and one range for each of {len(expected)} scores")
-        self.jackknife()  # refuses too few families
-        return self
-
-    def jackknife(self) -> FamilyJackknife:
-        """The value that computes."""
-        return FamilyJackknife(
-            whole=self.whole.calibration(),
-            without=tuple(fit.calibration() for fit in self.without),
-            degrees_of_freedom=self.degrees_of_freedom,
-        )
+def order_score(population: Population, access: Access, figures: Figures) -> float | None:
+    """Natural log of the odds that the questioned model descends from the reference, not the other way round."""
+    fit = next((fit for fit in population.directions if fit.access == access), None)
+    scores = direction_scores(figures)
+    return None if fit is None or scores is None else fit.score(scores)
 
 
-class DirectionFit(Document):
-    """Weights of `direction_scores` in one score of descent, which changes sign when the models change places."""
+def direction_of(population: Population, access: Access, figures: Figures) -> Direction | None:
+    """Posterior over who descends from whom, the three possibilities equally probable before; None without a cell.
 
-    access: Access
-    slopes: tuple[float, ...] = Field(min_length=DIRECTION_SCORES, max_length=DIRECTION_SCORES)
-
-    def score(self, scores: Sequence[float]) -> float:
-        """The one score: positive where the questioned model looks like the descendant."""
-        return float(np.dot(self.slopes, scores))
-
-
-class Population(Document):
-    """A calibrated population, as stored; its digest goes into every finding that used it."""
-
-    schema_: Literal["whorl.population/1"] = Field(default=SCHEMA, alias="schema")
-    whorl_version: str
-    name: str
-    families: int
-    cells: tuple[Cell, ...]
-    directions: tuple[DirectionFit, ...]
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the canonical document."""
-        return digest_document(SCHEMA, self.model_dump(mode="json"))
-
-    def cell(self, access: Access, alternative: Alternative) -> Cell | None:
-        """The cell for one access and alternative, or None where the zoo had no data for it."""
-        return next((c for c in self.cells if (c.access, c.alternative) == (access, alternative)), None)
-
-    def scores(self, access: Access, alternative: Alternative, figures: Figures) -> tuple[float, ...] | None:
-        """The scores of one comparison against an alternative, or None where it did not give them."""
-        if alternative != "common_ancestor":
-            return scores_of(alternative, access, figures)
-        score = self.order_score(access, figures)
-        return None if score is None else (abs(score),)  # whichever of the two descends from the other
-
-    def order_score(self, access: Access, figures: Figures) -> float | None:
-        """Natural log of the odds that the questioned model descends from the reference, not the other way round."""
-        fit = next((fit for fit in self.directions if fit.access == access), None)
-        scores = direction_scores(figures)
-        return None if fit is None or scores is None else fit.score(scores)
-
-    def direction(self, access: Access, figures: Figures) -> Direction | None:
-        """Posterior over who descends from whom, the three possibilities equally probable before; None without a cell.
-
-        The order of descent comes from pairs of ancestor and descendant seen from both sides; the share of a common
-        ancestor from the capped ratio against it of the likelier order.
-        """
-        cell, score = self.cell(access, "common_ancestor"), self.order_score(access, figures)
-        if cell is None or score is None:
-            return None
-        likelier = 10.0 ** _capped(ratio_of(cell, (abs(score),)), cell)
-        other = likelier * math.exp(-min(abs(score), MOST_ORDER))
-        total = likelier + other + 1
-        forth, back = (likelier, other) if score >= 0 else (other, likelier)
-        return Direction(
-            questioned_from_reference=forth / total,
-            reference_from_questioned=back / total,
-            common_ancestor=1 - forth / total - back / total,
-        )
-
-
-def _capped(ratio: "Ratio", cell: Cell) -> float:
-    caps = cell.supporting if ratio.central >= 0 else cell.opposing
-    most = min(caps.sampling, caps.process)
-    return min(most, max(-most, ratio.central))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ratio:
-    """One calibrated ratio, log10: central, interval and the bounded value to report."""
-
-    central: float
-    lower: float
-    upper: float
-    bounded: float
+    The order of descent comes from pairs of ancestor and descendant seen from both sides; the share of a common
+    ancestor from the capped ratio against it of the likelier order.
+    """
+    cell, score = population.cell(access, "common_ancestor"), order_score(population, access, figures)
+    if cell is None or score is None:
+        return None
+    likelier = 10.0 ** capped_central(ratio_of(cell, (abs(score),)), cell)
+    other = likelier * math.exp(-min(abs(score), MOST_ORDER))
+    total = likelier + other + 1
+    forth, back = (likelier, other) if score >= 0 else (other, likelier)
+    return Direction(
+        questioned_from_reference=forth / total,
+        reference_from_questioned=back / total,
+        common_ancestor=1 - forth / total - back / total,
+    )
 
 
 def scores_of(alternative: Alternative, access: Access, figures: Figures) -> tuple[float, ...] | None:
@@ -305,23 +213,11 @@ def scores_of(alternative: Alternative, access: Access, figures: Figures) -> tup
         return None
 
 
-def ratio_of(cell: Cell, scores: Sequence[float]) -> Ratio:
-    """The ratio of one case; scores outside what the zoo showed count as the nearest that it did show."""
-    held = [min(max(score, low), high) for score, (low, high) in zip(scores, cell.ranges, strict=True)]
-    found = cell.jackknife().log10_ratios(np.array([held]))
-    # + 0.0: no minus zero, and no sign from the last digits of a cell that says nothing.
-    central, lower, upper = (round(float(part[0]), 12) + 0.0 for part in (found.central, found.lower, found.upper))
-    bounded = headline_log10_lr(
-        lower, upper, supporting=cell.supporting.ratio_caps(), opposing=cell.opposing.ratio_caps()
-    )
-    return Ratio(central=central, lower=lower, upper=upper, bounded=bounded)
-
-
 def population_ratios(population: Population, access: Access, figures: Figures) -> dict[Alternative, Ratio]:
     """The ratio against every alternative for which the population has a cell and the comparison gave scores."""
     ratios: dict[Alternative, Ratio] = {}
     for alternative in ALTERNATIVES:
-        cell, scores = population.cell(access, alternative), population.scores(access, alternative, figures)
+        cell, scores = population.cell(access, alternative), case_scores(population, access, alternative, figures)
         if cell is not None and scores is not None:
             ratios[alternative] = ratio_of(cell, scores)
     return ratios
@@ -338,7 +234,7 @@ def ratio_evidence(
 def _ratio_item(
     population: Population, digest: str, access: Access, alternative: Alternative, figures: Figures
 ) -> LikelihoodRatio | NotComparable:
-    cell, scores = population.cell(access, alternative), population.scores(access, alternative, figures)
+    cell, scores = population.cell(access, alternative), case_scores(population, access, alternative, figures)
     if cell is None or scores is None:
         return _none(alternative, access, figures, covered=cell is not None)
     ratio = ratio_of(cell, scores)
@@ -432,7 +328,7 @@ def cell_data(
 ) -> CellData | None:
     """Scored pairs under the first proposition and under one alternative; None where either is missing."""
     chosen = [row for row in rows if row.access == access and row.whole and row.truth in ("derived", alternative)]
-    found = [(row, population.scores(access, alternative, row.figures)) for row in chosen]
+    found = [(row, case_scores(population, access, alternative, row.figures)) for row in chosen]
     kept = [row for row, score in found if score is not None]
     scores = [score for _, score in found if score is not None]
     names = sorted({family for row in kept for family in row.families})
@@ -501,7 +397,7 @@ def read_population(path: Path) -> Population:
         If the file is not one.
     """
     try:
-        return Population.model_validate_json(read_bounded(path, MAX_BYTES))
+        population = Population.model_validate_json(read_bounded(path, MAX_BYTES))
     except CheckpointError as error:
         raise InputError(f"{path}: expected a population that can be read; {error.problem}") from error
     except ValidationError as error:
@@ -510,6 +406,14 @@ def read_population(path: Path) -> Population:
             f"{path}: expected a population of schema {SCHEMA}, found something that does not fit it "
             f"({' '.join(first[1:3]).strip()}); make one with `whorl calibrate ZOO -o FILE`"
         ) from error
+    for cell in population.cells:
+        expected = _score_names(cell.alternative, cell.access)
+        if cell.scores != expected:
+            raise InputError(
+                f"{path}: expected the scores {expected} against {cell.alternative}, found {cell.scores}; make one with "
+                "this version by `whorl calibrate ZOO -o FILE`"
+            )
+    return population
 
 
 def population_bytes(population: Population) -> bytes:

@@ -14,11 +14,12 @@ from whorl.comparison.figures import figures_of
 from whorl.comparison.inheritance import LEAST_ROWS, inheritance
 from whorl.comparison.kinship import Judgement, inheritance_evidence, judge, kinship_evidence, matched_weights
 from whorl.comparison.merge_sum import Part
-from whorl.comparison.population import Population, population_ratios
+from whorl.comparison.population import population_ratios
 from whorl.core.arrays import Floats
 from whorl.core.evidence import Finding
 from whorl.fingerprints.model_view import ModelView
 from whorl.fingerprints.neurons import NeuronSignatures
+from whorl.statistics.ratio_population import Population
 from whorl.statistics.spectrum import structured_share
 
 

@@ -16,7 +16,7 @@ from whorl.comparison.common_frame import Link, link, link_after
 from whorl.comparison.comparing import compare
 from whorl.comparison.kinship import Judgement
 from whorl.comparison.merge_sum import DRAWS, MergeSum, Model, merge_sum
-from whorl.comparison.population import Population, shipped_population
+from whorl.comparison.population import shipped_population
 from whorl.comparison.share_document import FITTING, CandidateShare, Conclusion, Outcome, Shares
 from whorl.comparison.share_kinship import judged_alone, judged_in_sum
 from whorl.comparison.subjects import CheckpointSubject, checkpoint_record, open_subject
@@ -30,6 +30,7 @@ from whorl.fingerprints.frame import JointBases, is_layer_norm, joint_bases, ran
 from whorl.fingerprints.model_view import ModelView
 from whorl.fingerprints.neurons import NeuronSignatures
 from whorl.fingerprints.weight_fingerprint import JOBS
+from whorl.statistics.ratio_population import Population
 from whorl.weights.anatomy import Anatomy
 
 SEED: Final = 20261124

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+Access: TypeAlias = Literal["weights", "fingerprint"]
 Tier: TypeAlias = Literal["T0", "T1", "T2", "T3", "T4", "T5"]
 Relation: TypeAlias = Literal["identical", "derived", "shared_initialisation", "none_found", "inconclusive"]
 Alternative: TypeAlias = Literal["independent", "same_data", "same_seed", "common_ancestor"]
@@ -47,7 +48,7 @@ class Subject(Document):
     name: str
     digest: str = Field(description="digest of the model's content: every matrix, vector and token, not its files")
     description: str = Field(description="format and shape for people: 'Llama, 32 layers x 4096, GGUF v3'")
-    access: Literal["weights", "fingerprint"]
+    access: Access
 
 
 class PValue(Document):

@@ -14,6 +14,7 @@ when that is invalid. Start at `whorl.statistics.coincidences`; why the bounds h
 `student`                 quantiles of Student's t
 `labelled_pairs`          scored pairs of known truth, the family as the unit
 `calibration`             from scores to likelihood ratios, held out by family, with a family jackknife
+`ratio_population`        a reference population as stored, and a case's ratio from it
 `ratio_caps`              how large a ratio may be claimed
 `ratio_cost`              Cllr, Tippett, empirical cross-entropy, misleading rates
 `ratio_checks`            are ratios too large? E[min(LR, c)] against 1
