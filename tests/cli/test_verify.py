@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "entries"))  # small_log
 from small_log import MODEL, Issuer, SmallLog, counting_bytes, organisation
 
 from whorl.entries.keys import new_issuer_key
+from whorl.entries.kinds import Notice
 from whorl.entries.leaf import entry_id
 
 ROOT = new_issuer_key(counting_bytes())
@@ -65,6 +67,32 @@ def test_without_a_status_it_exits_with_3(run: Run, log: SmallLog, tmp_path: Pat
     done = run("verify", tmp_path / "no-status.json", "--policy", tmp_path / "policy.txt")
     assert done.exit_code == 3
     assert "Verified" not in done.stdout
+
+
+def test_what_somebody_says_of_a_model_is_not_verified(run: Run, log: SmallLog, tmp_path: Path) -> None:
+    # Only that it was said. A layman must not read an accusation under the word "Verified".
+    root = Issuer(ROOT, sequence=4, previous=log.leaves[-1].hash)
+    notice = Notice(colour="blue", title="Lumen continues ours", text="Compare the two.")
+    log.enter(root, "notice", notice, target=log.leaves[1].hash)
+    good = log.enter_map(root, {})
+    (tmp_path / "notice.json").write_bytes(log.receipt(4, status=good))
+    done = run("verify", tmp_path / "notice.json", "--policy", tmp_path / "policy.txt")
+    assert done.exit_code == 0
+    assert "Verified" not in done.stdout
+    assert "a notice, as somebody entered it" in done.stdout
+    assert "not that it is so" in " ".join(done.stdout.split())
+
+
+def test_without_a_mirror_the_log_itself_says_that_nothing_speaks_against_it(
+    run: Run, log: SmallLog, tmp_path: Path
+) -> None:
+    policy = replace(log.policy(), witnesses=(), groups=(), quorum="none")
+    (tmp_path / "alone.txt").write_text(policy.to_text())
+    done = run("verify", tmp_path / "good.json", "--policy", tmp_path / "alone.txt")
+    assert done.exit_code == 0
+    shown = " ".join(done.stdout.split())
+    assert "by the word of the log alone" in shown
+    assert "the policy asks for no mirror that checked it" in shown
 
 
 def test_every_failed_step_exits_with_1_and_prints_no_result(run: Run, log: SmallLog, tmp_path: Path) -> None:

@@ -173,9 +173,11 @@ def test_a_status_of_another_entry_size_or_log_is_refused() -> None:
     swapped = whole | {"status": other["status"]}
     with pytest.raises(VerificationError):
         _check(json.dumps(swapped).encode(), log.policy())
+    with pytest.raises(VerificationError, match="after entry 2"):
+        _check(log.receipt(2, status=status, map_index=2), log.policy())
     log.enter(root, "model", Model(publisher="Northwind Labs", name="lumen-2"))
-    with pytest.raises(VerificationError, match="covers entry 3"):
-        _check(log.receipt(3, status=status, map_index=2), log.policy())
+    with pytest.raises(VerificationError, match="found number 2, of the first 2 entries"):
+        _check(log.receipt(1, status=status, map_index=2), log.policy())
     with pytest.raises(VerificationError, match="status map"):
         _check(log.receipt(1, status=status, map_index=1), log.policy())
 

@@ -21,6 +21,7 @@ _HEADINGS: Final = {
     False: "In the log, and NOT in good standing",
     None: "In the log; its standing is unknown",
 }
+_SPEAKS_OF_OTHERS: Final = frozenset({"finding", "notice", "response", "dispute", "status"})
 
 
 def verify(
@@ -127,10 +128,23 @@ def _print(found: "VerifiedEntry") -> None:
         "Standing": _standing(found),
         "Signatures": "Ed25519 and ML-DSA-44" if found.post_quantum else "Ed25519",
     }
-    print_facts(_HEADINGS[found.standing.good], facts)
+    print_facts(_heading(found), facts)
+    if found.kind in _SPEAKS_OF_OTHERS:
+        print_lines(
+            f"This shows that {found.claimant.name!r} said it, not that it is so. Whether anybody reviewed, published, "
+            f"answered or disputed it is for the registry to tell; a {found.kind} alone is nobody's judgement."
+        )
     for name in (found.statement.name, found.claimant.name):
         if scripts := mixed_scripts(name):
             print_lines(f"Look twice: the name {name!r} mixes letters of {' and '.join(scripts)}.")
+
+
+def _heading(found: "VerifiedEntry") -> str:
+    if found.standing.good is not True:
+        return _HEADINGS[found.standing.good]
+    if found.kind in _SPEAKS_OF_OTHERS:
+        return f"In the log: a {found.kind}, as somebody entered it"
+    return _HEADINGS[True] if found.witnesses else "Verified, by the word of the log alone"
 
 
 def _interval(found: "VerifiedEntry") -> str:
@@ -144,7 +158,10 @@ def _standing(found: "VerifiedEntry") -> str:
     if standing.good is None:
         return "unknown: the receipt does not say"
     as_of = f"as of log size {standing.log_size}" + ("" if standing.at is None else f", {_instant(standing.at)}")
-    return f"nothing speaks against it, {as_of}" if standing.good else f"NOT GOOD, {as_of}: see {standing.against}"
+    if not standing.good:
+        return f"NOT GOOD, {as_of}: see {standing.against}"
+    word = "" if found.witnesses else ", says the log itself: the policy asks for no mirror that checked it"
+    return f"nothing speaks against it, {as_of}{word}"
 
 
 def _instant(at: datetime | None) -> str | None:

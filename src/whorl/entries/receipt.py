@@ -129,6 +129,7 @@ class _Placed:
 
     leaf: Leaf
     index: int
+    size: int
     origin: str
     cosigned_at: dict[str, int]
     quorum_at: int | None
@@ -243,6 +244,7 @@ def _placed(stored: StoredEntry, trust: _Trust) -> _Placed:
     return _Placed(
         leaf=parse_leaf(leaf_bytes),
         index=proof.index,
+        size=opened.head.size,
         origin=opened.head.origin,
         cosigned_at=times,
         quorum_at=trust.policy.quorum_at(times),
@@ -269,6 +271,7 @@ def _proven(stored: StoredEntry, trust: _Trust, *, what: str) -> _Proven:
         leaf=leaf,
         entry=entry,
         index=placed.index,
+        size=placed.size,
         origin=placed.origin,
         cosigned_at=placed.cosigned_at,
         quorum_at=placed.quorum_at,
@@ -302,16 +305,28 @@ def _as_statement(proven: _Proven) -> ProvenStatement:
 def _standing(status: StoredStatus, proven: _Placed, trust: _Trust) -> Standing:
     head = _proven(status.map, trust, what="status map")
     body = head.entry.statement.body
-    if not isinstance(body, StatusMapHead) or head.origin != proven.origin:
+    if not isinstance(body, StatusMapHead) or head.origin != proven.origin or head.leaf.leaf_class != "public":
         raise VerificationError(
             "step 5: expected the root of a status map in the log that holds the entry, found another entry"
         )
-    issuer = claimant_of(_as_statement(head), [_statement(stored, trust) for stored in status.authority])
-    head.entry.require_signed(issuer.keys)
-    if body.log_size <= proven.index or body.log_size > head.index:
+    # Mirrors check the last entry of the tree heads that they cosign: an older map says nothing of what came since.
+    if head.index != head.size - 1 or body.log_size != head.index:
         raise VerificationError(
-            f"step 5: expected a status map that covers entry {proven.index} and comes before entry "
-            f"{head.index}, found one of the first {body.log_size} entries; fetch the receipt again"
+            f"step 5: expected a status map of all {head.size - 1} entries before the last one, which it is itself, "
+            f"found number {head.index}, of the first {body.log_size} entries; fetch the receipt again"
+        )
+    if head.index <= proven.index:
+        raise VerificationError(
+            f"step 5: expected a status map after entry {proven.index}, found number {head.index}; fetch the "
+            "receipt again"
+        )
+    authority = [_statement(stored, trust) for stored in status.authority]
+    issuer = claimant_of(_as_statement(head), authority)
+    head.entry.require_signed(issuer.keys)
+    if not any(one.index == 0 and entry_id(one.hash) == issuer.organisation for one in authority):
+        raise VerificationError(
+            "step 5: expected a status map by the bureau that runs the log, whose organisation is its first entry, "
+            f"found one by {issuer.name!r}"
         )
     found = verify_status(status.proof, proven.leaf.hash, root=bytes.fromhex(body.root), size=body.size)
     return Standing(

@@ -122,6 +122,17 @@ class LogFolder(ServedFolder):
             self._remove_outgrown(before.size, edge.size)
             return state
 
+    def root_with(self, entries: Sequence[bytes]) -> bytes:
+        """Root that the log would have with these entries at its end; nothing is written.
+
+        Raises
+        ------
+        InputError, VerificationError
+            As `append`.
+        """
+        with self.locked():
+            return grow(self._edge()[1], entries)[0].root()
+
     def publish(self, note: bytes) -> None:
         """Put a signed tree head where readers find it. That its signatures hold is the signer's business.
 

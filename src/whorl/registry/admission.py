@@ -2,7 +2,8 @@
 
 In this order; the first that an entry does not fit is the code of its `Refusal`.
 
-1. The leaf says what the statement says; that it commits to the envelope is for `whorl.entries.leaf`.
+1. The leaf says what the statement says; that it commits to the envelope is for `whorl.entries.leaf`. What others are
+   judged by is for everybody to see.
 2. The issuer is known. An organisation introduces its own root keys.
 3. Every key of the issuer signed; leaving out ML-DSA-44 is no choice.
 4. The key is in force: not expired, not revoked.
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from whorl.entries.kinds import Kind, Organisation, Status
+from whorl.entries.kinds import KIND_NUMBERS, Kind, Organisation, Status
 from whorl.entries.leaf import Leaf
 from whorl.entries.statement import SignedEntry
 from whorl.registry.candidate import (
@@ -49,7 +50,11 @@ from whorl.registry.voting import require_admissible_vote
 _NOT_SEALED: Final[frozenset[Kind]] = frozenset(
     {"organisation", "key", "policy", "statusmap", "status", "dispute", "response", "opening"}
 )
+_PUBLIC: Final[frozenset[Kind]] = frozenset({"organisation", "key", "policy", "statusmap", "status", "dispute"})
 _BEFORE_POLICY: Final[frozenset[Kind]] = frozenset({"organisation", "key", "policy"})
+
+PUBLIC_NUMBERS: Final = frozenset(KIND_NUMBERS[kind] for kind in _PUBLIC)
+"""Kinds, as leaves number them, whose content everybody may see and no mirror can do without."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +93,7 @@ def admit(
     """
     # (1) the leaf
     require_fitting_leaf(entry.statement, leaf)
+    _require_public(entry)
     if isinstance(entry.statement.body, Organisation):
         return _admit_organisation(entry, entry.statement.body, leaf, view, replaying=replaying)
     # (2) the issuer
@@ -170,6 +176,16 @@ def require_sealable(entry: SignedEntry, view: View, *, origin: str, index: int,
         raise Refusal("sealed_chain", "expected a sealed entry to stand in no chain (sequence 0), found one that does")
     if entry.statement.kind in _NOT_SEALED:
         raise Refusal("sealed_kind", f"expected an entry that can be sealed, found one of kind {entry.statement.kind}")
+
+
+def _require_public(entry: SignedEntry) -> None:
+    """No mirror could tell why an entry lost its standing, or who may sign, by an entry that it may not see."""
+    if entry.statement.kind in _PUBLIC and entry.statement.handling.label != "clear":
+        raise Refusal(
+            "not_public",
+            f"expected the label `clear` on an entry of kind {entry.statement.kind}, by which others are judged, found "
+            f"`{entry.statement.handling.label}`; enter it for everybody to see",
+        )
 
 
 def _admit_organisation(entry: SignedEntry, body: Organisation, leaf: Leaf, view: View, *, replaying: bool) -> Admitted:

@@ -12,7 +12,8 @@ from whorl.registry.entry_rows import counting_row, find_entry
 from whorl.registry.stored_entry import StoredEntry, entry_columns, raw_digest
 from whorl.registry.tables import Instant, entries, logs
 
-STRUCTURAL: Final[frozenset[Kind]] = frozenset({"organisation", "key", "policy"})
+STRUCTURAL: Final[frozenset[Kind]] = frozenset({"organisation", "key", "policy", "statusmap", "status", "dispute"})
+ERASED: Final = "erased"
 
 _PLACE: Final = (
     select(entries.c.id, entries.c.leaf, entries.c.kind, entries.c.envelope, entries.c.fault, entries.c.erased_at)
@@ -81,7 +82,7 @@ def erase_rows(connection: Connection, digest: bytes, *, at: datetime) -> tuple[
             envelope=None,
             salt=None,
             erased_at=func.coalesce(entries.c.erased_at, literal(at, Instant)),
-            fault=case((entries.c.fault.is_(None), None), else_="erased"),  # a fault may quote what was wrong
+            fault=case((entries.c.fault.is_(None), None), else_=ERASED),  # a fault may quote what was wrong
         )
     )
     return None if row is None or row.envelope is None else (row.id, row.envelope)

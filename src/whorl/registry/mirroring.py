@@ -18,8 +18,8 @@ from sqlalchemy import Connection, bindparam, select, text
 
 from whorl.core.errors import InputError, VerificationError
 from whorl.entries.handling import may_see
-from whorl.entries.kinds import Fingerprint, StatusMapHead
-from whorl.entries.leaf import Leaf, entry_id, parse_leaf, require_commitment
+from whorl.entries.kinds import KIND_NUMBERS, KINDS, Fingerprint, StatusMapHead
+from whorl.entries.leaf import Leaf, parse_leaf, require_commitment
 from whorl.entries.statement import SignedEntry, open_entry
 from whorl.entries.status_map import StatusMap
 from whorl.fingerprints.container import MAX_BYTES
@@ -28,10 +28,11 @@ from whorl.log.folder import LogFolder, create_log
 from whorl.log.keys import Verifier
 from whorl.log.tiles import TILE_WIDTH, TileSource, parse_bundle
 from whorl.log.tree_heads import SignedTreeHead, open_tree_head
-from whorl.registry.admission import admit, admit_sealed
+from whorl.registry.admission import PUBLIC_NUMBERS, admit, admit_sealed
 from whorl.registry.blobs import BlobFolder
 from whorl.registry.database import Database
 from whorl.registry.database_view import DatabaseView, facts_of
+from whorl.registry.entry_changes import ERASED
 from whorl.registry.entry_rows import entries_of_log, insert_entries
 from whorl.registry.heads import record_head
 from whorl.registry.log_rows import add_log, stored_log
@@ -40,13 +41,17 @@ from whorl.registry.refusals import Refusal
 from whorl.registry.replaying import complete_entry, replay
 from whorl.registry.spoken_against import covered_sizes, spoken_against
 from whorl.registry.stored_entry import StoredEntry
-from whorl.registry.tables import Instant, entries
+from whorl.registry.tables import Instant, entries, logs
 
 PAGE: Final = 256
 STALE: Final = timedelta(hours=1)
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LOG: Final = logging.getLogger(__name__)
-WAITS: Final = "waits for more of other logs: "
+WAITS: Final = "waits for more of other logs"
+BREAKS: Final = "breaks a rule: "
+KEYS_IN_DOUBT: Final = "its keys are not taken here: "
+_NOT_FOR_HERE: Final = "it came to this bureau, which is not among those who may see it,"
+_OF_KEYS: Final = frozenset({KIND_NUMBERS["organisation"], KIND_NUMBERS["key"]})
 NOT_SHOWN: Final = "its content was erased, or is not shown to this bureau"
 
 
@@ -91,6 +96,10 @@ class _Where(TypedDict):
 
 class MirrorError(VerificationError):
     """Another bureau's log breaks a rule that its mirrors check; it is not cosigned."""
+
+
+class _NotForHereError(InputError):
+    """An entry came here that this bureau may not see."""
 
 
 class BehindError(InputError):
@@ -167,10 +176,14 @@ class Mirror:
         while size < head.head.size:
             stop = min(head.head.size, size - size % PAGE + PAGE)
             leaves = self._leaves(peer.log, size, stop, head.head.size)
+            if stop == head.head.size:
+                self._require_root(head, self.log.root_with(leaves))
             wanted = self._take(leaves, peer.contents(size, stop), start=size)
             self._fetch(wanted, peer)
             size = stop
-        self._require_root(head)
+        state = self.log.state()
+        if state.size == head.head.size:
+            self._require_root(head, state.root)
         self._try_again()
         self._require_honest_map(head, asked=note is not None and grown)
         with self._database.writing() as connection:
@@ -246,16 +259,20 @@ class Mirror:
                 admitted = admit_sealed(leaf, view, **where)
                 return replace(stored, organisation=admitted.organisation), None
             if content is None:
+                self._require_may_be_hidden(leaf, index)
                 return replace(stored, fault=NOT_SHOWN), None
             entry = self._opened(leaf, content)
             allowed = admit(entry, leaf, view, **where)
         except Refusal as problem:
             if not problem.may_pass_later or content is None:
-                return replace(stored, fault=str(problem)[:500]), None
+                return replace(stored, fault=self._fault(connection, data, problem)[:500]), None
             held = replace(stored, envelope=content.envelope, salt=content.salt)
-            return replace(held, fault=f"{WAITS}{problem}"[:500]), None
-        except (InputError, VerificationError) as problem:
-            return replace(stored, fault=str(problem)[:500]), None
+            waits = WAITS if problem.is_certain else f"{WAITS}, or is not admissible"
+            return replace(held, fault=f"{waits}: {problem}"[:500]), None
+        except _NotForHereError as problem:
+            return replace(stored, fault=str(problem)), None
+        except InputError as problem:
+            return replace(stored, fault=f"{BREAKS}{problem}"[:500]), None
         stored = replace(
             stored,
             kind=entry.statement.kind,
@@ -283,20 +300,42 @@ class Mirror:
                 if entry is not None and stored.fault is None:
                     complete_entry(connection, replace(stored, seen_at=held.seen_at), entry.statement)
 
+    def _fault(self, connection: Connection, data: bytes, problem: Refusal) -> str:
+        """What is wrong with an entry; as a breach of the rules only if no honest bureau can have entered it."""
+        leaf = parse_leaf(data)
+        if not problem.is_certain:
+            return f"{KEYS_IN_DOUBT}{problem}" if leaf.kind in _OF_KEYS else str(problem)
+        # Keys that were entered in two logs at a time are known to their own log, and here as those of the other.
+        doubted = self._doubted_issuers(connection)
+        if leaf.issuer in doubted or (doubted and problem.code in ("unknown_issuer", "wrong_log")):
+            return f"{KEYS_IN_DOUBT}{problem}" if leaf.kind in _OF_KEYS else str(problem)
+        return f"{BREAKS}{problem}"
+
+    def _doubted_issuers(self, connection: Connection) -> set[bytes]:
+        sought = {"origin": self._origin, "fault": f"{KEYS_IN_DOUBT}%"}
+        return {row.issuer for row in connection.execute(_DOUBTED, sought)}
+
+    def _require_may_be_hidden(self, leaf: Leaf, index: int) -> None:
+        """Nothing of the page is held then, so that the content can come at a later look."""
+        if leaf.kind in PUBLIC_NUMBERS:
+            raise MirrorError(
+                f"{self._origin}: it does not show the content of entry {index}, of kind {KINDS[leaf.kind]}, by which "
+                "others are judged; expected that everybody may see it. No tree head that has it is cosigned"
+            )
+
     def _opened(self, leaf: Leaf, content: Content) -> SignedEntry:
-        require_commitment(leaf, content.envelope, salt=content.salt)
+        try:
+            require_commitment(leaf, content.envelope, salt=content.salt)
+        except VerificationError as problem:  # nothing of the page is held: the right content may come later
+            raise MirrorError(f"{self._origin}: {problem}") from problem
         entry = open_entry(content.envelope)
         handling = entry.statement.handling
         if not may_see(handling, reader=self._own_origin, issuer=entry.statement.issuer.hex(), is_bureau=True):
-            raise InputError(
-                f"entry {entry_id(leaf.hash)} came to this bureau, which is not among those who may see it; it was not "
-                "kept"
-            )
+            raise _NotForHereError(f"{_NOT_FOR_HERE} and was not kept")
         return entry
 
-    def _require_root(self, head: SignedTreeHead) -> None:
-        state = self.log.state()
-        if state.size == head.head.size and state.root != head.head.root:
+    def _require_root(self, head: SignedTreeHead, root: bytes) -> None:
+        if root != head.head.root:
             raise MirrorError(
                 f"{self._origin}: the entries that it serves do not give the root of its tree head of size "
                 f"{head.head.size}: it shows this bureau another log than it signs"
@@ -312,7 +351,12 @@ class Mirror:
         with self._database.reading() as connection:
             found = _last_map(connection, self._origin, head.head.size)
             if found is None:
-                return
+                if DatabaseView(connection).policy(self._origin, head.head.size) is None:
+                    return  # the first entries of a log; what has no status map proves nobody's standing
+                raise MirrorError(
+                    f"{self._origin}: expected a status map as the last of the {head.head.size} entries of its tree "
+                    "head, found none that counts; it is not cosigned"
+                )
             index, body, stated = found
             if asked and self._now() - stated > STALE:
                 raise MirrorError(
@@ -339,13 +383,35 @@ class Mirror:
                         f"{0 if log is None else log.size}; it is cosigned once they are here",
                         origin=origin,
                     )
+            self._require_admissible(connection, head.head.size)
             expected = StatusMap(spoken_against(connection, until=sizes))
+            doubted = bool(self._doubted_issuers(connection))
         if (expected.root.hex(), expected.size) != (body.root, body.size):
+            if doubted:
+                raise InputError(
+                    f"{self._origin}: keys in it are known here by another log, in which they were entered at the same "
+                    "time; what they signed cannot be judged here. Ask the bureaus that run the two logs"
+                )
             raise MirrorError(
                 f"{self._origin}: the status map at index {index} is not the one that follows from the entries: "
                 f"expected {expected.size - 2} entries that something speaks against, found {body.size - 2} or others. "
                 "It hides an annulment or a dispute, or invents one; its tree head is not cosigned"
             )
+
+    def _require_admissible(self, connection: Connection, size: int) -> None:
+        """No entry breaks a rule, now that as much of the other logs is here as the bureau had itself."""
+        log = stored_log(connection, self._origin)
+        assert log is not None
+        faults = [f"{BREAKS}%"]
+        if connection.execute(_UNCERTAIN).first() is None:  # what speaks of such an entry would wait for ever
+            faults.append(f"{WAITS}:%")
+        for pattern in faults:
+            row = connection.execute(_FAULTY, {"log": log.id, "size": size, "fault": pattern}).first()
+            if row is not None:
+                raise MirrorError(
+                    f"{self._origin}: entry {row.idx} of its log is not admissible ({row.fault}); no bureau that keeps "
+                    "the rules enters it, and no tree head that has it is cosigned"
+                )
 
     def _due(self, connection: Connection, stated: datetime) -> dict[str, int]:
         """Sizes of this bureau's own log that the other bureau could not but know: entered an hour before its map."""
@@ -361,6 +427,38 @@ _WAITING: Final = (
     select(entries.c.idx)
     .where(entries.c.log == bindparam("log"), text("entries.counts IS NULL"), entries.c.fault.like(bindparam("start")))
     .order_by(entries.c.idx)
+)
+_DOUBTED: Final = (
+    select(entries.c.issuer)
+    .join_from(entries, logs)
+    .where(
+        logs.c.origin == bindparam("origin"),
+        text("entries.counts IS NULL"),
+        entries.c.fault.like(bindparam("fault")),
+    )
+    .limit(10_000)
+)
+_FAULTY: Final = (
+    select(entries.c.idx, entries.c.fault)
+    .where(
+        entries.c.log == bindparam("log"),
+        entries.c.idx < bindparam("size"),
+        text("entries.counts IS NULL"),
+        entries.c.fault.like(bindparam("fault")),
+    )
+    .order_by(entries.c.idx)
+    .limit(1)
+)
+_UNCERTAIN: Final = (
+    select(entries.c.idx)
+    .where(
+        text("entries.counts IS NULL"),
+        entries.c.fault.not_like(f"{BREAKS}%"),
+        entries.c.fault.not_like(f"{WAITS}:%"),
+        entries.c.fault.not_in([NOT_SHOWN, ERASED]),
+        entries.c.fault.not_like(f"{_NOT_FOR_HERE}%"),
+    )
+    .limit(1)
 )
 _LAST_SEEN_BY: Final = (
     select(entries.c.idx)
@@ -396,7 +494,7 @@ def pull_all(origin: str, followed: "Mapping[str, Followed]", *, note: bytes | N
 def _last_map(connection: Connection, origin: str, size: int) -> tuple[int, StatusMapHead, datetime] | None:
     """The newest status map of a log below a size: its index, what it says, and the time that it states."""
     last = next(iter(entries_of_log(connection, origin, start=size - 1, stop=size)), None) if size else None
-    if last is None or last.envelope is None or last.fault is not None:
+    if last is None or last.envelope is None or last.fault is not None or last.kind != "statusmap":
         return None
     statement = open_entry(last.envelope).statement
     if not isinstance(statement.body, StatusMapHead):

@@ -49,6 +49,7 @@ Code: TypeAlias = Literal[
     "claim_made_before",
     "sealed_chain",
     "sealed_kind",
+    "not_public",
 ]
 
 # What entries of other logs, which a mirror has not read yet, can still put right.
@@ -60,6 +61,28 @@ _CURABLE: Final[frozenset[Code]] = frozenset(
         "examiners",
         "old_evidence",
         "claim_stands",
+    }
+)
+
+# What a mirror that knows more of other logs than the bureau did, or has another clock, may judge differently.
+_UNCERTAIN: Final[frozenset[Code]] = frozenset(
+    {
+        "key_known",
+        "key_expired",
+        "replay",
+        "equivocation",
+        "wrong_previous",
+        "from_the_future",
+        "expired",
+        "too_many_commitments",
+        "examiners",
+        "old_evidence",
+        "claim_stands",
+        "claim_made_before",
+        "multiplicity",
+        "own_case",
+        "own_model",
+        "not_eligible",
     }
 )
 
@@ -81,3 +104,8 @@ class Refusal(InputError):  # noqa: N818 (what it is called everywhere)
     def may_pass_later(self) -> bool:
         """Whether a mirror should try again once it has read more of the other logs."""
         return self.code in _CURABLE
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether a bureau that keeps the rules cannot have entered it, whatever else it knew or did not know."""
+        return self.code not in _UNCERTAIN

@@ -1,0 +1,299 @@
+"""Bureaus with a sequencer of their own making: what they enter against the rules finds no cosigner, and no reader."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from bureaus import Clock, SmallBureau, Writer, federate, make_bureau, new_writer, sync
+from small_log import counting_bytes
+from test_mirroring import MODEL, _policy
+
+from whorl.core.errors import InputError, VerificationError
+from whorl.entries.composing import compose
+from whorl.entries.handling import Handling
+from whorl.entries.keys import IssuerKey, new_issuer_key
+from whorl.entries.kinds import Body, Key, Model, Notice, Organisation, Status, StatusMapHead
+from whorl.entries.leaf import entry_id
+from whorl.entries.receipt import Standing, StoredStatus, parse_receipt, verify_receipt, write_receipt
+from whorl.entries.status_map import StatusMap
+from whorl.log.keys import parse_vkey
+from whorl.log.tree_heads import open_tree_head
+from whorl.registry import receipts, sequencer
+from whorl.registry.admission import Admitted
+from whorl.registry.database_view import DatabaseView
+from whorl.registry.entry_rows import entries_of_log, find_entry
+from whorl.registry.heads import newest_head
+from whorl.registry.local import entered
+from whorl.registry.public_keys import issuer_public
+from whorl.registry.refusals import Refusal
+from whorl.registry.sequencer import Submission
+
+OTHER = Model(publisher="Northwind Labs", name="other", content=f"sha256:{'11' * 32}")
+WITHDRAWN = Status(state="withdrawn", reason="Entered by mistake.")
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> list[SmallBureau]:
+    clock = Clock()
+    bureaus = [
+        make_bureau(tmp_path, name, clock, first_random=number * 1_000_000)
+        for number, name in enumerate(("north", "south", "east"), start=1)
+    ]
+    federate(bureaus)
+    return bureaus
+
+
+def organisation_of(writer: Writer) -> bytes:
+    with writer.bureau.registry.database.reading() as connection:
+        key = DatabaseView(connection).key(writer.key.id)
+    assert key is not None
+    return key.organisation
+
+
+def standing_by(bureaus: list[SmallBureau], model: bytes, place: int, status_map: StatusMap) -> Standing:
+    """What a receipt says that proves a status map at a place of the log under the newest tree head."""
+    north = bureaus[0]
+    keys = [parse_vkey(key) for key in north.registry.home.settings.log_keys]
+    with north.registry.database.reading() as connection:
+        stored = find_entry(connection, model)
+        (head,) = entries_of_log(connection, north.origin, start=place, stop=place + 1)
+        note = newest_head(connection, north.origin)
+        assert stored is not None
+        assert note is not None
+        source = receipts._Source(
+            north.registry.log, lambda data: open_tree_head(data, origin=north.origin, log_keys=keys)
+        )
+        authority = [source.proven(one, note) for one in receipts._authority(connection, stored)]
+        status = StoredStatus(
+            map=source.proven(head, note),
+            authority=tuple(source.proven(one, note) for one in receipts._authority(connection, head)),
+            proof=status_map.prove(model),
+        )
+        data = write_receipt(source.proven(stored, note), authority, status)
+    return verify_receipt(parse_receipt(data, origin="receipt"), _policy(bureaus)).standing
+
+
+def admit_everything(monkeypatch: pytest.MonkeyPatch, writer: Writer) -> None:
+    organisation = organisation_of(writer)
+
+    def admitted(*_: object, **__: object) -> Admitted:
+        return Admitted(organisation=organisation, signers=frozenset({writer.key.id}))
+
+    monkeypatch.setattr("whorl.registry.sequencer.admit", admitted)
+
+
+def two_maps(monkeypatch: pytest.MonkeyPatch, north: SmallBureau, first: dict[bytes, bytes]) -> list[int]:
+    """Let the bureau enter a false status map before the true one of each batch; the places of the false ones."""
+    true = sequencer.Sequencer._enter_status_map
+    places: list[int] = []
+
+    def both(self: sequencer.Sequencer, connection: object) -> None:
+        log = sequencer.stored_log(connection, north.origin)  # type: ignore[arg-type]
+        assert log is not None
+        places.append(log.size)
+        monkeypatch.setattr("whorl.registry.sequencer.spoken_against", lambda *_, **__: dict(first))
+        true(self, connection)  # type: ignore[arg-type]
+        monkeypatch.setattr("whorl.registry.sequencer.spoken_against", receipts.spoken_against)
+        true(self, connection)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sequencer.Sequencer, "_enter_status_map", both)
+    return places
+
+
+def test_an_old_status_map_under_a_new_tree_head_is_refused(three: list[SmallBureau]) -> None:
+    # No accomplice is needed: everything in it is public.
+    north = three[0]
+    writer = new_writer(north, "Northwind Labs", first_random=9_000_000)
+    model = writer.enter(MODEL)
+    old = verify_receipt(parse_receipt(north.registry.receipt(model), origin="receipt"), _policy(three)).standing
+    assert old.good
+    assert old.log_size is not None
+    north.clock.move(days=60)
+    sync(three)
+    writer.enter(WITHDRAWN, target=model)
+    with pytest.raises(VerificationError, match="expected a status map of all"):
+        standing_by(three, model, old.log_size, StatusMap({}))
+
+
+@pytest.mark.parametrize("invents", [False, True])
+def test_a_false_map_before_the_true_one_says_nothing(
+    three: list[SmallBureau], monkeypatch: pytest.MonkeyPatch, invents: bool
+) -> None:
+    north = three[0]
+    writer = new_writer(north, "Northwind Labs", first_random=9_000_000)
+    model = writer.enter(MODEL)
+    stated = {model: b"\x42" * 32} if invents else {}
+    places = two_maps(monkeypatch, north, stated)
+    if invents:
+        writer.enter(OTHER)
+    else:
+        writer.enter(WITHDRAWN, target=model)
+    with pytest.raises(VerificationError, match="expected a status map of all"):
+        standing_by(three, model, places[-1], StatusMap(stated))
+
+
+@pytest.mark.parametrize("by", ["bureau", "anybody"])
+def test_a_sealed_status_map_says_nothing(three: list[SmallBureau], monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    # Mirrors see a sealed leaf and cannot look into it.
+    north = three[0]
+    writer = new_writer(north, "Northwind Labs", first_random=9_000_000)
+    model = writer.enter(MODEL)
+    withdrawal = writer.enter(WITHDRAWN, target=model)
+    monkeypatch.setattr("whorl.registry.sequencer.require_sealable", lambda *_, **__: None)
+    key = north.registry.home.bureau_key() if by == "bureau" else writer.key
+    with north.registry.database.reading() as connection:
+        held = find_entry(connection, withdrawal)
+    assert held is not None
+    body = StatusMapHead(root=StatusMap({}).root.hex(), size=2, log_size=held.index + 1, covers={})
+    envelope = compose(body, issuer=key.id, chain=None, now=north.clock()).sign(key)
+    sealed = entered(north.registry.enter([Submission(envelope=envelope, salt=b"\7" * 32, sealed=True)])[0])
+    with pytest.raises(VerificationError, match="step 5"):
+        standing_by(three, model, sealed.index, StatusMap({}))
+
+
+def test_a_status_map_by_somebody_else_than_the_bureau_says_nothing(
+    three: list[SmallBureau], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    north = three[0]
+    writer = new_writer(north, "Northwind Labs", first_random=9_000_000)
+    model = writer.enter(MODEL)
+    writer.enter(WITHDRAWN, target=model)
+    admit_everything(monkeypatch, writer)
+    monkeypatch.setattr(sequencer.Sequencer, "_enter_status_map", lambda *_: None)
+    with north.registry.database.reading() as connection:
+        log = sequencer.stored_log(connection, north.origin)
+    assert log is not None
+    writer.enter(StatusMapHead(root=StatusMap({}).root.hex(), size=2, log_size=log.size, covers={}))
+    with pytest.raises(VerificationError):
+        standing_by(three, model, log.size, StatusMap({}))
+    for bureau in three[1:]:
+        assert "not admissible" in bureau.alarms[-1][1] or "expected a status map" in bureau.alarms[-1][1]
+
+
+def test_a_tree_head_that_does_not_end_in_a_status_map_is_not_cosigned(
+    three: list[SmallBureau], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    north = three[0]
+    writer = new_writer(north, "Northwind Labs", first_random=9_000_000)
+    monkeypatch.setattr(sequencer.Sequencer, "_enter_status_map", lambda *_: None)
+    writer.enter(MODEL)
+    for bureau in three[1:]:
+        assert "expected a status map as the last" in bureau.alarms[-1][1]
+
+
+def test_a_bureau_that_withholds_a_withdrawal_is_not_cosigned(
+    three: list[SmallBureau], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    north, south, east = three
+    writer = new_writer(north, "Northwind Labs", first_random=9_000_000)
+    model = writer.enter(MODEL)
+    real: Callable[..., list[object]] = type(north.registry).contents
+
+    def hiding(self: object, start: int, stop: int, **reader: object) -> list[object]:
+        given = list(real(self, start, stop, **reader))
+        if self is not north.registry:
+            return given
+        with north.registry.database.reading() as connection:
+            rows = list(entries_of_log(connection, north.origin, start=start, stop=stop))
+        return [None if row.kind == "status" else one for row, one in zip(rows, given, strict=True)]
+
+    monkeypatch.setattr(type(north.registry), "contents", hiding)
+    for place in ("sequencer", "receipts"):
+        monkeypatch.setattr(f"whorl.registry.{place}.spoken_against", lambda *_, **__: {})
+    writer.enter(WITHDRAWN, target=model)
+    for bureau in (south, east):
+        assert "does not show the content of entry" in bureau.alarms[-1][1]
+    with pytest.raises(VerificationError, match="quorum"):
+        verify_receipt(parse_receipt(north.registry.receipt(model), origin="receipt"), _policy(three))
+    monkeypatch.undo()  # a bureau that shows it again is cosigned again
+    writer.enter(OTHER)
+    with south.registry.database.reading() as connection:
+        about = DatabaseView(connection).about(model)
+    assert [one.kind for one in about] == ["status"]
+
+
+def test_an_entry_by_a_key_that_was_stolen_and_revoked_is_not_cosigned(
+    three: list[SmallBureau], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    north = three[0]
+    victim = new_writer(north, "Northwind Labs", first_random=9_000_000)
+    organisation = organisation_of(victim)
+    stolen = new_issuer_key(counting_bytes(8_000_000))
+    victim.enter(Key(action="add", public=issuer_public(stolen), roles=("submitter",)), target=organisation)
+    revocation = Key(action="revoke", public=issuer_public(stolen), compromised_since=0, reason="It was taken.")
+    victim.enter(revocation, target=organisation)
+    thief = Writer(north, stolen, counting_bytes(7_000_000))
+    refused = thief.offer(MODEL)
+    assert isinstance(refused, Refusal)
+    assert refused.code == "key_revoked"
+    admit_everything(monkeypatch, victim)
+    model = thief.enter(MODEL)
+    for bureau in three[1:]:
+        assert "is not admissible" in bureau.alarms[-1][1]
+    with pytest.raises(VerificationError, match="quorum"):
+        verify_receipt(parse_receipt(north.registry.receipt(model), origin="receipt"), _policy(three))
+
+
+def test_a_notice_without_findings_is_not_cosigned(three: list[SmallBureau], monkeypatch: pytest.MonkeyPatch) -> None:
+    north = three[0]
+    model = new_writer(north, "Northwind Labs", first_random=9_000_000).enter(MODEL)
+    accuser = new_writer(north, "Meridian AI", first_random=6_000_000)
+    admit_everything(monkeypatch, accuser)
+    notice = Notice(
+        colour="red",
+        title="It continues ours",
+        text="Compare them.",
+        relation="derived",
+        reference=entry_id(model),
+        findings=(entry_id(b"\1" * 32), entry_id(b"\2" * 32)),
+        log10_lr=1.0,
+        log10_lr_least_favourable=1.0,
+        false_positive_bound=0.01,
+        tests_run=1,
+    )
+    accused = accuser.enter(notice, target=model)
+    for bureau in three[1:]:
+        assert "is not admissible" in bureau.alarms[-1][1]
+    with pytest.raises(VerificationError, match="quorum"):
+        verify_receipt(parse_receipt(north.registry.receipt(accused), origin="receipt"), _policy(three))
+
+
+def hidden_bodies(key: IssuerKey) -> dict[str, Body]:
+    return {"status": WITHDRAWN, "key": Key(action="add", public=issuer_public(key), roles=("submitter",))}
+
+
+@pytest.mark.parametrize("kind", ["status", "key"])
+@pytest.mark.parametrize("label", ["own", "named", "bureaus"])
+def test_what_others_are_judged_by_is_for_everybody(three: list[SmallBureau], kind: str, label: str) -> None:
+    # Else anybody could make mirrors accuse an honest bureau of hiding what they may not see.
+    north = three[0]
+    writer = new_writer(north, "Northwind Labs", first_random=9_000_000)
+    model = writer.enter(MODEL)
+    body = hidden_bodies(new_issuer_key(counting_bytes(5_000_000)))[kind]
+    target = model if kind == "status" else organisation_of(writer)
+    refused = writer.offer(body, target=target, handling=Handling(label=label))  # type: ignore[arg-type]
+    assert isinstance(refused, Refusal)
+    assert refused.code == "not_public"
+    assert [bureau.alarms for bureau in three] == [[], [], []]
+
+
+def test_a_key_entered_in_two_logs_at_a_time_makes_no_bureau_a_cheat(three: list[SmallBureau]) -> None:
+    # Whoever wants an honest bureau accused can do this before the bureaus have looked at each other.
+    north, south, east = three
+    key = new_issuer_key(counting_bytes(4_000_000))
+    body = Organisation(name="Twice Labs", jurisdiction="NL", roots=(issuer_public(key),))
+    for bureau in three:
+        bureau.registry.ask_witnesses([])
+    writers = [Writer(bureau, key, counting_bytes(3_000_000 + number)) for number, bureau in enumerate((north, south))]
+    for writer in writers:
+        writer.enter(body)
+    models = [
+        writer.enter(Model(publisher="Twice Labs", name=name, content=f"sha256:{'22' * 32}"))
+        for writer, name in zip(writers, ("one", "two"), strict=True)
+    ]
+    sync([east, north])
+    sync(three)
+    writers[1].enter(WITHDRAWN, target=models[1])
+    with pytest.raises(InputError, match="cannot be judged here") as caught:
+        sync([east, south])
+    assert not isinstance(caught.value, VerificationError)
