@@ -73,6 +73,27 @@ def test_fit_is_the_minimum(nonnegative: tuple[bool, ...] | None) -> None:
     assert (fit.slopes[2] == 0) == bounded[2], "the opposite score says nothing unless it may speak against"
 
 
+def test_shrinkage_is_part_of_what_is_minimised() -> None:
+    pairs = labelled_pairs(*several_scores(2))
+    form = np.array([[2.0, -2.0, 0.0], [-2.0, 2.0, 0.0], [0.0, 0.0, 0.0]])
+    plain = fit_calibration(pairs)
+    assert fit_calibration(pairs, shrinkage=np.zeros((3, 3))) == plain
+    weak, strong = (fit_calibration(pairs, shrinkage=form * size) for size in (1, 1e6))
+    assert strong.slopes[0] == pytest.approx(strong.slopes[1], rel=1e-4)
+    assert abs(weak.slopes[0] - weak.slopes[1]) < abs(plain.slopes[0] - plain.slopes[1])
+
+    def loss(fit: Calibration) -> float:
+        slopes = np.array(fit.slopes)
+        return penalised_loss(pairs, fit, RIDGE) + float(slopes @ form @ slopes) / (2 * pairs.smaller_side)
+
+    for place in range(3):
+        for change in (-1e-3, 1e-3):
+            slopes = list(weak.slopes)
+            slopes[place] += change
+            assert slopes[place] < 0 or loss(Calibration(intercept=weak.intercept, slopes=tuple(slopes))) > loss(weak)
+    assert held_out_log10_lr(pairs, shrinkage=form) != pytest.approx(held_out_log10_lr(pairs), abs=1e-3)
+
+
 def test_agrees_with_another_implementation() -> None:
     # LogitCalibrator(C=1e12) of lir 1.3.1 (scikit-learn 1.9.1) on these scores, run once by hand.
     from scipy.special import ndtri
@@ -247,6 +268,9 @@ def test_bad_arguments_are_refused() -> None:
             fit_calibration(pairs, ridge=ridge)
     with pytest.raises(ValueError, match="nonnegative"):
         fit_calibration(pairs, nonnegative=(True,))
+    for shrinkage in (np.zeros((2, 2)), -np.eye(3), np.triu(np.ones((3, 3)))):
+        with pytest.raises(ValueError, match="shrinkage"):
+            fit_calibration(pairs, shrinkage=shrinkage)
     found = fit_family_jackknife(pairs)
     with pytest.raises(ValueError, match="shape"):
         found.log10_ratios(np.zeros((2, 2)))

@@ -10,6 +10,7 @@ from whorl.core.arrays import AnyArray, Doubles
 from whorl.statistics.calibration import held_out_log10_lr
 from whorl.statistics.labelled_pairs import labelled_pairs
 from whorl.statistics.ratio_cost import (
+    dev_pav,
     empirical_cross_entropy,
     equal_error_rate,
     isotonic_log10_lr,
@@ -108,6 +109,8 @@ def test_performance_of_a_calibrated_population() -> None:
     assert found.cllr_lower <= found.cllr <= found.cllr_upper
     assert 0 < found.cllr_min < found.cllr < 0.5
     assert found.cllr_cal < 0.08
+    assert found.dev_pav is not None
+    assert found.dev_pav < 0.6
     h1, h2 = found.misleading_h1, found.misleading_h2
     assert (h1.pairs, h1.families, h1.comparisons) == (200, 40, 40)
     assert (h2.pairs, h2.families, h2.comparisons) == (780, 40, pytest.approx(20))
@@ -116,6 +119,40 @@ def test_performance_of_a_calibrated_population() -> None:
     shifted = ratio_performance(pairs, held_out_log10_lr(pairs) + 1)
     assert shifted.cllr_min == pytest.approx(found.cllr_min)
     assert shifted.cllr_cal > 0.2, "ratios ten times too large"
+    assert shifted.dev_pav is not None
+    assert shifted.dev_pav > found.dev_pav + 0.2
+
+
+def test_dev_pav_known_answers() -> None:
+    # Against, for, against, for: the two in the middle are pooled to a ratio of 1.
+    truth = np.array([False, True, False, True])
+    assert dev_pav(np.array([-1.0, 0, 1, 2]), truth) == pytest.approx(0.5), "from 0 to 1 away, on average a half"
+    assert dev_pav(np.array([-5.0, -1, 1, 5]), truth) == pytest.approx(0.5), "two triangles"
+    assert dev_pav(np.array([-5.0, 2, 3, 5]), truth) == pytest.approx(2.5)
+    assert dev_pav(np.array([-1.0, 0.3, 0.3, 2]), truth) == pytest.approx(0.3), "a single point"
+    assert dev_pav(np.array([-1.0, 1, -2, 2]), truth) is None, "separated"
+    assert dev_pav(np.array([-np.inf, -1, 1, np.inf]), truth) == pytest.approx(0.5)
+
+
+def test_dev_pav_is_the_area_over_the_width() -> None:
+    ratios, truth = fixed_ratios()
+    before = ratios.copy()
+    points, first = np.unique(ratios, return_index=True)
+    best = isotonic_log10_lr(ratios, truth)[first]
+    finite = np.isfinite(best)
+    grid = np.linspace(points[finite][0], points[finite][-1], 400_001)
+    expected = np.abs(np.interp(grid, points[finite], best[finite]) - grid).mean()
+    found = dev_pav(ratios, truth)
+    assert found == pytest.approx(expected, abs=1e-4)
+    order = np.random.default_rng(3).permutation(ratios.size)
+    assert dev_pav(ratios[order], truth[order]) == pytest.approx(found)
+    weights = np.random.default_rng(1).integers(1, 4, ratios.size)
+    assert dev_pav(ratios, truth, weights) == pytest.approx(dev_pav(ratios.repeat(weights), truth.repeat(weights)))
+    too_large = dev_pav(ratios * 3, truth)
+    assert found is not None
+    assert too_large is not None
+    assert too_large > 2 * found
+    assert np.array_equal(ratios, before)
 
 
 def test_cost_limits_cover() -> None:

@@ -65,7 +65,7 @@ class PValue(Document):
 
 
 class EValue(Document):
-    """Evidence with expectation at most 1 under the null: products and optional stopping stay valid."""
+    """Evidence with expectation at most 1 under the null. Averages stay valid; products only of independent ones."""
 
     outcome: Literal["e_value"] = "e_value"
     tier: Tier

@@ -18,6 +18,11 @@ when that is invalid. Start at `whorl.statistics.coincidences`; why the bounds h
 `ratio_caps`              how large a ratio may be claimed
 `ratio_cost`              Cllr, Tippett, empirical cross-entropy, misleading rates
 `ratio_checks`            are ratios too large? E[min(LR, c)] against 1
+`fusion`                  several groups of evidence into one ratio, fitted on joint families
+`weight_of_evidence`      a case's groups: fused, their mean, and the best alone; never a product
+`verbal_scale`            words for bounded ratios
+`sequential`              e-processes for agreement: stop early, plan questions
+`screening`               one against many: e-BH
 `shares`                  how much of each candidate a merge holds
 `keyed_dither`            the key's mark in released weights (tier T0)
 `slopes`                  who contains whom, from the regression of one on the other (tier T4)

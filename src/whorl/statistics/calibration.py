@@ -9,7 +9,7 @@ Caps belong to every ratio that leaves the laboratory: `whorl.statistics.ratio_c
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -116,7 +116,11 @@ class FamilyJackknife:
 
 
 def fit_calibration(
-    pairs: LabelledPairs, *, ridge: float = RIDGE, nonnegative: Sequence[bool] | None = None
+    pairs: LabelledPairs,
+    *,
+    ridge: float = RIDGE,
+    nonnegative: Sequence[bool] | None = None,
+    shrinkage: AnyArray | None = None,
 ) -> Calibration:
     """Logistic (Platt) calibration, both propositions weighted alike, so that the fitted log odds are ln LR.
 
@@ -133,22 +137,28 @@ def fit_calibration(
     ridge : positive
     nonnegative : per score, whether its slope may not be negative; left out, all. A score whose slope would be negative
         then says nothing, rather than speaking against what it was made to show.
+    shrinkage : shape (k, k), positive semidefinite; adds 1 / (2 f) times slopes' shrinkage slopes to what is minimised
+        In the scores' own units, unlike the ridge: for scores that are comparable with each other.
 
     Raises
     ------
     ValueError
-        If ``ridge`` is not positive, or ``nonnegative`` has another length than there are scores.
+        If ``ridge`` is not positive, or ``nonnegative`` or ``shrinkage`` do not fit the number of scores.
 
     References
     ----------
     Platt, Probabilistic outputs for support vector machines, 1999. Brummer and du Preez, Computer Speech and Language
     20(2-3), 2006. Bertsekas, Projected Newton methods, SIAM J. Control and Optimization 20(2), 1982.
     """
-    return _Fitter(pairs, ridge, nonnegative).whole()
+    return _Fitter(pairs, ridge, nonnegative, shrinkage).whole()
 
 
 def fit_family_jackknife(
-    pairs: LabelledPairs, *, ridge: float = RIDGE, nonnegative: Sequence[bool] | None = None
+    pairs: LabelledPairs,
+    *,
+    ridge: float = RIDGE,
+    nonnegative: Sequence[bool] | None = None,
+    shrinkage: AnyArray | None = None,
 ) -> FamilyJackknife:
     """`fit_calibration` on all pairs, and once more without each family.
 
@@ -157,7 +167,7 @@ def fit_family_jackknife(
     ValueError
         As `fit_calibration`; or if the pairs left after removing one family lack one of the propositions.
     """
-    fitter = _Fitter(pairs, ridge, nonnegative)
+    fitter = _Fitter(pairs, ridge, nonnegative, shrinkage)
     alone = np.repeat(np.arange(pairs.labels.size)[:, None], 2, axis=1)
     without = fitter.without(alone, np.repeat(fitter.whole_parameters[None], len(alone), axis=0))
     return FamilyJackknife(
@@ -168,7 +178,11 @@ def fit_family_jackknife(
 
 
 def held_out_log10_lr(
-    pairs: LabelledPairs, *, ridge: float = RIDGE, nonnegative: Sequence[bool] | None = None
+    pairs: LabelledPairs,
+    *,
+    ridge: float = RIDGE,
+    nonnegative: Sequence[bool] | None = None,
+    shrinkage: AnyArray | None = None,
 ) -> Doubles:
     """log10 ratio of every pair, from a calibration that has seen neither of its two families.
 
@@ -184,7 +198,7 @@ def held_out_log10_lr(
     ValueError
         As `fit_calibration`; or if the pairs that touch neither family lack one of the propositions.
     """
-    fitter = _Fitter(pairs, ridge, nonnegative)
+    fitter = _Fitter(pairs, ridge, nonnegative, shrinkage)
     left_out, place = np.unique(pairs.families, axis=0, return_inverse=True)
     singles = np.unique(left_out)
     alone = fitter.without(
@@ -202,13 +216,18 @@ def held_out_log10_lr(
 class _Fitter:
     """One population in standard units, from which calibrations on parts of it are fitted many at a time."""
 
-    def __init__(self, pairs: LabelledPairs, ridge: float, nonnegative: Sequence[bool] | None) -> None:
+    def __init__(
+        self, pairs: LabelledPairs, ridge: float, nonnegative: Sequence[bool] | None, shrinkage: AnyArray | None
+    ) -> None:
         count = pairs.scores.shape[1]
         if not 0 < ridge < math.inf:
             raise ValueError(f"ridge must be positive and finite, got {ridge}: without it separated data have no fit")
         bounded = (True,) * count if nonnegative is None else tuple(nonnegative)
         if len(bounded) != count:
             raise ValueError(f"expected {count} entries of nonnegative, one per score, got {len(bounded)}")
+        given = np.zeros((count, count)) if shrinkage is None else np.asarray(shrinkage, np.float64)
+        if given.shape != (count, count) or not np.array_equal(given, given.T) or np.linalg.eigvalsh(given)[0] < -1e-9:
+            raise ValueError(f"expected a positive semidefinite shrinkage of shape {(count, count)}, got {given}")
         self._pairs = pairs
         self._ridge = ridge / pairs.smaller_side
         self._bounded = np.array((False, *bounded))
@@ -217,6 +236,7 @@ class _Fitter:
         scale = pairs.scores.std(axis=0)
         self._scale = np.where(scale > 1e-12 * np.abs(pairs.scores).max(axis=0), scale, np.inf)
         self.design = np.column_stack([np.ones(len(pairs.scores)), (pairs.scores - self._centre) / self._scale])
+        self._shared = np.pad(given / self._scale / self._scale[:, None], (1, 0)) / pairs.smaller_side
         everything = np.ones((1, len(pairs.scores)), dtype=bool)
         self.whole_parameters = self._fit(everything, np.zeros((1, count + 1)))[0]
 
@@ -256,11 +276,21 @@ class _Fitter:
         variance = weights @ self.design**2 - mean**2
         penalty = self._ridge * np.where(variance > 1e-12, variance, 1.0)
         penalty[:, 0] = 0.0
-        return _newton(self.design, truth, weights, penalty, self._bounded, start)
+        return _newton(self.design, truth, weights, _Penalty(penalty, self._shared), self._bounded, start)
+
+
+class _Penalty(NamedTuple):
+    """Half of it times parameters squared is added to the loss: ``own`` (fits, p) each, ``shared`` (p, p) by all."""
+
+    own: Doubles
+    shared: Doubles
+
+    def slope(self, parameters: Doubles) -> Doubles:
+        return self.own * parameters + parameters @ self.shared
 
 
 def _newton(
-    design: Doubles, truth: AnyArray, weights: Doubles, penalty: Doubles, bounded: AnyArray, start: Doubles
+    design: Doubles, truth: AnyArray, weights: Doubles, penalty: _Penalty, bounded: AnyArray, start: Doubles
 ) -> Doubles:
     """Weighted logistic regressions with ridge and lower bounds of 0, all of them at once.
 
@@ -269,7 +299,6 @@ def _newton(
     design : shape (n, p)
     truth : shape (n,), bool
     weights : shape (fits, n)
-    penalty : shape (fits, p)
     bounded : shape (p,), bool
     start : shape (fits, p)
     """
@@ -280,14 +309,16 @@ def _newton(
     parameters = np.where(bounded, np.maximum(start, 0.0), start)
     open_fits = np.arange(len(parameters))
     for _ in range(_ROUNDS):
-        here, heavy, ridge = parameters[open_fits], weights[open_fits], penalty[open_fits]
+        here, heavy = parameters[open_fits], weights[open_fits]
+        ridge = penalty._replace(own=penalty.own[open_fits])
         value, error, curvature = _loss(design, signed, heavy, ridge, here)
-        gradient = error @ design + ridge * here
+        gradient = error @ design + ridge.slope(here)
         hessian = np.zeros((len(here), size, size))
         hessian[:, rows, columns] = hessian[:, columns, rows] = curvature @ products
         diagonal = np.arange(size)
         # Where p (1 - p) underflows, what is left of the curvature must still be invertible.
-        hessian[:, diagonal, diagonal] += ridge + 1e-12
+        hessian[:, diagonal, diagonal] += ridge.own + 1e-12
+        hessian += ridge.shared
         held = bounded & (here <= 1e-9) & (gradient > 0)
         coupled = ~(held[:, :, None] | held[:, None, :]) | np.eye(size, dtype=bool)
         step = np.linalg.solve(np.where(coupled, hessian, 0.0), gradient[:, :, None])[:, :, 0]
@@ -310,14 +341,14 @@ def _newton(
 
 
 def _loss(
-    design: Doubles, signed: Doubles, weights: Doubles, ridge: Doubles, parameters: Doubles
+    design: Doubles, signed: Doubles, weights: Doubles, ridge: _Penalty, parameters: Doubles
 ) -> tuple[Doubles, Doubles, Doubles]:
     """Penalised mean loss, and per fit and pair the weighted error p - y and the weighted p (1 - p)."""
     against = signed * (parameters @ design.T)
     small = np.exp(-np.abs(against))
     loss = np.log1p(small) + np.maximum(against, 0.0)
     wrong = np.where(against > 0, 1.0, small) / (1.0 + small)
-    value = np.einsum("fn,fn->f", weights, loss) + 0.5 * (ridge * parameters**2).sum(axis=1)
+    value = np.einsum("fn,fn->f", weights, loss) + 0.5 * (ridge.slope(parameters) * parameters).sum(axis=1)
     weighted = weights * wrong
     return value, weighted * signed, weighted * (1.0 - wrong)
 

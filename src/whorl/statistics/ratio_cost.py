@@ -58,6 +58,7 @@ class RatioPerformance:
     cllr_lower, cllr_upper : 95 % delete-one-family jackknife of its logarithm; calibrations are taken as they are
     cllr_min : what is left after the best monotone recalibration: discrimination
     cllr_cal : the difference: calibration
+    dev_pav : mean distance of the best monotone recalibration from the ratios, `dev_pav`; None where it has no range
     equal_error_rate : of the receiver operating characteristic's convex hull
     misleading_h1 : ratios below 1 although the first proposition holds
     misleading_h2 : ratios above 1 although the alternative holds
@@ -68,6 +69,7 @@ class RatioPerformance:
     cllr_upper: float
     cllr_min: float
     cllr_cal: float
+    dev_pav: float | None
     equal_error_rate: float
     misleading_h1: MisleadingRate
     misleading_h2: MisleadingRate
@@ -134,6 +136,40 @@ def isotonic_log10_lr(log10_lr: AnyArray, is_h1: AnyArray, weights: AnyArray | N
         return np.asarray((np.log10(chance) - np.log10(1 - chance))[place])
 
 
+def dev_pav(log10_lr: AnyArray, is_h1: AnyArray, weights: AnyArray | None = None) -> float | None:
+    """devPAV: how far ratios lie from their best monotone recalibration on average, in powers of ten.
+
+    The area between the line through the points (log10 ratio, recalibrated log10 ratio) and the identity, over its
+    width, where the recalibration is finite: from the smallest ratio under H1 to the largest under H2.
+
+    Parameters
+    ----------
+    log10_lr, is_h1, weights : as in `log_ratio_cost`
+
+    Returns
+    -------
+    None where no recalibrated ratio is finite: the two propositions are separated, and nothing can be said
+
+    References
+    ----------
+    Vergeer, van Schaik and Sjerps, Forensic Science International 321, 2021.
+    """
+    ratios, truth, share = _checked(log10_lr, is_h1, weights)
+    points, first = np.unique(ratios, return_index=True)
+    best = isotonic_log10_lr(ratios, truth, share)[first]
+    finite = np.isfinite(best) & np.isfinite(points)
+    points = points[finite]
+    gaps = best[finite] - points
+    if points.size < 2:
+        return float(abs(gaps[0])) if points.size else None
+    left, right, widths = gaps[:-1], gaps[1:], np.diff(points)
+    size = np.abs(left) + np.abs(right)
+    # Where the line crosses the identity there are two triangles, whose bases are as their heights.
+    crossing = (left**2 + right**2) / np.where(size > 0, size, 1.0)
+    areas = np.where(left * right < 0, crossing, size) * widths / 2
+    return float(areas.sum() / (points[-1] - points[0]))
+
+
 def equal_error_rate(log10_lr: AnyArray, is_h1: AnyArray, weights: AnyArray | None = None) -> float:
     """The rate at which misses and false hits are equal, on the convex hull of what thresholds can reach.
 
@@ -195,6 +231,7 @@ def ratio_performance(pairs: LabelledPairs, log10_lr: AnyArray) -> RatioPerforma
         cllr_upper=cost * reach,
         cllr_min=best,
         cllr_cal=cost - best,
+        dev_pav=dev_pav(ratios, truth, share),
         equal_error_rate=equal_error_rate(ratios, truth, share),
         misleading_h1=_misleading(pairs, truth, ratios < 0),
         misleading_h2=_misleading(pairs, ~truth, ratios > 0),
