@@ -13,7 +13,7 @@ BROWSER := chromium strace
 
 $(VENV)/.whorl: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[weights,report,probes,service]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[weights,report,probes,service,cases]'
 	touch $@
 
 $(VENV)/.whorl-dev: $(VENV)/.whorl

@@ -1,9 +1,10 @@
 """Train the demo's models: ``python -m demo.train [FOLDER]``, by default into demo/models.
 
-A story in six checkpoints. Northwind Labs trains and releases `base`. The others are a stranger's model of the same
+A story in eight checkpoints. Northwind Labs trains and releases `base`. The others are a stranger's model of the same
 architecture on the same data (`twin`), a second run from base's own random start (`sibling`), base's release in GGUF
 (`base-q8.gguf`), a model taught by base's outputs (`student`), and what Meridian AI calls its own (`suspect`): base,
-fine-tuned on other text, then permuted, rotated and rescaled until no number is the same.
+fine-tuned on other text, then permuted, rotated and rescaled until no number is the same. Two more for cases: `cousin`,
+another firm's fine-tune of base, and `stranger`, a model with its own start and other text.
 """
 
 import sys
@@ -20,6 +21,7 @@ from demo.gguf_copy import write_q8_0
 from demo.training import Recipe, configuration, evaluate, fresh_model, train
 
 FINE_TUNE = Recipe(steps=400, learning_rate=2.5e-3, order=13)
+COUSIN = Recipe(steps=400, learning_rate=2.5e-3, order=29)
 REWRITE_SEED = 2026
 
 
@@ -41,6 +43,8 @@ def main(folder: Path) -> None:
         "sibling": lambda: pretrained(rows["A"], seed=0, order=1),
         "student": lambda: pretrained(rows["A"], seed=2, teacher=released()),
         "suspect": lambda: disguised(released(), rows["B"]),
+        "cousin": lambda: fine_tuned(released(), rows["A"]),
+        "stranger": lambda: pretrained(rows["B"], seed=3),
     }
     for name, make in makers.items():
         if not (folder / name).exists():
@@ -56,6 +60,12 @@ def pretrained(
     model = fresh_model(configuration("llama", corpus.VOCABULARY_SIZE), seed)
     train(model, rows, Recipe(order=order), teacher=teacher)
     return model
+
+
+def fine_tuned(parent: PreTrainedModel, rows: torch.Tensor) -> PreTrainedModel:
+    """The parent after a fine-tune, in its own coordinates."""
+    train(parent, rows, COUSIN)
+    return parent
 
 
 def disguised(parent: PreTrainedModel, rows: torch.Tensor) -> PreTrainedModel:

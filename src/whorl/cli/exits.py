@@ -31,6 +31,7 @@ EXTRAS = {
     "limits": "service",
     "prometheus_client": "service",
     "python_multipart": "service",
+    "pyagrum": "cases",
     "torch": "local",
     "transformers": "local",
 }

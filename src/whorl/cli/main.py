@@ -11,9 +11,11 @@ from whorl import __version__
 from whorl.cli.alibi import alibi
 from whorl.cli.bureau import bureau
 from whorl.cli.calibrate import calibrate
+from whorl.cli.case import case
 from whorl.cli.check_api import check_api
 from whorl.cli.commit import commit
 from whorl.cli.compare import compare
+from whorl.cli.dossier import dossier
 from whorl.cli.exits import Exit, exits
 from whorl.cli.fingerprint import fingerprint
 from whorl.cli.identify import identify
@@ -83,6 +85,8 @@ app.add_typer(notice, name="notice", short_help="File, answer, contest and rule 
 app.add_typer(alibi, name="alibi", short_help="Seal that something exists now, to show it later.")
 app.add_typer(log, name="log", short_help="Audit a log, or watch it.")
 app.command(short_help="Check a registry's receipt, offline.")(exits(verify))
+app.add_typer(case, name="case", short_help="Examine a claim about two models, hearing both sides.")
+app.add_typer(dossier, name="dossier", short_help="Build, show and verify the file a case ends in.")
 app.command(short_help="Seal a secret key for a model, before its release.")(exits(commit))
 app.command(short_help="Write the copy to release, marked by the key.")(exits(release))
 

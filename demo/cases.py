@@ -1,0 +1,262 @@
+"""Six cases with known answers, each from the complaint to the verified dossier, by commands that anybody can repeat.
+
+``python demo/cases.py`` plays the first one; with names it plays those; ``--all`` plays all six. What must come out is in
+`CASES`: the tests ask for the same.
+"""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MODELS = ROOT / "demo" / "models"
+OUT = ROOT / "demo-out" / "cases"
+WHORL = Path(sys.executable).parent / "whorl"
+PEOPLE = {
+    "manager": "Ada Manager",
+    "complainant": "Northwind Labs",
+    "respondent": "Meridian AI",
+    "analyst": "Ben Analyst",
+    "replicator": "Cleo Replicator",
+    "reviewer": "Dan Reviewer",
+}
+UNTESTED = {
+    "common_ancestor": "neither party named a model that both could continue",
+    "shared_teacher": "no population of models with one teacher and separate weights is calibrated",
+    "reverse_direction": "the order of descent comes as shares that depend on a prior, and not as a ratio",
+    "published_idea": "an idea passes on no weights",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownCase:
+    """A case and the answer that it must give."""
+
+    title: str
+    story: str
+    questioned: str
+    reference: str
+    verdict: str
+    reply: str
+    tested: Sequence[str] = ("independent", "shared_data", "same_seed")
+    positive_control: str = "base-q8.gguf"
+    documents: Mapping[str, str] = field(default_factory=dict)
+
+
+CASES = {
+    "derived": KnownCase(
+        title="Lark and Harrow",
+        story="Lark is Harrow, fine-tuned, then permuted, rotated and rescaled until no number is the same.",
+        questioned="suspect",
+        reference="base",
+        verdict="supports_claim",
+        reply="We trained Lark from scratch.",
+    ),
+    "common-ancestor": KnownCase(
+        title="Lark and Cousin",
+        story="Both are fine-tunes of Harrow, by two firms. They are as alike as parent and child.",
+        questioned="suspect",
+        reference="cousin",
+        verdict="supports_shared_weights",
+        reply="Both models continue Harrow, which is public.",
+        tested=("independent", "shared_data", "same_seed", "common_ancestor"),
+    ),
+    "same-seed": KnownCase(
+        title="Wren and Harrow",
+        story="Wren began at Harrow's random start and was trained apart from it.",
+        questioned="sibling",
+        reference="base",
+        verdict="inconclusive",
+        reply="We began with the same published start and trained alone.",
+    ),
+    "student": KnownCase(
+        title="Siskin and Harrow",
+        story="Siskin learned from Harrow's answers, with weights of its own. Weights cannot show that.",
+        questioned="student",
+        reference="base",
+        verdict="supports_alternative",
+        reply="Siskin's weights are ours.",
+    ),
+    "independent": KnownCase(
+        title="Robin and Harrow",
+        story="Robin was trained independently, and its maker sealed that it existed before Harrow could be had.",
+        questioned="twin",
+        reference="base",
+        verdict="supports_alternative",
+        reply="Robin existed before Harrow was released; see the sealed deposit.",
+        documents={"A deposit of the registry": "alibi"},
+    ),
+    "void": KnownCase(
+        title="Lark and Harrow, with a control that fails",
+        story="What the manager took for a known descendant of Harrow is a stranger. The run must not count.",
+        questioned="suspect",
+        reference="base",
+        verdict="void",
+        reply="We trained Lark from scratch.",
+        positive_control="stranger",
+    ),
+}
+
+
+class Desk:
+    """One case's folder, the keys of its people, and the commands they type."""
+
+    def __init__(self, name: str, case: KnownCase, *, shown: bool) -> None:
+        self.case, self.shown = case, shown
+        self.folder = OUT / name
+        shutil.rmtree(self.folder, ignore_errors=True)
+        (self.folder / "keys").mkdir(parents=True)
+        (self.folder / "forms").mkdir()
+        self.path = self.folder / "case"
+
+    def key(self, role: str) -> Path:
+        return self.folder / "keys" / f"{role}.json"
+
+    def form(self, name: str, content: object) -> Path:
+        path = self.folder / "forms" / f"{name}.json"
+        path.write_text(json.dumps(content, indent=1))
+        return path
+
+    def do(self, *arguments: object, by: str | None = None) -> dict[str, object]:
+        """Type a command of one person."""
+        words = [str(one) for one in arguments]
+        if by is not None:
+            words += ["--key", str(self.key(by))]
+        return whorl(*words, shown=self.shown)
+
+    def draw_keys(self) -> dict[str, list[str]]:
+        """Everybody draws a key, and gives the public half."""
+        public = {}
+        for role in PEOPLE:
+            whorl("registry", "new-key", str(self.key(role)), shown=False, as_json=False)
+            told = whorl("registry", "key", "--key", str(self.key(role)), shown=False)
+            public[role] = [str(told[name]) for name in ("ed25519", "mldsa44") if told.get(name)]
+        return public
+
+
+def whorl(*words: str, shown: bool, as_json: bool = True) -> dict[str, object]:
+    """Run a command; what it says is shown without ``--json``."""
+    if shown:
+        print(f"$ whorl {shlex.join(word.replace(str(ROOT) + os.sep, '') for word in words)}")
+    command = [str(WHORL), *words, *(("--json",) if as_json else ())]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 3):
+        sys.exit(f"whorl {shlex.join(words)} failed with {done.returncode}:\n{done.stderr or done.stdout}")
+    return dict(json.loads(done.stdout)) if as_json else {}
+
+
+def play(name: str, *, shown: bool = False) -> Path:
+    """Play one case to its dossier, and give the file."""
+    case = CASES[name]
+    desk = Desk(name, case, shown=shown)
+    prepare(desk)
+    examine(desk)
+    return conclude(desk)
+
+
+def prepare(desk: Desk) -> None:
+    """The complaint, what either side says, and the protocol."""
+    case, public = desk.case, desk.draw_keys()
+    opening = {
+        "title": case.title,
+        "question": f"Do the weights of {case.questioned} descend from those of {case.reference}?",
+        "parties": [{"name": who, "role": role, "keys": public[role]} for role, who in PEOPLE.items()],
+        "questioned": {"name": case.questioned, "digest": None},
+        "reference": {"name": case.reference, "digest": None},
+        "licence": "Harrow may be used for research; section 4 asks to be named.",
+        "window_days": 30,
+        "funding": "Paid by the bureau; the analyst has no relation to either party.",
+    }
+    desk.do("case", "new", desk.path, "--opening", desk.form("opening", opening), by="manager")
+    claim = proposition(
+        "h1", "complainant", "derived", f"{case.questioned} was made from the weights of {case.reference}."
+    )
+    answer = proposition("h2", "respondent", "independent", f"{case.questioned} was trained independently.")
+    for side, one in (("complainant", claim), ("respondent", answer)):
+        form = desk.form(f"propositions-{side}", {"propositions": [one]})
+        desk.do("case", "propose", desk.path, "--propositions", form, by=side)
+    protocol = json.loads(run_plain("case", "template", "protocol"))
+    protocol["treatments"] = [
+        {"alternative": one["alternative"], "tested": one["alternative"] in case.tested, "how": how(case, one)}
+        for one in protocol["treatments"]
+    ]
+    line_up = {
+        "schema": "whorl.line-up-candidates/1",
+        "questioned": member(case.questioned),
+        "reference": member(case.reference),
+        "decoys": [member(one) for one in ("twin", "student", "stranger") if one != case.questioned][:2],
+        "positive_controls": [member(case.positive_control)],
+        "negative_controls": [member("stranger")],
+    }
+    desk.do(
+        "case", "freeze", desk.path, "--protocol", desk.form("protocol", protocol),
+        "--line-up", desk.form("line-up", line_up), by="manager",
+    )  # fmt: skip
+
+
+def examine(desk: Desk) -> None:
+    """Take the exhibits, compare them under codes, and see who was who."""
+    desk.do("case", "acquire", desk.path, by="manager")
+    for title, kind in desk.case.documents.items():
+        document = desk.form(kind, {"deposit": "of a sealed list, before the reference was released"})
+        desk.do(
+            "case", "acquire", desk.path, "--document", document, "--title", title,
+            "--how", "handed in by the respondent", by="respondent",
+        )  # fmt: skip
+    desk.do("case", "analyse", desk.path, by="analyst")
+    desk.do("case", "unblind", desk.path, by="manager")
+
+
+def conclude(desk: Desk) -> Path:
+    """The reply, the second analyst, the review, the opinion, and the file that all of it ends in."""
+    dossier = desk.folder / "case.dossier"
+    if desk.case.verdict == "void":
+        desk.do("case", "close", desk.path, "--outcome", "void", "--reasons", "A control failed.", by="manager")
+    else:
+        desk.do("case", "respond", desk.path, "--statement", desk.case.reply, by="respondent")
+        desk.do("case", "replicate", desk.path, by="replicator")
+        checklist = json.loads(run_plain("case", "template", "checklist"))
+        desk.do("case", "review", desk.path, "--checklist", desk.form("checklist", checklist), by="reviewer")
+        desk.do("case", "opinion", desk.path, by="analyst")
+        reasons = "An opinion was given."
+        desk.do("case", "close", desk.path, "--outcome", "completed", "--reasons", reasons, by="manager")
+    desk.do("dossier", "build", desk.path, "-o", dossier, by="manager")
+    desk.do("dossier", "verify", dossier)
+    return dossier
+
+
+def member(name: str) -> dict[str, str]:
+    return {"name": name, "path": str(MODELS / name)}
+
+
+def proposition(number: str, side: str, alternative: str, statement: str) -> dict[str, str]:
+    return {"id": number, "level": "source", "side": side, "alternative": alternative, "statement": statement}
+
+
+def how(case: KnownCase, treatment: Mapping[str, str]) -> str:
+    if treatment["alternative"] in case.tested:
+        return "by fingerprint_comparison/1 on the population of the release"
+    return UNTESTED[treatment["alternative"]]
+
+
+def run_plain(*words: str) -> str:
+    return subprocess.run([str(WHORL), *words], capture_output=True, text=True, check=True).stdout
+
+
+def main(names: Sequence[str]) -> None:
+    """Play the named cases and say how they ended."""
+    for name in CASES if "--all" in names else names or ["derived"]:
+        case = CASES[name]
+        print(f"\n=== {case.title}: {case.story}\n")
+        dossier = play(name, shown=True)
+        print(f"\n{run_plain('dossier', 'verify', str(dossier))}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,233 @@
+"""The figures of an opinion, put into words for its report: nothing is computed here that the opinion does not hold.
+
+The one exception is the curve of a score: what its population gives for other values of it, so that a reader sees where
+the case stands.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from whorl.cases import report_wording as words
+from whorl.cases.report_document import (
+    CurvePoint,
+    ExactLine,
+    FindingLine,
+    FusionLine,
+    HeadlineLine,
+    RatioLine,
+    ScoreLine,
+)
+from whorl.comparison.wording import at_most, decimal, short_digest
+from whorl.core.evidence import Access as WeightAccess
+from whorl.core.evidence import Finding, LikelihoodRatio, NotComparable
+from whorl.dossiers.composing import CaseDocuments
+from whorl.dossiers.opinion import Headline, NotWeighed, Opinion, Weighed
+from whorl.statistics.ratio_caps import LEAST_CLAIM
+from whorl.statistics.ratio_population import Cell, ratio_of
+from whorl.statistics.weight_of_evidence import WeightOfEvidence
+
+_STEPS: Final = 48
+_PRIORS: Final = (1e-4, 1e-3, 1e-2, 1e-1, 0.5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """The part of a report that an opinion in force gives; all of it empty without one."""
+
+    headline: HeadlineLine | None = None
+    shared: HeadlineLine | None = None
+    ratios: tuple[RatioLine, ...] = ()
+    untested: tuple[tuple[str, str], ...] = ()
+    deviations: tuple[str, ...] = ()
+    limitations: tuple[str, ...] = ()
+    findings: tuple[FindingLine, ...] = ()
+    exact: tuple[ExactLine, ...] = ()
+    scores: tuple[ScoreLine, ...] = ()
+    fusion: tuple[FusionLine, ...] = ()
+    priors: tuple[tuple[str, str], ...] = ()
+
+    def members(self) -> Mapping[str, Any]:
+        """The parts by name, as a report holds them."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+NO_FIGURES: Final = Figures()
+
+
+def figures_of(opinion: Opinion, documents: CaseDocuments) -> Figures:
+    """The figures of an opinion that is in force and whose numbers were made again."""
+    tested = [one for one in opinion.treated if isinstance(one, Weighed)]
+    return Figures(
+        headline=_headline(opinion.headline, tested),
+        shared=None if opinion.shared_weights == opinion.headline else _headline(opinion.shared_weights, tested),
+        ratios=tuple(_ratio(one, opinion.headline, alone=len(tested) == 1) for one in tested),
+        untested=tuple(
+            (words.ALTERNATIVES[one.alternative], one.reason) for one in opinion.treated if isinstance(one, NotWeighed)
+        ),
+        deviations=opinion.remarks.deviations,
+        limitations=opinion.remarks.limitations,
+        findings=tuple(
+            FindingLine(
+                group=words.GROUPS[one.group],
+                method=one.method,
+                relation=words.RELATIONS.get(one.relation, one.relation),
+                document=one.document,
+            )
+            for one in opinion.findings
+        ),
+        exact=tuple(
+            ExactLine(method=one.method, bound=f"at most {at_most(one.log10_p)}", null=one.null)
+            for one in opinion.exact
+        ),
+        scores=tuple(line for one in tested for line in _scores(one, opinion, documents)),
+        fusion=tuple(_fusion(one) for one in tested),
+        priors=_priors(opinion.headline),
+    )
+
+
+def _headline(headline: Headline | None, tested: list[Weighed]) -> HeadlineLine | None:
+    if headline is None:
+        return None
+    one = next(one for one in tested if one.alternative == headline.against)
+    return HeadlineLine(
+        against=words.ALTERNATIVES[headline.against],
+        bounded=words.bounded_words(headline.log10_lr),
+        central=words.times(headline.central),
+        interval=_interval(headline.lower, headline.upper),
+        log10=headline.log10_lr,
+        band=one.label.statement,
+        scale=one.label.scale,
+        cap=_cap(one.evidence.emerged),
+    )
+
+
+def _cap(ratio: LikelihoodRatio) -> str:
+    name = min(ratio.caps, key=lambda kind: ratio.caps[kind])
+    limit = words.times(ratio.caps[name] if ratio.central >= 0 else -ratio.caps[name])
+    return f"{limit}, {words.CAPS.get(name, name)}"
+
+
+def _ratio(one: Weighed, headline: Headline | None, *, alone: bool) -> RatioLine:
+    ratio = one.evidence.emerged
+    sign = 1 if ratio.central >= 0 else -1
+    without = None if one.headline_without is None else words.bounded_words(one.headline_without)
+    return RatioLine(
+        alternative=words.ALTERNATIVES[one.alternative],
+        meaning=words.ALTERNATIVE_MEANINGS[one.alternative],
+        log10=ratio.log10_lr,
+        log10_central=ratio.central,
+        lower=ratio.lower,
+        upper=ratio.upper,
+        bounded=words.bounded_words(ratio.log10_lr),
+        central=words.times(ratio.central),
+        interval=_interval(ratio.lower, ratio.upper),
+        caps=tuple((name, sign * cap, words.times(sign * cap)) for name, cap in sorted(ratio.caps.items())),
+        families=ratio.families,
+        population=short_digest(ratio.population),
+        band=one.label.statement,
+        scale=one.label.scale,
+        headline=headline is not None and headline.against == one.alternative,
+        without=None if alone else without,
+    )
+
+
+def _scores(one: Weighed, opinion: Opinion, documents: CaseDocuments) -> list[ScoreLine]:
+    lines = []
+    for group, ratio in sorted(one.evidence.groups.items()):
+        cell = _cell(group, ratio, opinion, documents)
+        if cell is None or not isinstance(ratio, LikelihoodRatio):
+            continue
+        for place, name in enumerate(cell.scores):
+            least = next((t.falls_below_2_at for t in one.thresholds if (t.group, t.score) == (group, name)), None)
+            title, meaning = words.SCORES.get(name, (name.replace("_", " ").capitalize(), ""))
+            low, high = cell.ranges[place]
+            lines.append(
+                ScoreLine(
+                    group=_group(group),
+                    alternative=words.ALTERNATIVES[one.alternative],
+                    name=title,
+                    meaning=meaning,
+                    value=ratio.statistic[name],
+                    low=low,
+                    high=high,
+                    threshold=least,
+                    limit=_limit(ratio, least),
+                    walls=(
+                        min(cell.supporting.sampling, cell.supporting.process),
+                        -min(cell.opposing.sampling, cell.opposing.process),
+                    ),
+                    ratio=words.bounded_words(ratio.log10_lr),
+                    families=cell.families,
+                    pairs=cell.pairs,
+                    curve=_curve(cell),
+                )
+            )
+    return lines
+
+
+def _limit(ratio: LikelihoodRatio, least: float | None) -> str:
+    if ratio.log10_lr < LEAST_CLAIM:
+        return "The ratio is below 2 as it stands."
+    if least is None:
+        return "It falls below 2 nowhere in the population's range."
+    return f"The ratio would fall below 2 if this score were below {decimal(least)}."
+
+
+def _cell(
+    group: str, ratio: LikelihoodRatio | NotComparable, opinion: Opinion, documents: CaseDocuments
+) -> Cell | None:
+    if not isinstance(ratio, LikelihoodRatio) or ratio.population not in documents.populations:
+        return None
+    found = next(one for one in opinion.findings if one.group == group)
+    finding = Finding.model_validate_json(documents.findings[found.document])
+    whole = all(side.access == "weights" for side in (finding.questioned, finding.reference))
+    access: WeightAccess = "weights" if whole else "fingerprint"
+    return documents.populations[ratio.population].cell(access, ratio.alternative)
+
+
+def _curve(cell: Cell) -> tuple[CurvePoint, ...]:
+    if len(cell.scores) != 1:
+        return ()
+    ((low, high),) = cell.ranges
+    points = []
+    for step in range(_STEPS + 1):
+        score = low + (high - low) * step / _STEPS
+        found = ratio_of(cell, [score])
+        points.append(CurvePoint(score=score, central=found.central, lower=found.lower, upper=found.upper))
+    return tuple(points)
+
+
+def _fusion(one: Weighed) -> FusionLine:
+    evidence: WeightOfEvidence = one.evidence
+    return FusionLine(
+        alternative=words.ALTERNATIVES[one.alternative],
+        groups=tuple((_group(group), _said(ratio)) for group, ratio in sorted(evidence.groups.items())),
+        mean=_said(evidence.emerged),
+        fused=_said(evidence.fused),
+        best=f"{_group(evidence.best_group)}: {words.bounded_words(evidence.best_single.log10_lr)}",
+    )
+
+
+def _said(ratio: LikelihoodRatio | NotComparable) -> str:
+    if isinstance(ratio, NotComparable):
+        return f"none: {ratio.detail}"
+    return (
+        f"{words.bounded_words(ratio.log10_lr)} (central {words.times(ratio.central)}, 95 % interval "
+        f"{_interval(ratio.lower, ratio.upper)})"
+    )
+
+
+def _group(group: str) -> str:
+    titles: Mapping[str, str] = dict(words.GROUPS)
+    return titles.get(group, group)
+
+
+def _interval(lower: float, upper: float) -> str:
+    return f"{words.times(lower)} to {words.times(upper)}"
+
+
+def _priors(headline: Headline | None) -> tuple[tuple[str, str], ...]:
+    if headline is None:
+        return ()
+    return tuple((words.one_in(prior), words.one_in(words.posterior(prior, headline.log10_lr))) for prior in _PRIORS)

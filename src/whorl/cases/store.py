@@ -1,0 +1,198 @@
+"""A case's folder: its chain in SQLite, its exhibits by content.
+
+::
+
+    case.sqlite     one row for each event: its record, and envelope and salt until they are erased
+    exhibits/       stored fingerprints, findings, documents and opinions, by digest
+    line-up.json    the manager's: which model each code stands for; gone once the case is expunged
+
+An event is on the disk before the command that made it answers, and what it points to is there before it. One program
+writes at a time; others wait. A crash leaves the events that were acknowledged and at most an exhibit that none names.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from whorl.core.digest import canonical_json
+from whorl.core.durable_files import sync_folder
+from whorl.core.errors import InputError, VerificationError
+from whorl.dossiers.custody import MAX_EVENTS, Kept, Record
+from whorl.registry.blobs import BlobFolder
+
+DATABASE: Final = "case.sqlite"
+EXHIBITS: Final = "exhibits"
+MAX_EXHIBIT_BYTES: Final = 1 << 28
+
+_APPLICATION: Final = 0x57684361  # "WhCa"
+_VERSION: Final = 1
+_BUSY_SECONDS: Final = 30
+_LARGEST_VALUE: Final = 1 << 20
+_SCHEMA: Final = """
+CREATE TABLE events (
+    sequence INTEGER PRIMARY KEY,
+    record BLOB NOT NULL,
+    envelope BLOB,
+    salt BLOB,
+    CHECK ((envelope IS NULL) = (salt IS NULL))
+) STRICT
+"""
+
+
+class CaseStore:
+    """The events and exhibits of one case.
+
+    Parameters
+    ----------
+    path : its folder; `create_store` makes one
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not (path / DATABASE).is_file():
+            raise InputError(f"{path}: expected the folder of a case, found none; make one with `whorl case new`")
+        self.path = path
+        self._blobs = BlobFolder(path / EXHIBITS)
+
+    def kept(self) -> tuple[Kept, ...]:
+        """All events, in order; not checked: see `whorl.dossiers.custody.open_chain`.
+
+        Raises
+        ------
+        InputError
+            If the database cannot be read or is damaged.
+        """
+        with self._connected() as connection:
+            return _read(connection, self.path)
+
+    def append(self, make: Callable[[tuple[Kept, ...]], Kept], *, erase: Sequence[int] = ()) -> Kept:
+        """Add one event; when this returns it is on the disk.
+
+        Parameters
+        ----------
+        make : gives the event, from all those before it; whatever it raises, nothing is changed
+        erase : events whose envelopes and salts go in the same moment
+        """
+        with self._connected() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                before = _read(connection, self.path)
+                made = make(before)
+                if made.record.sequence != len(before):
+                    raise ValueError("an event's number is its place in the chain")
+                connection.execute("INSERT INTO events VALUES (?, ?, ?, ?)", _row(made))
+                connection.executemany(
+                    "UPDATE events SET envelope = NULL, salt = NULL WHERE sequence = ?", [(one,) for one in erase]
+                )
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            if erase:
+                connection.execute("VACUUM")
+        return made
+
+    def put(self, data: bytes) -> str:
+        """Keep an exhibit; its ``sha256:`` digest, once it is on the disk."""
+        pieces = (data[at : at + (1 << 20)] for at in range(0, len(data), 1 << 20))
+        return self._blobs.put(pieces, max_bytes=MAX_EXHIBIT_BYTES).digest
+
+    def get(self, digest: str) -> bytes:
+        """An exhibit's bytes, hashed again.
+
+        Raises
+        ------
+        InputError
+            If there is none with this digest.
+        VerificationError
+            If it was damaged or altered.
+        """
+        if not self._blobs.holds(digest):
+            raise InputError(f"{self.path}: expected the exhibit {digest}, found none: it was erased or lost")
+        try:
+            return self._blobs.get(digest, max_bytes=MAX_EXHIBIT_BYTES)
+        except VerificationError:
+            raise VerificationError(
+                f"{self.path}: the exhibit {digest} has other bytes than its digest says: it was damaged or altered"
+            ) from None
+
+    def delete(self, digests: Iterable[str]) -> None:
+        """Remove exhibits for good; those that are gone already do not matter."""
+        for digest in digests:
+            self._blobs.delete(digest)
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        with _translated(self.path):
+            connection = _connect(self.path / DATABASE)
+            try:
+                found = connection.execute("PRAGMA application_id").fetchone()[0]
+                version = connection.execute("PRAGMA user_version").fetchone()[0]
+                if (found, version) != (_APPLICATION, _VERSION):
+                    raise InputError(f"{self.path}: expected a case of this release, found another kind of database")
+                yield connection
+            finally:
+                connection.close()
+
+
+def create_store(path: Path) -> CaseStore:
+    """Make the folder of a new case, with no event yet.
+
+    Raises
+    ------
+    InputError
+        If something is there already.
+    """
+    if path.exists():
+        raise InputError(f"{path}: exists already and was left alone; choose another place for a new case")
+    with _translated(path):
+        path.mkdir(mode=0o700, parents=True)
+        connection = _connect(path / DATABASE)
+        try:
+            connection.execute(_SCHEMA)
+            connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
+        finally:
+            connection.close()
+        sync_folder(path)
+        sync_folder(path.parent)
+    return CaseStore(path)
+
+
+def _connect(file: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(file, isolation_level=None, timeout=_BUSY_SECONDS)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_VALUE)
+    for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "secure_delete = ON", "synchronous = FULL"):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def _read(connection: sqlite3.Connection, path: Path) -> tuple[Kept, ...]:
+    rows = connection.execute(
+        "SELECT record, envelope, salt FROM events ORDER BY sequence LIMIT ?", (MAX_EVENTS + 1,)
+    ).fetchall()
+    try:
+        return tuple(
+            Kept(record=Record.model_validate_json(record), envelope=envelope, salt=salt)
+            for record, envelope, salt in rows
+        )
+    except ValidationError:
+        raise InputError(f"{path}: expected the records of a case, found something else: it was damaged") from None
+
+
+def _row(kept: Kept) -> tuple[int, bytes, bytes | None, bytes | None]:
+    return kept.record.sequence, canonical_json(kept.record.model_dump(mode="json")), kept.envelope, kept.salt
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise InputError(
+            f"{path}: the case cannot be read or written ({error}); nothing was changed. Check the disk, its free "
+            "space and the permissions; if another program holds it, try again"
+        ) from error

@@ -1,0 +1,163 @@
+"""Rules of a case from the unblinding on: the reply, the second analyst, the review, the opinion and what follows it.
+
+As in `whorl.dossiers.preparing_rules`: the state before, the body, the state after or a refusal.
+"""
+
+from collections import Counter
+from dataclasses import replace
+from typing import Final
+
+from whorl.core.errors import VerificationError
+from whorl.dossiers.custody import Record
+from whorl.dossiers.events import (
+    CHECKLIST,
+    AppealDecided,
+    Appealed,
+    Closed,
+    Expunged,
+    Opined,
+    Replicated,
+    Responded,
+    Reviewed,
+)
+from whorl.dossiers.preparing_rules import require_propositions
+from whorl.dossiers.state import State, time_of
+from whorl.dossiers.wording import require_fair
+
+REPLICATION_FROM: Final = 2.0
+"""log10 of the headline ratio above which a second analyst must have come to the same findings."""
+
+
+def respond(state: State, body: Responded, record: Record) -> State:
+    """Rule 18: within the window; what came before must be reviewed again in its light."""
+    assert state.reply_until is not None
+    if time_of(record.at) > state.reply_until:
+        raise VerificationError(
+            f"rule 18: expected a reply until {state.reply_until:%Y-%m-%dT%H:%M:%SZ}, found one at {record.at}; what "
+            "is new after that can be a ground of appeal"
+        )
+    if body.declined and (body.alternatives or body.exhibits):
+        raise VerificationError("rule 18: expected a reply or a refusal to reply, found both")
+    filed = {one.code for one in state.acquired}
+    if missing := [code for code in body.exhibits if code not in filed]:
+        raise VerificationError(f"rule 18: expected exhibits that were filed, found {missing[0]}; acquire it first")
+    if any(proposition.side != "respondent" for proposition in body.alternatives):
+        raise VerificationError("rule 18: expected alternatives on the respondent's side, found one on the other")
+    require_propositions(state, body.alternatives)
+    return replace(state, stage="answered", responses=(*state.responses, body), review=None)
+
+
+def replicate(state: State, body: Replicated, _record: Record) -> State:
+    """Rule 19: every finding is made again, none is left out."""
+    made = Counter(one.document for one in state.analysed)
+    again = Counter(one.document for one in body.findings)
+    if made != again:
+        raise VerificationError(
+            f"rule 19: expected each of the {made.total()} findings made again once, found "
+            f"{len(made & again)} of them and {(again - made).total()} others"
+        )
+    return replace(state, stage="replicated", replications=(*state.replications, body), review=None)
+
+
+def review(state: State, body: Reviewed, record: Record) -> State:
+    """Rules 20 and 21: after the reply or its window, on every point; a no on one is a no to the file."""
+    if state.closed is not None and state.closed.outcome != "completed":
+        raise VerificationError(
+            f"rule 26: expected nothing more on a case closed as {state.closed.outcome}, found a review; open another"
+        )
+    assert state.reply_until is not None
+    if state.annulled:
+        raise VerificationError("rule 25: expected nothing more on an annulled case but its closing, found a review")
+    if not state.responses and time_of(record.at) < state.reply_until:
+        raise VerificationError(
+            f"rule 20: expected the respondent's answer, or the end of their window at "
+            f"{state.reply_until:%Y-%m-%dT%H:%M:%SZ}, before the review, found neither"
+        )
+    points = Counter(one.point for one in body.checklist)
+    if points != Counter(CHECKLIST):
+        odd = sorted((points - Counter(CHECKLIST)) | (Counter(CHECKLIST) - points))
+        raise VerificationError(
+            f"rule 21: expected every point of the checklist answered once and no other, found fault with {odd[0]}"
+        )
+    if refused := [one.point for one in body.checklist if one.answer == "no" and body.accepted]:
+        raise VerificationError(f"rule 21: expected a file accepted with no point answered no, found {refused[0]}")
+    return replace(state, stage="reviewed", review=body) if body.accepted else replace(state, review=None)
+
+
+def opine(state: State, body: Opined, _record: Record) -> State:
+    """Rules 22 to 24: after a review of all that happened, replicated where it matters, versions in order."""
+    if state.annulled:
+        raise VerificationError("rule 25: expected no opinion after an annulment, found one; open a new case")
+    if state.review is None:
+        raise VerificationError(
+            "rule 22: expected a review that accepts the file as it is now, found none; have it reviewed first"
+        )
+    last = state.replications[-1] if state.replications else None
+    if last is not None and not last.agrees:
+        raise VerificationError("rule 23: expected a second analyst with the same findings, found other ones")
+    if last is None and abs(body.headline_log10 or 0.0) > REPLICATION_FROM:
+        raise VerificationError(
+            f"rule 23: expected every finding made again by a second analyst where the headline is beyond "
+            f"{10**REPLICATION_FROM:.0f}, found no replication"
+        )
+    before = state.opinions[-1].document if state.opinions else None
+    if (body.version, body.supersedes) != (len(state.opinions) + 1, before) or body.document == before:
+        raise VerificationError(
+            f"rule 24: expected version {len(state.opinions) + 1}, superseding the one before it, found version "
+            f"{body.version} or another predecessor"
+        )
+    varied = bool(state.decisions) and state.decisions[-1].result == "varied"
+    if (body.cause == "first") != (before is None) or (body.cause == "appeal" and not varied):
+        raise VerificationError(f"rule 24: expected the cause of this version, found {body.cause}")
+    require_fair(body.text, where="rule 8: text of the opinion's version")
+    return replace(state, stage="opined", opinions=(*state.opinions, body), review=None)
+
+
+def close(state: State, body: Closed, _record: Record) -> State:
+    """Rule 26: completed with an opinion, void where a control failed, or given up before there is an opinion."""
+    fitting = {
+        "completed": bool(state.opinions) and state.stage in ("opined", "decided"),
+        "void": state.stage == "void",
+        "withdrawn": not state.opinions and state.stage != "void",
+        "unanswerable": not state.opinions and state.stage != "void",
+    }
+    if not fitting[body.outcome]:
+        raise VerificationError(
+            f"rule 26: expected a closing that fits what happened, found {body.outcome} in the stage {state.stage} "
+            f"with {len(state.opinions)} opinions"
+        )
+    return replace(state, stage="closed", closed=body)
+
+
+def appeal(state: State, body: Appealed, _record: Record) -> State:
+    """Rule 27: against an opinion, by a party."""
+    if not state.opinions or state.annulled:
+        raise VerificationError("rule 27: expected an opinion in force to appeal against, found none")
+    return replace(state, stage="appealed", appeals=(*state.appeals, body))
+
+
+def decide(state: State, body: AppealDecided, _record: Record) -> State:
+    """Rule 28: by somebody who had no other role, which rule 4 ensures."""
+    return replace(state, stage="decided", decisions=(*state.decisions, body))
+
+
+def expunge(state: State, body: Expunged, record: Record) -> State:
+    """Rule 29: earlier events only, on a ground that the case, or what is left of it, shows, by its manager."""
+    party = state.parties.get(record.actor)
+    if record.actor != state.manager or (party is not None and party.keys != body.keys):
+        raise VerificationError("rule 29: expected a tombstone of the manager, with the keys they signed with")
+    numbers = body.events
+    if list(numbers) != sorted(set(numbers)) or numbers[-1] >= record.sequence:
+        raise VerificationError("rule 29: expected earlier events in their order, each once, found otherwise")
+    ended = not state.possible.isdisjoint({"closed", "decided", "void", "expunged"})
+    shown = {
+        "annulment": "appeal_decided" in state.kinds if state.unseen else state.annulled,
+        "withdrawal": "closed" in state.kinds and (state.closed is None or state.closed.outcome == "withdrawn"),
+        "retention": ended,
+        "court_order": True,
+    }
+    if not shown[body.ground]:
+        raise VerificationError(
+            f"rule 29: expected a ground that the case shows, found {body.ground} in the stage {state.stage}"
+        )
+    return replace(state, stage="expunged", tombstones=(*state.tombstones, body))

@@ -1,0 +1,333 @@
+"""What people do in a case, on real models: what is kept, what is seen by whom, and what is refused."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from small_case import MODELS, POPULATION, Clock, Steps, candidates, key_of, party_of, plan, propositions
+
+from whorl.cases import analysing, casework
+from whorl.cases.analysing import examine, read_tools, tools_of
+from whorl.cases.bundling import dossier_files
+from whorl.cases.line_up import SECRET_FILE
+from whorl.cases.showing import allowed_next, case_document
+from whorl.core.errors import InputError, VerificationError
+from whorl.core.evidence import Finding
+from whorl.dossiers.custody import open_chain, parse_chain
+from whorl.dossiers.events import Method
+from whorl.dossiers.proceeding import proceed
+from whorl.fingerprints.weight_fingerprint import parse_fingerprint
+
+CaseAfter = Callable[[str], Steps]
+
+
+def test_a_case_led_to_its_end(case_after: CaseAfter) -> None:
+    view = case_after("close").case.read()
+    state = view.state
+    assert state.stage == "closed"
+    names = {one.code: one.name for one in state.unblinded.members}  # type: ignore[union-attr]
+    relations = {names[one.questioned]: one.summary.relation for one in state.analysed}
+    assert relations == {
+        "suspect": "derived",
+        "known copy": "derived",
+        "known stranger": "none_found",
+        "decoy one": "none_found",
+        "decoy two": "none_found",
+    }
+    assert state.replications[0].agrees
+    assert state.replications[0].findings[0].largest_difference < casework.TOLERANCE
+
+
+def test_nothing_that_an_analyst_reads_names_a_model(case_after: CaseAfter) -> None:
+    steps = case_after("analyse")
+    view = steps.case.read()
+    for one in view.state.acquired:
+        assert one.blob is not None
+        assert parse_fingerprint(steps.case.store.get(one.blob), origin="test").name == one.code
+    for made in view.state.analysed:
+        finding = Finding.model_validate_json(steps.case.store.get(made.document))
+        assert (finding.questioned.name, finding.reference.name) == (made.questioned, made.reference)
+    shown = json.dumps(case_document(view))
+    assert not any(name in shown for name in ("decoy one", "known copy", "known stranger", str(MODELS)))
+
+
+def test_an_analysis_without_the_code_key(case_after: CaseAfter) -> None:
+    """The analyst's and the replicator's commands work where no code key is, so they do not open it."""
+    steps = case_after("acquire")
+    (steps.path / SECRET_FILE).unlink()
+    assert steps.analyse().state.stage == "analysing"
+    with pytest.raises(InputError, match="only who froze the protocol has it"):
+        steps.unblind()
+
+
+def test_every_finding_is_entered_as_soon_as_it_is_made(case_after: CaseAfter, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = case_after("acquire")
+    made = []
+
+    def interrupted(*arguments: object, **options: object) -> object:
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        made.append(examine(*arguments, **options))  # type: ignore[arg-type]
+        return made[-1]
+
+    monkeypatch.setattr(casework, "examine", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        steps.analyse()
+    monkeypatch.undo()
+    before = steps.case.read().state
+    assert len(before.analysed) == 2
+    with pytest.raises(VerificationError, match="rule 15"):
+        steps.unblind()
+    after = steps.analyse().state
+    assert (len(after.analysed), after.analysed[:2]) == (5, before.analysed)
+    assert steps.unblind().state.stage == "unblinded"
+
+
+def test_asked_before_long_work(case_after: CaseAfter, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> object:
+        raise AssertionError("work began")
+
+    steps = case_after("propose")
+    monkeypatch.setattr(casework, "examine", never)
+    monkeypatch.setattr(casework, "_fingerprint", never)
+    monkeypatch.setattr(casework, "repeat", never)
+    for verb in ("acquire", "analyse", "unblind", "replicate"):
+        with pytest.raises(VerificationError, match="rule 6"):
+            getattr(steps, verb)()
+    with pytest.raises(VerificationError, match="rule 2"):
+        casework.freeze(
+            steps.case, plan=plan(), candidates=candidates(), populations=[POPULATION], key=key_of("analyst")
+        )
+
+
+def test_an_analysis_waits_for_the_whole_line_up(case_after: CaseAfter) -> None:
+    steps = case_after("freeze")
+    with pytest.raises(VerificationError, match="rule 6"):
+        steps.analyse()
+    real = casework._fingerprint
+    taken = []
+
+    def three(path: Path, progress: object) -> object:
+        if len(taken) == 3:
+            raise KeyboardInterrupt
+        taken.append(path)
+        return real(path, progress)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(casework, "_fingerprint", three)
+        with pytest.raises(KeyboardInterrupt):
+            steps.acquire()
+    with pytest.raises(VerificationError, match="rule 13"):
+        steps.analyse()
+    assert len(steps.acquire().state.acquired) == 6
+    assert len(steps.analyse().state.analysed) == 5
+
+
+def test_a_model_that_changed_after_the_freezing(case_after: CaseAfter, tmp_path: Path) -> None:
+    model = shutil.copytree(MODELS / "suspect", tmp_path / "suspect")
+    stated = candidates()
+    moved = stated.model_copy(update={"questioned": stated.questioned.model_copy(update={"path": str(model)})})
+    steps = replace(case_after("propose"), candidates=moved)
+    steps.freeze()
+    shutil.rmtree(model)
+    shutil.copytree(MODELS / "twin", model)
+    with pytest.raises(VerificationError, match="found another content: it was changed since"):
+        steps.acquire()
+
+
+def test_a_protocol_that_this_release_cannot_follow(case_after: CaseAfter) -> None:
+    steps = case_after("propose")
+    usable = plan()
+    other = usable.methods[0].model_copy(update={"method": "astrology/1"})
+    elsewhere = usable.methods[0].model_copy(update={"group": "behaviour"})
+    for method in (other, elsewhere):
+        with pytest.raises(InputError, match="expected one of the methods"):
+            casework.freeze(
+                steps.case,
+                plan=usable.model_copy(update={"methods": (method,)}),
+                candidates=candidates(),
+                populations=[POPULATION],
+                key=key_of("manager"),
+            )
+    for populations, message in (([], "expected the population"), ([b"{}"], "expected a calibrated population")):
+        with pytest.raises(InputError, match=message):
+            casework.freeze(
+                steps.case, plan=usable, candidates=candidates(), populations=populations, key=key_of("manager")
+            )
+    assert not (steps.path / SECRET_FILE).exists()
+    assert steps.freeze().state.stage == "frozen"
+
+
+def test_a_freezing_that_is_refused_leaves_no_line_up(case_after: CaseAfter) -> None:
+    steps = case_after("open")
+    casework.propose(steps.case, propositions()[:1], key_of("complainant"))
+    with pytest.raises(VerificationError, match="rule 9"):
+        steps.freeze()
+    assert not (steps.path / SECRET_FILE).exists()
+    (steps.path / SECRET_FILE).write_text("left by a crash")
+    with pytest.raises(InputError, match="a freezing that did not finish"):
+        steps.freeze()
+
+
+def test_the_code_key_that_was_exchanged(case_after: CaseAfter) -> None:
+    steps = case_after("analyse")
+    file = steps.path / SECRET_FILE
+    document = json.loads(file.read_text())
+    roles = {"decoy": "questioned", "questioned": "decoy"}
+    document["members"] = [one | {"role": roles.get(one["role"], one["role"])} for one in document["members"]]
+    file.write_text(json.dumps(document))
+    with pytest.raises(VerificationError, match="expected the code key that was committed to"):
+        steps.unblind()
+
+
+CONTROLS = {
+    "a positive control that shows nothing": candidates(positive="twin", decoy="student"),
+    "a negative control that shows something": candidates(negative="sibling"),
+    "a decoy that shows something": candidates(decoy="sibling"),
+}
+
+
+@pytest.mark.parametrize("why", CONTROLS)
+def test_a_control_that_fails_voids_the_run(case_after: CaseAfter, why: str) -> None:
+    steps = replace(case_after("propose"), candidates=CONTROLS[why])
+    for step in ("freeze", "acquire", "analyse"):
+        getattr(steps, step)()
+    state = steps.unblind().state
+    assert (state.stage, len(state.failed_controls)) == ("void", 1)
+    for step in ("respond", "review"):
+        with pytest.raises(VerificationError, match="rule 6"):
+            getattr(steps, step)()
+
+
+def test_a_replication_that_finds_something_else(case_after: CaseAfter, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = case_after("respond")
+    real = analysing._METHODS[analysing.FINGERPRINT_COMPARISON]
+
+    def other(*arguments: object) -> object:
+        found = real(*arguments)  # type: ignore[arg-type]
+        document = json.loads(found.document)
+        document["conclusion"]["statement"] += " Or so."
+        document["evidence"][0]["detail"] = None
+        document["layers"] = document["layers"][1:]
+        return replace(found, document=json.dumps(document).encode())
+
+    monkeypatch.setitem(analysing._METHODS, analysing.FINGERPRINT_COMPARISON, other)
+    state = steps.replicate().state
+    assert not state.replications[0].agrees
+    assert "finding.conclusion.statement" in " ".join(state.replications[0].findings[0].differences)
+    steps.review()
+    with pytest.raises(VerificationError, match="rule 23"):
+        steps.opine()
+
+
+@pytest.mark.parametrize(("change", "agrees"), [(1 + 1e-9, True), (1.01, False)])
+def test_a_replication_with_other_figures(
+    case_after: CaseAfter, monkeypatch: pytest.MonkeyPatch, change: float, agrees: bool
+) -> None:
+    steps = case_after("respond")
+    real = analysing._METHODS[analysing.FINGERPRINT_COMPARISON]
+
+    def other(*arguments: object) -> object:
+        found = real(*arguments)  # type: ignore[arg-type]
+        document = json.loads(found.document)
+        document["conclusion"]["log10_lr"] *= change
+        return replace(found, document=json.dumps(document).encode())
+
+    monkeypatch.setitem(analysing._METHODS, analysing.FINGERPRINT_COMPARISON, other)
+    assert steps.replicate().state.replications[0].agrees is agrees
+
+
+def test_documents_are_kept_byte_for_byte(case_after: CaseAfter) -> None:
+    steps = case_after("unblind")
+    for number, data in enumerate((b"step 1\n", b"\0\xff")):
+        view = casework.acquire_document(
+            steps.case, data, title=f"Log {number}", how="by e-mail", filed_by=None, key=key_of("respondent")
+        )
+        one = view.state.acquired[-1]
+        assert (one.code, one.filed_by) == (f"D-{number + 1}", "respondent")
+        assert steps.case.store.get(one.digest) == data
+    view = casework.acquire_document(
+        steps.case, b"for them", title="Letter", how="by post", filed_by="complainant", key=key_of("manager")
+    )
+    assert view.state.acquired[-1].filed_by == "complainant"
+    with pytest.raises(VerificationError, match="rule 12"):
+        casework.acquire_document(
+            steps.case, b"mine", title="Note", how="written", filed_by=None, key=key_of("analyst")
+        )
+
+
+def test_versions_of_an_opinion(case_after: CaseAfter) -> None:
+    steps = case_after("opine")
+    with pytest.raises(VerificationError, match="rule 6"):
+        steps.opine()
+    steps.review()
+    view = casework.opine(steps.case, b"second", key_of("analyst"), cause="calibration", text="More families.")
+    first, second = view.state.opinions
+    assert (second.version, second.supersedes, second.cause) == (2, first.document, "calibration")
+    assert steps.case.store.get(second.document) == b"second"
+
+
+def test_an_appeal_reviewer_who_joins(case_after: CaseAfter) -> None:
+    steps = case_after("close")
+    casework.appeal(steps.case, key_of("complainant"), grounds=["bias"], text="The analyst knows them.")
+    with pytest.raises(VerificationError, match="rule 2"):
+        casework.decide(steps.case, key_of("reviewer"), result="upheld", reasons="No.")
+    again = party_of("appeal_reviewer").model_copy(update={"name": "Somebody else"})
+    with pytest.raises(VerificationError, match="rule 4"):
+        casework.join(steps.case, again, key_of("manager"))
+    assert (
+        casework.decide(steps.case, key_of("appeal_reviewer"), result="upheld", reasons="No.").state.stage == "decided"
+    )
+
+
+def test_a_clock_that_runs_behind(case_after: CaseAfter) -> None:
+    steps = replace(case_after("acquire"), clock=Clock())
+    with pytest.raises(VerificationError, match="rule 1: expected a time not before the last event's"):
+        steps.analyse()
+
+
+def test_the_files_of_a_dossier(case_after: CaseAfter) -> None:
+    steps = case_after("close")
+    view = steps.case.read()
+    files = dossier_files(view, steps.case.store)
+    assert proceed(open_chain(parse_chain(files["data/custody.jsonl"]))) == view.state
+    folders = sorted(path.split("/")[1] for path in files)
+    assert folders == ["custody.jsonl", *["exhibits"] * 6, *["findings"] * 5, "opinion-1.json", "populations"]
+
+
+def test_a_receipt_of_the_protocol(case_after: CaseAfter) -> None:
+    steps = case_after("propose")
+    receipt = steps.case.store.put(b"a receipt")
+    view = casework.freeze(
+        steps.case,
+        plan=plan(),
+        candidates=candidates(),
+        populations=[POPULATION],
+        key=key_of("manager"),
+        receipt=receipt,
+    )
+    assert dossier_files(view, steps.case.store)["data/registry/protocol.receipt.json"] == b"a receipt"
+
+
+def test_what_may_come_next(case_after: CaseAfter) -> None:
+    state = case_after("acquire").case.read().state
+    assert "analysed" in allowed_next(state)
+    assert "unblinded" not in allowed_next(state)
+
+
+def test_what_may_come_after_the_unblinding(case_after: CaseAfter) -> None:
+    following = allowed_next(case_after("unblind").case.read().state)
+    assert following["responded"] == {"respondent"}
+    assert not {"frozen", "analysed", "opined"} & set(following)
+
+
+def test_populations_come_from_the_case_itself(case_after: CaseAfter) -> None:
+    steps = case_after("freeze")
+    tools = tools_of(steps.case.read().state, steps.case.store)
+    assert tools == read_tools([POPULATION])
+    method = Method(group="weights", method=analysing.FINGERPRINT_COMPARISON, parameters={"population": "sha256:0"})
+    with pytest.raises(InputError, match="expected the population"):
+        analysing.require_usable([method], tools)

@@ -1,0 +1,115 @@
+"""Expungement: what was said is gone from the disk, the chain still holds, and a crash in between is made good."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from small_case import Steps, key_of
+
+from whorl.cases import casework, erasing
+from whorl.cases.case import Case
+from whorl.cases.erasing import expunge
+from whorl.cases.line_up import SECRET_FILE
+from whorl.core.errors import InputError, VerificationError
+from whorl.dossiers.custody import write_chain
+from whorl.dossiers.state import State
+
+CaseAfter = Callable[[str], Steps]
+
+
+def everything(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())
+
+
+def test_a_whole_case(case_after: CaseAfter) -> None:
+    steps = case_after("close")
+    before = steps.case.read()
+    salts = [one.salt for one in before.kept]
+    after = expunge(steps.case, key_of("manager"), ground="retention")
+    assert (after.id, after.state.stage, after.state.opened) == (before.id, "expunged", None)
+    assert [one.record for one in after.kept[:-1]] == [one.record for one in before.kept]
+    assert steps.case.read().kept == after.kept
+    left = everything(steps.path)
+    assert not any(salt in left for salt in salts if salt)
+    for words in (b"Northwind", b"Lark", b"known copy", b"whorl.finding/1", b"Ben Analyst"):
+        assert words not in left
+    assert not (steps.path / SECRET_FILE).exists()
+    assert b"Northwind" not in write_chain(after.kept)
+    with pytest.raises(InputError, match="nothing left"):
+        expunge(steps.case, key_of("manager"), ground="retention")
+    with pytest.raises(VerificationError, match="unknown key"):
+        steps.respond()
+
+
+def test_one_document(case_after: CaseAfter) -> None:
+    steps = case_after("unblind")
+    for title in ("Log", "Letter"):
+        view = casework.acquire_document(
+            steps.case, title.encode() * 50, title=title, how="by post", filed_by=None, key=key_of("respondent")
+        )
+    log, letter = (one for one in view.state.acquired if one.access == "document")
+    number = len(view.events) - 2
+    after = expunge(steps.case, key_of("manager"), ground="court_order", events=[number])
+    assert after.events[number].body is None
+    with pytest.raises(InputError, match="erased or lost"):
+        steps.case.store.get(log.digest)
+    assert steps.case.store.get(letter.digest) == b"Letter" * 50
+    assert after.state.tombstones[0].blobs == (log.digest,)
+    assert after.state.opened is not None
+
+
+def test_an_exhibit_that_another_event_names_stays(case_after: CaseAfter) -> None:
+    steps = case_after("unblind")
+    for _ in range(2):
+        view = casework.acquire_document(
+            steps.case, b"same", title="Log", how="by post", filed_by=None, key=key_of("respondent")
+        )
+    digest = view.state.acquired[-1].digest
+    number = len(view.events) - 1
+    expunge(steps.case, key_of("manager"), ground="court_order", events=[number])
+    assert steps.case.store.get(digest) == b"same"
+    expunge(steps.case, key_of("manager"), ground="court_order", events=[number - 1])
+    with pytest.raises(InputError, match="erased or lost"):
+        steps.case.store.get(digest)
+
+
+def test_a_crash_between_the_events_and_the_exhibits(case_after: CaseAfter, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = case_after("close")
+
+    real, calls = erasing._finish, []
+
+    def crash(case: Case, state: State) -> None:
+        calls.append(state)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        real(case, state)
+
+    monkeypatch.setattr(erasing, "_finish", crash)
+    with pytest.raises(KeyboardInterrupt):
+        expunge(steps.case, key_of("manager"), ground="retention")
+    monkeypatch.undo()
+    assert b"whorl.finding/1" in everything(steps.path)
+    view = steps.case.read()
+    assert view.state.stage == "expunged"
+    with pytest.raises(InputError, match="nothing left"):
+        expunge(steps.case, key_of("manager"), ground="retention")
+    assert b"whorl.finding/1" not in everything(steps.path)
+    assert not (steps.path / SECRET_FILE).exists()
+
+
+@pytest.mark.parametrize("ground", ["annulment", "withdrawal"])
+def test_a_ground_that_the_case_does_not_show(case_after: CaseAfter, ground: str) -> None:
+    steps = case_after("close")
+    before = everything(steps.path)
+    with pytest.raises(VerificationError, match="rule 29"):
+        expunge(steps.case, key_of("manager"), ground=ground)  # type: ignore[arg-type]
+    assert everything(steps.path) == before
+
+
+def test_nobody_but_the_manager_erases(case_after: CaseAfter) -> None:
+    steps = case_after("close")
+    for role in ("respondent", "analyst", "stranger"):
+        with pytest.raises(VerificationError):
+            expunge(steps.case, key_of(role), ground="court_order")
+    assert json.loads((steps.path / SECRET_FILE).read_text())["schema"] == "whorl.line-up/1"
