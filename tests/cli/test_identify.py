@@ -1,15 +1,24 @@
 """``whorl register`` and ``whorl identify``: a hit is a lead, and what counts is the test of the pair."""
 
+import base64
 import json
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+import fake_engine
 import pytest
 import sample_findings as samples
 from typer.testing import Result
 
 from whorl.core.digest import digest_bytes
 from whorl.core.evidence import Finding
+from whorl.entries.kinds import Fingerprint
+from whorl.entries.leaf import parse_entry_id
+from whorl.fingerprints.weight_fingerprint import SEARCH_SCHEME
+from whorl.registry.issuing import Issue, Issuer
+from whorl.registry.local import open_registry, system_clock
+from whorl.registry.refusals import Refusal
 
 Run = Callable[..., Result]
 Table = dict[bytes, Finding]
@@ -106,9 +115,10 @@ def test_leads_are_tested_and_the_strongest_comes_first(run: Run, registry: Call
     result = run("identify", model, "--registry", path, "--json")
     document = json.loads(result.stdout)
     assert result.exit_code == 0
-    assert list(document) == ["leads"]
+    assert (list(document), document["ignored"]) == (["leads", "ignored"], [])
     assert [lead["name"] for lead in document["leads"]] == ["third", "fourth", "second", "first"]
-    assert [set(lead) for lead in document["leads"]] == [{"entry", "name", "claimant", "level", "score", "finding"}] * 4
+    of_entries = {"entry", "name", "claimant", "level", "standing", "fingerprint_standing", "taken_by"}
+    assert [set(lead) for lead in document["leads"]] == [of_entries | {"score", "finding"}] * 4
     assert Finding.model_validate_json(json.dumps(document["leads"][0]["finding"])) == TABLE[b"third"]
     assert len({lead["entry"] for lead in document["leads"]}) == 4
     assert {(lead["claimant"], lead["level"]) for lead in document["leads"]} == {("Unnamed claimant", 0)}
@@ -154,3 +164,66 @@ def test_a_registry_that_is_not_there_is_not_made(run: Run, answers: Answers, mo
     assert result.exit_code == 2
     assert "none" in result.stderr
     assert not (tmp_path / "none").exists()
+
+
+def test_what_speaks_against_an_entry_is_said_before_its_test(
+    run: Run, registry: Callable[..., Path], model: Path
+) -> None:
+    path = registry(b"third")
+    (lead,) = json.loads(run("identify", model, "--registry", path, "--json").stdout)["leads"]
+    assert (lead["standing"], lead["taken_by"]) == ("good", None)
+    assert "Standing" not in run("identify", model, "--registry", path).stdout
+    assert run("notice", "vote", lead["entry"], "withdrawn", "--reason", "Mistake.", "--registry", path).exit_code == 0
+    (lead,) = json.loads(run("identify", model, "--registry", path, "--json").stdout)["leads"]
+    assert lead["standing"] == "withdrawn"
+    assert "the model's entry is withdrawn" in run("identify", model, "--registry", path).stdout
+
+
+def test_a_withdrawn_claim_is_not_taken_for_one_that_was_made(
+    run: Run, answers: Answers, model: Path, tmp_path: Path
+) -> None:
+    answers(TABLE)
+    path = tmp_path / "registry"
+    first = json.loads(run("register", model, "--registry", path, "--json").stdout)["entry"]
+    assert run("notice", "vote", first, "withdrawn", "--reason", "Mistake.", "--registry", path).exit_code == 0
+    again = json.loads(run("register", model, "--registry", path, "--json").stdout)["entry"]
+    assert again != first
+    assert json.loads(run("register", model, "--registry", path, "--json").stdout)["entry"] == again
+
+
+def test_a_fingerprint_of_another_model_says_nothing_of_the_one_it_is_hung_on(
+    run: Run, registry: Callable[..., Path], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A registry takes none; one that breaks the rules, or a mirrored log, may hold it."""
+    path = registry(b"first")
+    (lead,) = json.loads(run("identify", model, "--registry", path, "--json").stdout)["leads"]
+    key = tmp_path / "mallory.json"
+    assert run("registry", "new-key", key).exit_code == 0
+    assert run("registry", "introduce", "--claimant", "Meridian AI", "--key", key, "--registry", path).exit_code == 0
+    vector = fake_engine.FakeFingerprint(name="suspect", data=b"weights").search_vector()
+    body = Fingerprint(
+        method="whorl.weight_fingerprint/1",
+        model_content=digest_bytes(b"content of first"),
+        blob=digest_bytes(b"weights"),
+        tool="whorl 0.1.0",
+        scheme=SEARCH_SCHEME,
+        vector=base64.b64encode(vector.tobytes()).decode(),
+    )
+    issues = [Issue(body=body, target=parse_entry_id(lead["entry"]))]
+    signer = Issuer(key, now=system_clock, random_bytes=secrets.token_bytes)
+    with open_registry(path) as opened:
+        with pytest.raises(Refusal) as caught:
+            signer.issue(opened, issues)
+        assert caught.value.code == "blob_missing"
+        opened.put_blob([b"weights"])
+        with pytest.raises(Refusal) as caught:
+            signer.issue(opened, issues)
+        assert caught.value.code == "blob_differs"
+        monkeypatch.setattr("whorl.registry.sequencer.require_brought", lambda *_: None)
+        signer.issue(opened, issues)
+    document = json.loads(run("identify", model, "--registry", path, "--json").stdout)
+    assert [one["fingerprint_standing"] for one in document["leads"]] == ["good"]
+    assert [one["entry"] for one in document["leads"]] == [lead["entry"]]
+    (ignored,) = document["ignored"]
+    assert (ignored["entry"], ignored["taken_by"]) == (lead["entry"], "Meridian AI")
+    assert "Ignored entry" in run("identify", model, "--registry", path).stdout

@@ -12,6 +12,7 @@ from whorl.entries.leaf import NO_HASH, Leaf
 from whorl.entries.receipt import StoredEntry, StoredStatus, write_receipt
 from whorl.entries.statement import Statement, open_entry
 from whorl.entries.status_map import StatusMap
+from whorl.entries.subject import subject_of
 from whorl.log.keys import Signer, signer_from_bytes
 from whorl.log.merkle import inclusion_path
 from whorl.log.notes import Note
@@ -58,10 +59,11 @@ class Issuer:
     def statement(
         self, kind: Kind, body: Body, *, target: bytes = NO_HASH, handling: Handling = CLEAR, after: str | None = None
     ) -> Statement:
+        name, digest = subject_of(body, body.model_dump(mode="json"))
         return Statement(
             kind=kind,
-            name="lumen-1",
-            digest=DIGEST,
+            name=name,
+            digest=digest,
             issuer=self.key.id,
             sequence=self.sequence,
             previous=self.previous,

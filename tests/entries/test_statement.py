@@ -1,8 +1,10 @@
 """Statements: what was signed is what is read, and one payload has one reading."""
 
+import hashlib
 import json
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 from small_log import DIGEST, MODEL, Issuer, counting_bytes, issuer_public, organisation
@@ -10,13 +12,23 @@ from small_log import DIGEST, MODEL, Issuer, counting_bytes, issuer_public, orga
 from whorl.core.errors import InputError, VerificationError, WhorlError
 from whorl.entries.envelope import sign_envelope
 from whorl.entries.keys import new_issuer_key
-from whorl.entries.kinds import KIND_NUMBERS, KINDS, Key, Notice
+from whorl.entries.kinds import KIND_NUMBERS, KINDS, Body, FindingEntry, Key, Notice, Status
 from whorl.entries.leaf import NO_HASH
-from whorl.entries.names import mixed_scripts
+from whorl.entries.names import lookalike, mixed_scripts
 from whorl.entries.statement import open_entry, parse_statement
+from whorl.entries.subject import KIND_OF
 
 KEY = new_issuer_key(counting_bytes())
 MODEL_STATEMENT = Issuer(KEY).statement("model", MODEL)
+STATUS = Status(state="withdrawn", reason="Entered by mistake.")
+FINDING = FindingEntry(
+    questioned=f"sha256:{DIGEST}",
+    reference=f"sha256:{'cd' * 32}",
+    relation="derived",
+    log10_lr=12.0,
+    blob=f"sha256:{'ef' * 32}",
+    tool="whorl 0.1.0",
+)
 PAYLOAD = json.loads(MODEL_STATEMENT.to_payload())
 
 
@@ -36,6 +48,32 @@ def test_a_statement_is_read_back_as_it_was() -> None:
     assert parse_statement(MODEL_STATEMENT.to_payload()) == MODEL_STATEMENT
     entry = open_entry(MODEL_STATEMENT.sign(KEY))
     assert entry.require_signed(KEY.public_keys) == {public.id for public in KEY.public_keys}
+
+
+@pytest.mark.parametrize("body", [organisation(KEY), MODEL.model_copy(update={"content": None}), STATUS, FINDING])
+def test_the_subject_follows_from_every_body(body: Body) -> None:
+    kind = KIND_OF[type(body)]
+    target = b"\x08" * 32 if kind in ("status", "finding") else NO_HASH
+    payload = json.loads(Issuer(KEY).statement(kind, body, target=target).to_payload())
+    said = parse_statement(json.dumps(payload).encode())
+    canonical = rfc8785.dumps(payload["predicate"]["body"])
+    assert said.digest == hashlib.sha256(canonical).hexdigest()
+    for change in ({"name": "Northwind Labs stole this"}, {"digest": {"sha256": "00" * 32}}):
+        altered = payload | {"subject": [payload["subject"][0] | change]}
+        with pytest.raises(InputError, match="subject that follows from the body"):
+            parse_statement(json.dumps(altered).encode())
+
+
+def test_a_body_without_canonical_form_is_refused() -> None:
+    payload = json.loads(Issuer(KEY).statement("status", STATUS, target=b"\x08" * 32).to_payload())
+    payload["predicateType"] = "urn:whorl:key:1"
+    payload["predicate"]["body"] = {
+        "action": "revoke",
+        "public": issuer_public(KEY).model_dump(),
+        "compromised_since": 2**53,
+    }
+    with pytest.raises(InputError, match="canonical"):
+        parse_statement(json.dumps(payload).encode())
 
 
 def test_the_leaf_says_what_the_statement_says() -> None:
@@ -64,6 +102,10 @@ def test_kinds_keep_their_numbers() -> None:
         (_payload(subject=PAYLOAD["subject"] * 2), "subject"),
         (_payload(subject=[{"name": "x", "digest": {}}]), "digest"),
         (_payload(subject=[{"name": "x", "digest": {"sha256": DIGEST, "md5": "0"}}]), "digest"),
+        (_payload(subject=[{"name": "Northwind Labs stole this", "digest": {"sha256": DIGEST}}]), "subject"),
+        (_payload(subject=[{"name": "lumen-1", "digest": {"sha256": "ab" * 31 + "ac"}}]), "subject"),
+        (_body(name="lumen-2"), "subject"),
+        (_body(content=f"sha256:{'ac' * 32}"), "subject"),
         (_payload(more=1), "more"),
         (_predicate(issuer="00"), "issuer"),
         (_predicate(sequence=-1), "sequence"),
@@ -179,6 +221,25 @@ def test_a_red_notice_states_all_of_its_evidence() -> None:
 )
 def test_names_that_mix_lookalike_scripts_are_pointed_out(name: str, scripts: tuple[str, ...]) -> None:
     assert mixed_scripts(name) == scripts
+
+
+@pytest.mark.parametrize(
+    ("name", "warning"),
+    [
+        ("Northwind Labs", None),
+        ("N\u043erthwind", "mixes Cyrillic and Latin letters that look alike"),
+        ("\u0421\u043e\u0441\u043e", "is in Cyrillic letters that look like Latin ones"),
+        ("\u0421\u043e\u0441\u043e Labs", "is in Cyrillic letters that look like Latin ones"),
+        ("\uff2eorth", "mixes Fullwidth and Latin letters that look alike"),
+        ("\uff2e\uff2f", "is in Fullwidth letters that look like Latin ones"),
+        ("\u0391\u0392", "is in Greek letters that look like Latin ones"),
+        ("\u041e\u041e\u041e \u0420\u043e\u043c\u0430\u0448\u043a\u0430", None),  # a plain Russian name
+        ("\u6a21\u578b 7b", None),
+        ("7 + 8", None),
+    ],
+)
+def test_a_name_that_looks_like_another_is_told(name: str, warning: str | None) -> None:
+    assert lookalike(name) == warning
 
 
 def test_nothing_has_a_previous_leaf_of_zeros() -> None:

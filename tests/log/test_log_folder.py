@@ -14,6 +14,7 @@ from kept_logs import FailingDisk, files_of, flip, new_log
 from signing_parties import LOG, ORIGIN, root_of
 
 from whorl.core.errors import InputError, VerificationError
+from whorl.log import served_folder
 from whorl.log.deriving import derive
 from whorl.log.edge import EMPTY_EDGE, grow
 from whorl.log.folder import LogFolder, create_log
@@ -379,3 +380,36 @@ def test_an_older_state_in_the_same_tile_is_noticed_by_what_is_published(tmp_pat
 def test_the_state_is_a_tree_head_without_signatures(tmp_path: Path) -> None:
     log = new_log(tmp_path / "log", entries(5))
     assert parse_tree_head((log.path / "state").read_text()) == log.state()
+
+
+@pytest.mark.parametrize("kind", ["tile", "bundle"])
+def test_a_partial_file_that_goes_while_it_is_read_comes_out_of_the_full_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    log = new_log(tmp_path / "log", entries(100))
+
+    def read() -> bytes:
+        return log.tile(0, 0, 100) if kind == "tile" else log.bundle(0, 100)
+
+    expected = read()
+    as_it_is = served_folder.read_file
+
+    def read_late(path: Path, *, max_bytes: int) -> bytes:
+        """The log grows, and the partial file goes, after a reader was told its name and before it is opened."""
+        if path.parent.name.endswith(".p") and log.size == 100:
+            log.append(entries(156, 100))
+        return as_it_is(path, max_bytes=max_bytes)
+
+    monkeypatch.setattr(served_folder, "read_file", read_late)
+    assert read() == expected
+    assert log.size == 256
+
+
+def test_a_partial_file_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:
+    log = new_log(tmp_path / "log", entries(100))
+    log.append(entries(156, 100))
+    (log.path / "tile/0/000.p/100").mkdir(parents=True)
+    with pytest.raises(InputError, match="found a folder"):
+        log.tile(0, 0, 100)
+    with pytest.raises(InputError, match="found none"):
+        log.tile(0, 1, 100)

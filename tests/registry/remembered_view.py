@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from whorl.entries.claimants import issuer_keys
-from whorl.entries.kinds import Key, Model, Notice, Organisation, Policy, parse_instant
+from whorl.entries.kinds import Key, Kind, Model, Notice, Organisation, Policy, parse_instant
 from whorl.registry.parties import claim_digest
 from whorl.registry.view import EntryFacts, KeyFacts, OrganisationFacts
 
@@ -94,8 +94,9 @@ class RememberedView:
     def entry(self, digest: bytes) -> EntryFacts | None:
         return self.entries.get(digest)
 
-    def about(self, target: bytes) -> Sequence[EntryFacts]:
-        return [one for one in self.entries.values() if one.statement is not None and one.statement.target == target]
+    def about(self, target: bytes, *kinds: Kind) -> Sequence[EntryFacts]:
+        about = [one for one in self.entries.values() if one.statement is not None and one.statement.target == target]
+        return [one for one in about if not kinds or one.kind in kinds]
 
     def models(self, content: str) -> Sequence[EntryFacts]:
         return [

@@ -13,6 +13,7 @@ from whorl.entries.keys import IssuerKey, encode_public, new_issuer_key
 from whorl.entries.kinds import Body, Fingerprint, IssuerPublic, Kind, Model, Organisation
 from whorl.entries.leaf import NO_HASH, Leaf, commitment, sealed_target
 from whorl.entries.statement import Statement, open_entry
+from whorl.entries.subject import subject_of
 from whorl.registry.entry_rows import insert_entries
 from whorl.registry.log_rows import add_log, stored_log
 from whorl.registry.replaying import replay
@@ -59,10 +60,11 @@ class Entrant:
         fault: str | None = None,
         claim: bytes | None = None,
     ) -> StoredEntry:
+        name, subject = subject_of(body, body.model_dump(mode="json"))
         statement = Statement(
             kind=kind,
-            name="entry",
-            digest=hashlib.sha256(b"subject").hexdigest(),
+            name=name,
+            digest=subject,
             issuer=self.key.id,
             sequence=len(self.chain),
             previous=self.chain[-1] if self.chain else NO_HASH,

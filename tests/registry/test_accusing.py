@@ -326,19 +326,54 @@ def test_a_claim_is_the_same_on_another_entry_of_the_model_and_hidden_behind_ano
     file(trial, red(trial.reference, findings), target=decoy)
 
 
-def test_another_accuser_another_relation_and_another_model_are_other_claims() -> None:
+@pytest.mark.parametrize("end", ["annulled", "erased", "withdrawn"])
+def test_an_annulled_claim_does_not_come_back_under_another_key(end: str) -> None:
+    """A new key under the accuser's name, or a straw man's, is another accuser: the same findings bring nothing new."""
+    trial = case()
+    world = trial.world
+    puppet = world.organisation("Northwind Labs again", A, "submitter")
+    assert puppet.hash != trial.notice.organisation
+    again = red(trial.reference, trial.findings)
+    file(
+        replace(trial, world=world.copy()), again, by="Northwind Labs again"
+    )  # two may accuse alike as long as neither was overruled
+    if end == "withdrawn":
+        world.vote("Northwind Labs", "withdrawn", trial.notice)
+        file(trial, again, by="Northwind Labs again")
+        return
+    trial.rule("annulled")
+    if end == "erased":
+        world.view.entries[trial.notice.hash] = replace(trial.notice, statement=None)
+    cites = entry_id(trial.notice.hash)
+    for body in (again, again.model_copy(update={"cites_annulled": cites})):
+        with refused("claim_made_before"):
+            file(trial, body, by="Northwind Labs again")
+    world.now += ANSWER
+    fresh = [*trial.findings, found(trial, "Third Examiner")]
+    file(trial, red(trial.reference, fresh, tests_run=3, cites_annulled=cites), by="Northwind Labs again")
+
+
+def test_of_questions_only_the_same_words_are_the_same_claim(unfiled: Examined) -> None:
+    asked = file(unfiled, BLUE)
+    unfiled.world.vote("Judge 0", "annulled", asked, cosigners=["Judge 1"])
+    with refused("claim_made_before"):
+        file(unfiled, BLUE, by="Harbour Models")
+    file(unfiled, BLUE.model_copy(update={"text": "Something else."}), by="Harbour Models")
+
+
+def test_another_relation_and_another_model_are_other_claims_and_another_accuser_is_none() -> None:
     trial = case()
     view, notice = trial.world.view, trial.notice
     assert notice.statement is not None
     mine = claim_digest(notice, view)
     body = notice.statement.body
     assert isinstance(body, Notice)
+    assert claim_digest(replace(notice, organisation=trial.world.homes["Harbour Models"]), view) == mine
     others = [
-        replace(notice, organisation=trial.world.homes["Harbour Models"]),
         replace(notice, statement=replace(notice.statement, target=trial.reference.hash)),
         replace(notice, statement=replace(notice.statement, body=body.model_copy(update={"relation": "same_weights"}))),
     ]
-    assert len({mine, *(claim_digest(other, view) for other in others)}) == 4
+    assert len({mine, *(claim_digest(other, view) for other in others)}) == 3
     reworded = body.model_copy(update={"title": "Reworded", "reference": entry_id(b"r" * 32), "findings": ()})
     assert claim_digest(replace(notice, statement=replace(notice.statement, body=reworded)), view) == mine
 

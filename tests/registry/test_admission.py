@@ -316,7 +316,7 @@ def test_entries_of_an_issuer_come_one_after_the_other() -> None:
 def test_two_entries_of_one_number_are_equivocation_and_the_same_again_is_a_replay() -> None:
     world = federation()
     first = world.statement(NORTHWIND, "model", MODEL)
-    other = replace(first, body=model("lumen-2", "Northwind Labs", None))
+    other = world.statement(NORTHWIND, "model", model("lumen-2", "Northwind Labs", None))
     world.submit(open_entry(first.sign(NORTHWIND)), origin=A)
     with refused("replay"):
         world.admit(open_entry(first.sign(NORTHWIND)), origin=A)
@@ -459,6 +459,9 @@ def test_fingerprints_and_findings_are_of_the_content_that_their_target_claims()
     with refused("other_content"):
         world.enter(key_of("First Examiner"), "finding", finding(), target=claimed)
     world.enter(NORTHWIND, "fingerprint", fingerprint(REFERENCE), target=claimed)
+    with refused("no_content"):
+        world.enter(NORTHWIND, "fingerprint", fingerprint(ACCUSED), target=unclaimed)
+    world.view.entries[unclaimed.hash] = replace(unclaimed, statement=None)  # as a mirror sees it that is not shown it
     world.enter(NORTHWIND, "fingerprint", fingerprint(ACCUSED), target=unclaimed)
 
 

@@ -1,5 +1,6 @@
 """``fsck`` says nothing of a sound registry, and names the place of every damage in another."""
 
+import errno
 import shutil
 import sqlite3
 import subprocess
@@ -23,7 +24,7 @@ from whorl.registry.local import LocalRegistry, create_registry, open_registry
 from whorl.registry.public_keys import issuer_public
 from whorl.registry.registry_reader import read_registry
 from whorl.registry.replaying import erase_entry
-from whorl.registry.writer_lock import RegistryBusyError
+from whorl.registry.writer_lock import RegistryBusyError, WriterLock
 
 ENTRIES = 32  # of the workload: the bureau's own, 25 of a writer, and the status maps
 
@@ -401,8 +402,62 @@ def test_a_registry_that_was_not_finished_is_none(tmp_path: Path, monkeypatch: p
     with pytest.raises(SystemExit):
         create_registry(tmp_path / "half", origin=ORIGIN, bureau_name="Harbour Bureau", jurisdiction="NL")
     monkeypatch.undo()
-    with pytest.raises(RegistryError, match="remove the folder first"):
+    with pytest.raises(RegistryError, match="remove the folder, then give that command again"):
         open_registry(tmp_path / "half")
+    lock = WriterLock(tmp_path / "half")
+    with pytest.raises(RegistryError, match="another process is making it") as caught:
+        open_registry(tmp_path / "half")
+    assert "remove the folder" not in str(caught.value)
+    lock.release()
+
+
+@pytest.mark.parametrize(
+    "found", [(), ("model.safetensors",), ("keys", "blobs", "signed", "vectors", "witness", "mine")]
+)
+def test_nobody_is_told_to_remove_a_folder_of_their_own(tmp_path: Path, found: tuple[str, ...]) -> None:
+    for name in found:
+        (tmp_path / "models" / name).mkdir(parents=True)
+    (tmp_path / "models").mkdir(exist_ok=True)
+    for place in (tmp_path / "models", tmp_path / "nothing"):
+        with pytest.raises(RegistryError, match="expected a registry's folder, found") as caught:
+            open_registry(place)
+        assert "remove the folder" not in str(caught.value)
+
+
+def test_what_does_not_fit_is_said_before_anything_is_made(tmp_path: Path) -> None:
+    for name, jurisdiction, said in (
+        ("Harbour Bureau", "nl", "--jurisdiction: .*found 'nl'"),
+        ("Harbour\u202eBureau", "NL", "--name: .*invisible"),
+        ("x" * 201, "NL", "--name: .*at most 200"),
+    ):
+        with pytest.raises(InputError, match=said):
+            create_registry(tmp_path / "r", origin=ORIGIN, bureau_name=name, jurisdiction=jurisdiction)
+    with pytest.raises(InputError, match="--origin"):
+        create_registry(tmp_path / "r", origin="with space", bureau_name="Harbour Bureau", jurisdiction="NL")
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_full_disk_leaves_nothing_of_a_registry_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for place in ("whorl.registry.home.write_durably", "whorl.registry.sequencer.sign_next"):
+        monkeypatch.setattr(place, full)
+        with pytest.raises(RegistryError, match="no registry was made and nothing of it is left") as caught:
+            create_registry(tmp_path / "r", origin=ORIGIN, bureau_name="Harbour Bureau", jurisdiction="NL")
+        assert "finished first" not in str(caught.value)
+        assert not (tmp_path / "r").exists()
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("gone", ["idx > 8", "idx = 5"])
+def test_nothing_is_signed_on_top_of_rows_that_are_gone(folder: Path, gone: str) -> None:
+    with sqlite3.connect(folder / "registry.sqlite") as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute(f"DELETE FROM entries WHERE {gone}")
+    connection.close()
+    with pytest.raises(RegistryError, match=r"expected the 32 entries .* Nothing was signed.* fsck"):
+        open_registry(folder)
 
 
 def test_one_database_holds_one_registry(registry: LocalRegistry, tmp_path: Path) -> None:

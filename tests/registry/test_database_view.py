@@ -7,12 +7,13 @@ from datetime import timedelta
 import pytest
 import worlds
 from remembered_view import RememberedView
-from sample_entries import WHEN, Entrant, add, issuer, model
+from sample_entries import WHEN, Entrant, add, fingerprint, issuer, model
 from worlds import A, B, C, Case, World, key_of, policy_of
 
-from whorl.entries.kinds import Commitment, Response
+from whorl.entries.kinds import Commitment, Response, Status
 from whorl.entries.leaf import Leaf
-from whorl.entries.statement import SignedEntry
+from whorl.entries.statement import SignedEntry, open_entry
+from whorl.registry import replaying
 from whorl.registry.admission import Admitted
 from whorl.registry.database import Database
 from whorl.registry.database_view import DatabaseView, facts_of
@@ -64,6 +65,26 @@ def dispute() -> Case:
     return case
 
 
+def test_a_rule_that_asks_for_votes_reads_no_fingerprints(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody can enter any number of entries on a model; whether it stands must not cost more for it."""
+    north = Entrant(issuer(1))
+    with database.writing() as connection:
+        (target,) = add(connection, north.entry("model", model("m")))
+        about = [north.entry("fingerprint", fingerprint(f"m{number}"), target=target.hash) for number in range(600)]
+        about[300:300] = [north.entry("status", Status(state="withdrawn", reason="a mistake"), target=target.hash)]
+        add(connection, *about)
+    read: list[bytes] = []
+    monkeypatch.setattr(replaying, "open_entry", lambda data: read.append(data) or open_entry(data))
+    with database.reading() as connection:
+        view = DatabaseView(connection)
+        assert [one.hash for one in view.about(target.hash, "status")] == [about[300].hash]
+        assert len(read) == 1
+        assert [one.hash for one in view.about(target.hash)] == [one.hash for one in about]
+        assert [one.hash for one in view.about(target.hash, "fingerprint", "key")] == [
+            one.hash for one in about if one.kind == "fingerprint"
+        ]
+
+
 def store(database: Database, case: Case, recorded: Recorded) -> None:
     """Put a world's entries into the tables, in its order."""
     view = case.world.view
@@ -107,7 +128,8 @@ def test_every_question_has_the_answer_of_the_view_in_memory(database: Database,
         for hashed in (*expected.entries, UNKNOWN):
             assert view.entry(hashed) == expected.entry(hashed)
             assert view.organisation(hashed) == expected.organisation(hashed)
-            assert view.about(hashed) == expected.about(hashed)
+            for kinds in ((), ("status",), ("fingerprint", "finding", "dispute")):
+                assert view.about(hashed, *kinds) == expected.about(hashed, *kinds)
             for since in (WHEN, case.world.now - timedelta(days=2), case.world.now):
                 assert view.commitments(hashed, since) == expected.commitments(hashed, since)
         for content in (worlds.REFERENCE, worlds.ACCUSED, worlds.digest("nothing")):

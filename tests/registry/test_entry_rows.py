@@ -20,6 +20,7 @@ from whorl.registry.entry_rows import (
     chain_end,
     commitments_since,
     counting_entries,
+    entered_among,
     entries_about,
     entries_of_log,
     entries_with_claim,
@@ -29,8 +30,10 @@ from whorl.registry.entry_rows import (
     find_entry,
     insert_entries,
     latest_entries,
+    leaves_of_log,
     numbered_entries,
     policy_before,
+    sealed_among,
 )
 from whorl.registry.log_rows import add_log, stored_log, stored_logs
 from whorl.registry.name_rows import entries_named
@@ -256,6 +259,10 @@ LOOK_UPS: dict[str, Callable[[Connection], object]] = {
     "entries_by_hash": lambda c: find_entry(c, b"h" * 32),
     "entries_by_index": lambda c: list(entries_of_log(c, ORIGIN)),
     "entries_by_target": lambda c: list(entries_about(c, b"t" * 32)),
+    "entries_by_target (target=? AND id>?)": lambda c: list(entries_about(c, b"t" * 32, "status", "key")),
+    "entries_by_index (log=? AND idx>? AND idx<?)": lambda c: leaves_of_log(c, ORIGIN, start=0, stop=1),
+    "entries_by_hash (hash=? AND counts=?)": lambda c: entered_among(c, [b"h" * 32] * 3, origin=ORIGIN),
+    "entries_by_chain (issuer=? AND counts=? AND sequence>?)": lambda c: sealed_among(c, {b"c" * 32}, issuer=b"i" * 32),
     "entries_by_claim": lambda c: list(entries_with_claim(c, CLAIM)),
     "entries_by_chain (issuer=? AND counts=? AND sequence=?)": lambda c: entry_in_chain(c, b"i" * 32, 3),
     "entries_by_chain (issuer=? AND counts=?)": lambda c: chain_end(c, b"i" * 32),

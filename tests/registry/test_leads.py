@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 from sample_entries import issuer
 
+from whorl.core.digest import digest_bytes
 from whorl.core.errors import InputError
 from whorl.entries.composing import compose
 from whorl.entries.handling import CLEAR, Handling
 from whorl.entries.keys import IssuerKey
-from whorl.entries.kinds import Body, Fingerprint, Model, Organisation
+from whorl.entries.kinds import Body, Fingerprint, Model, Organisation, Status
 from whorl.entries.leaf import NO_HASH, entry_id
 from whorl.registry.leads import LeadSearch
 from whorl.registry.local import LocalRegistry, create_registry, entered
 from whorl.registry.public_keys import issuer_public
 from whorl.registry.reading import reader_for
+from whorl.registry.refusals import Refusal
 from whorl.registry.replaying import erase_entry
 from whorl.registry.search_vectors import Vectors
 from whorl.registry.sequencer import Submission
@@ -50,16 +52,20 @@ class Lab:
     def fingerprint(self, name: str, vector: Sequence[int], *, handling: Handling = CLEAR) -> bytes:
         content = f"sha256:{name.encode().hex().ljust(64, '0')[:64]}"
         target = self.enter(Model(publisher=self.name, name=name, content=content), handling=handling)
+        self.take(target, content, vector, handling=handling)
+        return target
+
+    def take(self, target: bytes, content: str, vector: Sequence[int], *, handling: Handling = CLEAR) -> bytes:
+        """Enter a fingerprint on a model, whoever claims that."""
         body = Fingerprint(
             method="test/1",
             model_content=content,
-            blob=content,
+            blob=self.registry.put_blob([content.encode()]).digest,
             tool="test 1",
             scheme=SCHEME,
             vector=base64.b64encode(np.array(vector, np.int8).tobytes()).decode(),
         )
-        self.enter(body, target=target, handling=handling)
-        return target
+        return self.enter(body, target=target, handling=handling)
 
 
 def drawn(seed: int) -> Vectors:
@@ -86,7 +92,45 @@ def test_a_lead_says_who_claims_it_and_how_well_that_is_backed(registry: LocalRe
     (lead,) = search.find(drawn(1), scheme=SCHEME, top=5)
     assert (lead.entry, lead.claimant, lead.level) == (entry_id(target), "Northwind Labs", 0)
     assert lead.score == pytest.approx(1)
-    assert lead.content == lead.blob
+    assert lead.content is not None
+    assert lead.blob == digest_bytes(lead.content.encode())
+    assert (lead.standing, lead.fingerprint_standing, lead.taken_by) == ("good", "good", None)
+
+
+def test_a_lead_says_what_speaks_against_it_and_who_else_took_the_fingerprint(
+    registry: LocalRegistry, search: LeadSearch
+) -> None:
+    lab, other = Lab(registry, 1, "Northwind Labs"), Lab(registry, 2, "Meridian AI")
+    target = lab.fingerprint("lumen", drawn(1))
+    (lead,) = search.find(drawn(1), scheme=SCHEME, top=5)
+    assert lead.content is not None
+    taken = other.take(target, lead.content, drawn(1))
+    other.enter(Status(state="withdrawn", reason="Taken of another file."), target=taken)
+    lab.enter(Status(state="withdrawn", reason="Entered by mistake."), target=target)
+    leads = {lead.fingerprint: lead for lead in search.find(drawn(1), scheme=SCHEME, top=5)}
+    beside = leads.pop(entry_id(taken))
+    assert (beside.standing, beside.fingerprint_standing, beside.taken_by) == ("withdrawn", "withdrawn", "Meridian AI")
+    (own,) = leads.values()
+    assert (own.standing, own.fingerprint_standing, own.taken_by) == ("withdrawn", "good", None)
+
+
+def test_a_fingerprint_of_other_content_is_no_lead_to_the_model_it_is_hung_on(
+    registry: LocalRegistry, search: LeadSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No bureau that keeps the rules takes one; a mirrored log may hold it."""
+    stranger = Lab(registry, 2, "Meridian AI")
+    target = Lab(registry, 1, "Northwind Labs").fingerprint("lumen", drawn(1))
+    unstated = stranger.enter(Model(publisher="Meridian AI", name="orion"))
+    for model, code in ((target, "other_content"), (unstated, "no_content")):
+        with pytest.raises(Refusal) as caught:
+            stranger.take(model, f"sha256:{'ee' * 32}", drawn(2))
+        assert caught.value.code == code
+        monkeypatch.setattr("whorl.registry.subjects._require_claimed_content", lambda *_: None)
+        stranger.take(model, f"sha256:{'ee' * 32}", drawn(2))
+        monkeypatch.undo()
+    assert [lead.fingerprint for lead in search.find(drawn(2), scheme=SCHEME, top=5)] == [
+        lead.fingerprint for lead in search.find(drawn(1), scheme=SCHEME, top=5)
+    ]
 
 
 def test_the_index_catches_up_with_what_was_entered_since(registry: LocalRegistry, search: LeadSearch) -> None:

@@ -1,5 +1,6 @@
 """Mirrors: what one bureau enters the others hold, and a bureau that hides something finds no cosigner."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ from whorl.entries.handling import Handling
 from whorl.entries.kinds import Fingerprint, Model, Status
 from whorl.entries.leaf import entry_id
 from whorl.entries.receipt import parse_receipt, verify_receipt
+from whorl.log.keys import parse_vkey
 from whorl.registry.database_view import DatabaseView
 from whorl.registry.entry_rows import find_entry
 from whorl.registry.home import policy_of
-from whorl.registry.mirroring import NOT_SHOWN, WAITS, BehindError, MirrorError
+from whorl.registry.mirroring import NOT_SHOWN, WAITS, BehindError, Mirror, MirrorError
 
 MODEL = Model(publisher="Northwind Labs", name="lumen-1", content=f"sha256:{'ab' * 32}")
 
@@ -181,9 +183,9 @@ def test_an_entry_that_speaks_of_another_log_counts_once_that_is_here(three: lis
     north.registry.ask_witnesses([south.cosigner()])  # east hears of nothing for a while
     south.registry.ask_witnesses([])
     model = maker.enter(MODEL)
-    fingerprint = Fingerprint(
-        method="x/1", model_content=f"sha256:{'ab' * 32}", blob=f"sha256:{'cd' * 32}", tool="whorl 0.1"
-    )
+    assert MODEL.content is not None
+    blob = south.registry.put_blob([b"a fingerprint"]).digest
+    fingerprint = Fingerprint(method="x/1", model_content=MODEL.content, blob=blob, tool="whorl 0.1")
     taken = examiner.enter(fingerprint, target=model)
     mirror = east.mirrors[south.origin]
     with pytest.raises(BehindError, match="once they are here"):
@@ -234,3 +236,33 @@ def _policy(bureaus: list[SmallBureau]):
         groups=(Group(name="two", threshold=2, members=names),),
         quorum="two",
     )
+
+
+def test_a_mirror_whose_log_is_behind_its_rows_makes_it_again_with_the_tiles_of_older_tree_heads(
+    three: list[SmallBureau],
+) -> None:
+    north, south, _ = three
+    writer = new_writer(north, "Northwind Labs", first_random=9_000_000)
+    sizes = []
+    for number in range(3):
+        writer.enter(MODEL.model_copy(update={"name": f"lumen-{number}"}))
+        south.mirrors[north.origin].pull(NearPeer(north, south.origin))
+        sizes.append(south.mirrors[north.origin].log.size)
+    log = south.mirrors[north.origin].log
+    assert len(set(sizes)) == 3
+    expected = {path.relative_to(log.path): path.read_bytes() for path in (log.path / "tile").rglob("*/000.p/*")}
+    shutil.rmtree(log.path)  # as if the crash had come before the first of them
+    again = Mirror(
+        south.registry.database,
+        south.folder / "mirrors",
+        south.registry.blobs,
+        origin=north.origin,
+        log_keys=[parse_vkey(key) for key in north.registry.home.settings.log_keys],
+        own_origin=south.origin,
+        now=south.clock,
+    )
+    assert (again.log.size, again.log.root) == (sizes[-1], north.registry.log.root)
+    found = {path.relative_to(log.path): path.read_bytes() for path in (log.path / "tile").rglob("*/000.p/*")}
+    heads = {Path(f"tile/{kind}/000.p/{size}") for kind in ("0", "entries") for size in sizes}
+    assert heads <= found.keys() <= expected.keys()
+    assert found.items() <= expected.items()

@@ -454,7 +454,8 @@ def test_what_was_erased_still_blocks(what: str) -> None:
     entries = trial.world.view.about(trial.notice.hash)
     view = trial.world.view.copy()
     erased = [replace(one, statement=None) if one.hash == entry.hash else one for one in entries]
-    view.about = lambda target: erased if target == trial.notice.hash else trial.world.view.about(target)  # type: ignore[method-assign]
+    as_it_is = trial.world.view.about
+    view.about = lambda target, *kinds: erased if target == trial.notice.hash else as_it_is(target, *kinds)  # type: ignore[method-assign]
     found = notice_standing(trial.notice, view, at=trial.world.now)
     assert (found.state, found.by) == ("blocked", (entry.hash,))
 

@@ -11,8 +11,9 @@ from whorl.entries.kinds import Model, Status
 from whorl.entries.receipt import parse_receipt, verify_receipt
 from whorl.registry.checking import check_registry
 from whorl.registry.database_view import DatabaseView
-from whorl.registry.local import entered
+from whorl.registry.local import LocalRegistry, entered, open_registry
 from whorl.registry.sequencer import Outcome, Submission
+from whorl.registry.tallies import entries_by_kind
 
 MODEL = Model(publisher="Northwind Labs", name="lumen-1", content=f"sha256:{'ab' * 32}")
 
@@ -63,6 +64,69 @@ def test_a_registry_with_sealed_entries_is_sound(bureau: SmallBureau) -> None:
     entered(_seal(writer))
     writer.enter(MODEL)
     assert check_registry(bureau.registry).problems == ()
+
+
+def _sealed(writer: Writer, body: Model = MODEL) -> Submission:
+    statement = compose(body, issuer=writer.key.id, chain=None, now=writer.bureau.clock())
+    return Submission(envelope=statement.sign(writer.key), salt=writer.random(32), sealed=True)
+
+
+def test_what_is_handed_in_again_is_entered_once(bureau: SmallBureau) -> None:
+    writer = new_writer(bureau, "Northwind Labs", first_random=9_000_000)
+    registry, one, other = bureau.registry, _sealed(writer), _sealed(writer)
+    first = entered(registry.enter([one])[0])
+    size = registry.log.size
+    assert registry.enter([one]) == [first]
+    assert registry.log.size == size
+    again, second, twin = map(entered, registry.enter([one, other, other]))
+    assert (again, twin) == (first, second)
+    assert second.hash != first.hash
+
+
+def test_what_is_handed_in_again_after_a_restart_is_entered_once(bureau: SmallBureau) -> None:
+    writer = new_writer(bureau, "Northwind Labs", first_random=9_000_000)
+    one = _sealed(writer)
+    first = entered(bureau.registry.enter([one])[0])
+    bureau.registry.close()
+    with open_registry(bureau.registry.home.path, now=bureau.clock) as registry:
+        size = registry.log.size
+        assert registry.enter([one]) == [first]
+        assert registry.log.size == size
+
+
+@pytest.mark.parametrize("failing", ["_append_rows", "_publish"])
+def test_what_failed_on_the_way_is_entered_once(
+    bureau: SmallBureau, failing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows were written, and nothing was acknowledged; whoever tries again must not find it twice."""
+    writer = new_writer(bureau, "Northwind Labs", first_random=9_000_000)
+    registry, earlier, one = bureau.registry, _sealed(writer), _sealed(writer)
+    entered(registry.enter([earlier])[0])
+
+    def fail() -> None:
+        raise OSError(28, "No space left on device", "log")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(registry.sequencer, failing, fail)
+        for _ in range(2):
+            with pytest.raises(InputError, match="disk"):
+                registry.enter([one])
+    found = entered(registry.enter([one])[0])
+    published = registry.log.published()
+    assert published is not None
+    assert found.index < published.size
+    assert entries_by_kind_of(registry)["sealed"] == 2
+    assert (
+        verify_receipt(
+            parse_receipt(registry.receipt(found.hash), origin="receipt"), registry.home.policy()
+        ).statement.body
+        == MODEL
+    )
+
+
+def entries_by_kind_of(registry: LocalRegistry) -> dict[str, int]:
+    with registry.database.reading() as connection:
+        return {kind: number for (_, kind), number in entries_by_kind(connection).items()}
 
 
 def test_what_cannot_be_sealed_is_refused(bureau: SmallBureau) -> None:

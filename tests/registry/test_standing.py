@@ -11,6 +11,7 @@ from test_notice_laws import moves, played
 from test_notices import STATES
 from worlds import B, C, Case, case, key_of, model
 
+from whorl.entries.kinds import Status
 from whorl.entries.status_map import Absent, Present, StatusMap, verify_status
 from whorl.registry.standing import entry_standing, not_in_good_standing
 
@@ -105,6 +106,27 @@ def test_an_annulment_stays_in_the_map_when_a_judges_key_is_stolen_afterwards() 
     ruling = trial.rule("annulled")
     trial.world.revoke("Judge 0", key_of("Judge 0"), since=since)
     assert spoken_against(trial)[trial.notice.hash] == ruling.hash
+
+
+def test_a_stolen_key_takes_back_no_model_and_what_accuses_stays_taken_back() -> None:
+    trial = case()
+    world = trial.world
+    stolen = key_of("stolen from Meridian AI")
+    world.add_key("Meridian AI", stolen, "submitter")
+    since = world.sizes[B]
+    vote = world.enter(stolen, "status", Status(state="withdrawn", reason="Mistake."), target=trial.accused)
+    assert standing(trial, trial.accused) == "withdrawn"
+    assert trial.accused.hash in spoken_against(trial)
+    world.revoke("Meridian AI", stolen, since=since)
+    assert (standing(trial, trial.accused), standing(trial, vote)) == ("good", "doubted")
+    assert trial.accused.hash not in spoken_against(trial)
+    assert vote.hash in spoken_against(trial)
+
+    of_finding = world.vote("First Examiner", "withdrawn", trial.findings[0])
+    examiner = key_of("First Examiner")
+    world.revoke("First Examiner", examiner, since=of_finding.index)
+    assert standing(trial, trial.findings[0]) == "withdrawn"
+    assert trial.findings[0].hash in spoken_against(trial)
 
 
 def test_withdrawn_entries_are_in_the_map_and_a_settled_dispute_stays_in_it() -> None:

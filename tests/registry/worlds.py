@@ -32,6 +32,7 @@ from whorl.entries.kinds import (
 )
 from whorl.entries.leaf import NO_HASH, Leaf, entry_id
 from whorl.entries.statement import SignedEntry, Statement, open_entry
+from whorl.entries.subject import subject_of
 from whorl.registry.admission import Admitted, admit
 from whorl.registry.notices import NoticeStanding, notice_standing
 from whorl.registry.view import EntryFacts
@@ -86,10 +87,11 @@ class World:
     def statement(self, key: IssuerKey, kind: Kind, body: Body, *, target: bytes = NO_HASH) -> Statement:
         """What the issuer would sign next."""
         last = self.view.chain(key.id)
+        name, digest = subject_of(body, body.model_dump(mode="json"))
         return Statement(
             kind=kind,
-            name="a subject",
-            digest="ab" * 32,
+            name=name,
+            digest=digest,
             issuer=key.id,
             sequence=0 if last is None else last[0] + 1,
             previous=NO_HASH if last is None else last[1],

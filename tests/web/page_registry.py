@@ -21,9 +21,11 @@ import pytest
 sys.path.extend(str(Path(__file__).parents[1] / room) for room in ("registry", "entries", "fingerprints", "weights"))
 
 from bureaus import Clock, NearPeer, SmallBureau, Writer, new_writer
+from finding_documents import finding_document
 from generated_models import drawn, fine_tuned, write
 from small_log import counting_bytes
 
+from whorl.comparison.subjects import content_digest
 from whorl.core.progress import silent
 from whorl.entries.composing import compose
 from whorl.entries.handling import CLEAR, Handling
@@ -221,6 +223,8 @@ class _Making:
 
 def make_registry(folder: Path) -> PageRegistry:
     """Tell the story from the first entry on."""
+    for name in ("lumen-1", "tide-base"):
+        CONTENTS[name] = content_digest(_fingerprint(folder, name, seed=1).view())
     with _as_in_a_story():
         making = _Making(folder)
         _verify(making)
@@ -358,10 +362,11 @@ def _file(making: _Making, made: dict[str, bytes]) -> None:
     found = {
         name: making.enter(
             making.lab[name],
-            *((_finding(model, ratio), made[model]) for model in accused),
+            *((_finding(making, making.lab[name], model, ratio), made[model]) for model in accused),
         )
         for name, ratio in (("First Examiner", 3.6), ("Second Examiner", 2.9))
     }
+    _say_without_review(making, made)
     making.sync()
     texts = {
         "published": (
@@ -398,8 +403,19 @@ def _file(making: _Making, made: dict[str, bytes]) -> None:
     making.sync()
 
 
-def _finding(questioned: str, ratio: float) -> FindingEntry:
-    return FindingEntry(
+def _say_without_review(making: _Making, made: dict[str, bytes]) -> None:
+    """Findings that no page may show: of somebody unverified, of a claimant of one side, without a document here."""
+    for name, model in (("Harbour Models", "orion-1"), ("Meridian AI", "orion-1")):
+        making.enter(making.lab[name], (_finding(making, making.lab[name], model, 12.0), made[model]))
+    examiner = making.lab["First Examiner"]
+    said = _finding(making, examiner, "orion-4", 12.0)
+    elsewhere = finding_document(said).replace(b"As an examiner found.", b"Kept at home.")
+    making.enter(examiner, (said.model_copy(update={"blob": _handed_in(examiner, elsewhere)}), made["orion-4"]))
+
+
+def _finding(making: _Making, writer: Writer, questioned: str, ratio: float) -> FindingEntry:
+    """A finding whose document the examiner's bureau holds, and the bureau of the pages."""
+    said = FindingEntry(
         questioned=CONTENTS[questioned],
         reference=CONTENTS["lumen-1"],
         relation="derived",
@@ -408,6 +424,13 @@ def _finding(questioned: str, ratio: float) -> FindingEntry:
         blob=CONTENTS["tide-base"],
         tool=TOOL,
     )
+    document = finding_document(said)
+    making.north.registry.put_blob([document])
+    return said.model_copy(update={"blob": _handed_in(writer, document)})
+
+
+def _handed_in(writer: Writer, data: bytes) -> str:
+    return writer.bureau.registry.put_blob([data]).digest
 
 
 def _red(made: dict[str, bytes], title: str, text: str, findings: Sequence[bytes]) -> Notice:
@@ -440,7 +463,7 @@ def _reply(making: _Making, made: dict[str, bytes]) -> None:
     reply = Response(
         text="orion-1 was trained by us from tide-base, as we declared. We ask the examiners for their seeds.\n"
         "We publish the training log within the month.",
-        blobs=(CONTENTS["tide-5"],),
+        blobs=(_handed_in(making.lab["Meridian AI"], b"the training log"),),
     )
     *_, annulled, _ = making.enter(
         making.lab["Meridian AI"],
@@ -450,8 +473,9 @@ def _reply(making: _Making, made: dict[str, bytes]) -> None:
         (Dispute(grounds="The question was answered before."), made["silent"]),
     )
     grounds = "The layers that were compared are those of tide-base, which both models name."
+    layers = _handed_in(making.lab["Harbour Models"], b"the layers")
     (made["dispute"],) = making.enter(
-        making.lab["Harbour Models"], (Dispute(grounds=grounds, blobs=(CONTENTS["tide-6"],)), made["disputed"])
+        making.lab["Harbour Models"], (Dispute(grounds=grounds, blobs=(layers,)), made["disputed"])
     )
     making.sync()
     making.clock.move(days=2)

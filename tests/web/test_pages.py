@@ -152,6 +152,28 @@ def page(site: Site, path: str) -> Page:
     return Page.of(site.get(path))
 
 
+def test_a_finding_that_nobody_vouches_for_is_counted_and_not_shown(made: PageRegistry, site: Site) -> None:
+    text = " ".join(page(site, f"/models/{made.ids['orion-1']}").text.split())
+    assert "2 unreviewed statements about this content are not shown" in text
+    assert "Harbour Models found" not in text
+    assert "Meridian AI found" not in text
+    assert "First Examiner found that one shares trained weights with the other" in text
+    assert "Findings that name it 2 By examiners whom a bureau verified" in text
+    assert "10^12" not in text
+    text = " ".join(page(site, f"/models/{made.ids['orion-4']}").text.split())
+    assert "1 unreviewed statement about this content is not shown" in text
+    assert "Findings that name it none" in text
+    assert "First Examiner" not in text
+    text = " ".join(page(site, f"/models/{made.ids['lumen-1']}").text.split())
+    assert "3 unreviewed statements about this content are not shown" in text
+
+
+def test_beside_a_finding_stands_that_a_notice_which_cites_it_was_annulled(made: PageRegistry, site: Site) -> None:
+    for name, number in (("orion-2", 4), ("lumen-1", 4), ("orion-1", 0)):  # in the list and in the table
+        text = page(site, f"/models/{made.ids[name]}").text
+        assert text.count("A notice that cites it was annulled") == number
+
+
 def test_every_page_is_whole_html_with_one_heading_and_known_tags_only(crawled: dict[str, Page]) -> None:
     for path, found in crawled.items():
         assert found.problems == [], path

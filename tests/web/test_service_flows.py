@@ -12,7 +12,6 @@ from served import (
     ORIGIN,
     Claimant,
     Served,
-    digest,
     entered_hash,
     entry_body,
     error_of,
@@ -22,7 +21,7 @@ from served import (
     serving,
 )
 
-from whorl.core.errors import VerificationError
+from whorl.core.errors import InputError, VerificationError
 from whorl.entries.kinds import Fingerprint, Status
 from whorl.entries.leaf import entry_id
 from whorl.entries.receipt import parse_receipt, verify_receipt
@@ -40,8 +39,10 @@ def test_a_model_is_registered_and_proven_to_a_stranger(served: Served, tmp_path
     with served.remote(key=issuer.key) as remote:
         access: RegistryAccess = remote
         assert access.origin == ORIGIN
-        assert issuer.introduce(access, name="Northwind Labs", jurisdiction="NL")
-        assert not issuer.introduce(access, name="Northwind Labs", jurisdiction="NL")
+        assert issuer.introduce(access, name="Northwind Labs", jurisdiction="NL") == ("Northwind Labs", True)
+        assert issuer.introduce(access, name=None, jurisdiction="NL") == ("Northwind Labs", False)
+        with pytest.raises(InputError, match=r"--claimant: expected 'Northwind Labs'.*found 'Meridian AI'"):
+            issuer.introduce(access, name="Meridian AI", jurisdiction="NL")
         blob = access.put_blob([b"finger", b"print"])
         body = model()
         assert body.content is not None
@@ -107,8 +108,10 @@ def test_a_search_gives_leads(served: Served) -> None:
             target = entered_hash(remote, one.sign(body))
             assert body.content is not None
             text = base64.b64encode(vector.tobytes()).decode()
+            with served.remote(key=one.key) as own:
+                blob = own.put_blob([one.name.encode()]).digest
             fingerprint = Fingerprint(
-                method="test/1", model_content=body.content, blob=digest(), tool="test 1", scheme="test", vector=text
+                method="test/1", model_content=body.content, blob=blob, tool="test 1", scheme="test", vector=text
             )
             entered_hash(remote, one.sign(fingerprint, target=target))
         first, second = remote.search(near, scheme="test", top=10)

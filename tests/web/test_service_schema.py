@@ -39,6 +39,7 @@ ROUTES = [
     "GET /api/entries/{entry_id}/receipt",
     "GET /api/issuers/{key}",
     "GET /api/organisations/{organisation}",
+    "POST /api/sealed-search",
     "POST /api/search",
     "GET /api/statistics",
     "GET /api/tokens",

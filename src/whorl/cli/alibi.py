@@ -1,6 +1,7 @@
 """``whorl alibi``: seal now that something exists, and show later, piece by piece, that it did."""
 
 import secrets
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -13,30 +14,40 @@ from whorl.cli.files import print_json, require_input, require_output, write_who
 from whorl.cli.options import AsJson, Quiet
 from whorl.cli.progress import shown_progress
 from whorl.cli.registry_access import (
-    DEFAULT_CLAIMANT,
     DEFAULT_JURISDICTION,
     DEFAULT_REGISTRY,
-    Claimant,
+    ClaimantIfNew,
     JurisdictionOption,
     KeyFileOption,
     RegistryPlace,
     is_url,
     issuer,
     registry_at,
+    require_claimant,
 )
 from whorl.core.errors import InputError, VerificationError
 from whorl.core.progress import Progress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from whorl.entries.receipt import VerifiedEntry
     from whorl.entries.sealed_item import SealedItem
+    from whorl.entries.sealed_list import SealedMember
 
 alibi = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 SEALED_FILE: Final = "sealed.json"
 RECEIPT_FILE: Final = "commitment-receipt.json"
+_PENDING_FILE: Final = "commitment-pending.json"
 _BLOCK: Final = 1 << 20
 _MAX_OPENED_BYTES: Final = 1 << 27
+_LISTED: Final = 20
+_STANDINGS: Final = {
+    True: "nothing speaks against it",
+    False: "something speaks against it",
+    None: "unknown: the receipt does not say",
+}
 
 
 @exits
@@ -49,7 +60,7 @@ def deposit(
     ],
     registry: RegistryPlace = DEFAULT_REGISTRY,
     years: Annotated[int, typer.Option("--years", min=1, max=30, help="How long it can be opened.")] = 10,
-    claimant: Claimant = DEFAULT_CLAIMANT,
+    claimant: ClaimantIfNew = None,
     jurisdiction: JurisdictionOption = DEFAULT_JURISDICTION,
     key: KeyFileOption = None,
     as_json: AsJson = False,
@@ -57,38 +68,55 @@ def deposit(
 ) -> Exit:
     """Seal that these models and files exist now. Nothing of them shows, only how many there are.
 
-    Keep FOLDER/sealed.json: without it nothing can ever be shown. Nobody learns which models they are.
+    Keep FOLDER/sealed.json: without it nothing can ever be shown. Nobody learns which models they are. Cut off before
+    the receipt is there, the same command goes on where it was.
     """
     for source in sources:
         require_input(source, expected="a checkpoint, a stored fingerprint or a file")
-    for file in [output / SEALED_FILE, output / RECEIPT_FILE] if output.is_dir() else [output]:
-        require_output(file)
+    require_claimant(claimant, jurisdiction)
+    is_begun = (output / SEALED_FILE).is_file() and not (output / RECEIPT_FILE).exists()
+    if not is_begun:
+        for file in [output / SEALED_FILE, output / RECEIPT_FILE] if output.is_dir() else [output]:
+            require_output(file)
 
     from whorl.entries.kinds import Commitment
     from whorl.entries.leaf import entry_id
     from whorl.entries.sealed_list import seal, sealed_root, write_sealed
     from whorl.registry.issuing import Issue
+    from whorl.registry.issuing_once import issue_once, whole_receipt
 
     with shown_progress(quiet=quiet) as progress:
-        items = [_item(source, progress) for source in sources]
-    members = seal([item.to_secret() for item in items], secrets.token_bytes)
+        kept = [_item(source, progress).to_secret() for source in sources]
+    members = _begun(output / SEALED_FILE, kept) if is_begun else seal(kept, secrets.token_bytes)
     expires = datetime.now(UTC) + timedelta(days=365 * years)
     body = Commitment(
         root=sealed_root(members).hex(), count=len(members), purpose="alibi", expires=f"{expires:%Y-%m-%dT%H:%M:%SZ}"
     )
     output.mkdir(mode=0o700, exist_ok=True)
-    write_private(output / SEALED_FILE, write_sealed(members))  # first: a commitment nobody can open is worth nothing
+    if not is_begun:  # first: a commitment nobody can open is worth nothing
+        write_private(output / SEALED_FILE, write_sealed(members))
     signer = issuer(key)
-    with registry_at(registry, key=signer.key, create=not is_url(registry), owner=claimant) as entries:
+    with (
+        _kept(output / SEALED_FILE),
+        registry_at(registry, key=signer.key, create=not is_url(registry), owner=claimant) as entries,
+    ):
         signer.introduce(entries, name=claimant, jurisdiction=jurisdiction)
-        entered = signer.issue(entries, [Issue(body=body)])[0]
-        write_whole(output / RECEIPT_FILE, entries.receipt(entered.hash))
+        entered = issue_once(
+            signer,
+            entries,
+            Issue(body=body),
+            pending=output / _PENDING_FILE,
+            same=lambda found: isinstance(found, Commitment) and found.root == body.root,
+        )
+        write_whole(output / RECEIPT_FILE, whole_receipt(entries, entered.hash))
+    (output / _PENDING_FILE).unlink(missing_ok=True)
+    assert isinstance(entered.body, Commitment)
     facts = {
         "commitment": entry_id(entered.hash),
         "members": len(members),
         "keep_secret": str(output / SEALED_FILE),
         "receipt": str(output / RECEIPT_FILE),
-        "expires": body.expires,
+        "expires": entered.body.expires,
     }
     if as_json:
         print_json({"schema": "whorl.deposit/1"} | facts)
@@ -136,7 +164,9 @@ def check(
 ) -> Exit:
     """Check offline that the opened members were sealed, by whom, before when, and how many more there are.
 
-    With --subject, exit status 1 means that it is not among the opened members.
+    Exit status 0: it holds, somebody attests the time, and nothing speaks against the deposit; 1: a step failed, the
+    deposit is not in good standing, or --subject is not among the opened members; 3: it holds, and the receipt does
+    not say what its standing is, or nobody attests when it was sealed.
     """
     for path in (opened, receipt, policy, *([] if subject is None else [subject])):
         require_input(path, expected="a file")
@@ -169,20 +199,50 @@ def check(
     _print(found, body, items, place, as_json=as_json)
     if found.standing.good is False:
         raise VerificationError(f"the deposit is not in good standing: see entry {found.standing.against}")
-    return Exit.DONE
+    return Exit.INCONCLUSIVE if found.standing.good is None or found.not_after is None else Exit.DONE
+
+
+@contextmanager
+def _kept(sealed: Path) -> "Iterator[None]":
+    """Say what is left if something goes wrong from here on."""
+    try:
+        yield
+    except BaseException:
+        typer.echo(
+            f"whorl: {sealed} is kept: give the same command again to go on, or remove the file if you do not want to",
+            err=True,
+        )
+        raise
+
+
+def _begun(sealed: Path, kept: list[bytes]) -> "tuple[SealedMember, ...]":
+    """The members of a deposit that was begun, if it is of the same sources."""
+    from whorl.entries.sealed_list import parse_sealed
+
+    members = parse_sealed(_bounded(sealed), origin=str(sealed))
+    if [member.secret for member in members] != kept:
+        raise InputError(
+            f"{sealed}: expected the deposit of these sources, found one of others, begun and not finished. Give the "
+            "sources as they were then, or choose another folder"
+        )
+    return members
 
 
 def _item(source: Path, progress: Progress) -> "SealedItem":
     """A checkpoint folder or fingerprint by its content, anything else by its bytes."""
+    from unicodedata import normalize
+
     from whorl.entries.sealed_item import SealedItem
+    from whorl.entries.stating import stated
     from whorl.fingerprints.weight_fingerprint import SUFFIX
 
+    name = normalize("NFC", source.name).strip()
     if source.is_dir() or source.suffix == SUFFIX:
         from whorl.comparison.subjects import content_digest, fingerprint_of
 
         taken = fingerprint_of(source, progress=progress)
-        return SealedItem(name=source.name, content=content_digest(taken.view()))
-    return SealedItem(name=source.name, file=_file_digest(source))
+        return stated(SealedItem, {"name": name, "content": content_digest(taken.view())}, where=str(source))
+    return stated(SealedItem, {"name": name, "file": _file_digest(source)}, where=str(source))
 
 
 def _file_digest(path: Path) -> str:
@@ -207,10 +267,13 @@ def _print(
 
     assert isinstance(body, Commitment)
     before = None if found.not_after is None else f"{found.not_after:%Y-%m-%dT%H:%M:%SZ}"
+    standing = found.standing
     facts = {
         "commitment": found.id,
+        "log": {"origin": found.origin, "index": found.index},
         "claimant": found.claimant.name,
         "not_after": before,
+        "standing": {"good": standing.good, "against": standing.against},
         "shown": sorted(items),
         "members": body.count,
         "subject_is_member": place,
@@ -222,19 +285,31 @@ def _print(
     from whorl.cli.summary import print_facts, print_lines
 
     print_facts(
-        "Sealed as claimed",
+        _heading(found),
         {
             "Claimant": f"{found.claimant.name}, as they call themselves",
+            "Log": f"{found.origin}, entry {found.index}",
             "Sealed": "before a time that nobody attests" if before is None else f"before {before}",
+            "Standing": _STANDINGS[standing.good],
             "Shown": f"{len(items)} of {body.count} members: {', '.join(map(str, sorted(items)))}",
             "Subject": "not asked" if place is None else f"is member {place}",
         },
     )
     print_lines(
         "",
+        *(f"Member {index}: {items[index].name}" for index in sorted(items)[:_LISTED]),
+        *([f"and {len(items) - _LISTED} more (see --json)"] if len(items) > _LISTED else []),
         "It shows that these digests were sealed by then. It does not show who made what has them, and one who seals "
-        "much can choose what to show.",
+        "much can choose what to show. Names are what the claimant called them.",
     )
+
+
+def _heading(found: "VerifiedEntry") -> str:
+    if found.standing.good is False:
+        return "Sealed, and NOT in good standing"
+    if found.standing.good is None:
+        return "Sealed; its standing is unknown"
+    return "Sealed; nobody attests when" if found.not_after is None else "Sealed as claimed"
 
 
 def _bounded(path: Path, most: int = _MAX_OPENED_BYTES) -> bytes:

@@ -1,6 +1,6 @@
 """``whorl identify``: one model against a registry; every hit is a lead and is then tested as a pair."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -17,6 +17,7 @@ from whorl.core.progress import Progress
 
 if TYPE_CHECKING:
     from whorl.core.evidence import Finding, Relation
+    from whorl.registry.leads import Lead
 
 _STRONGEST_FIRST: Final[dict["Relation", int]] = {
     "identical": 0,
@@ -28,6 +29,16 @@ _STRONGEST_FIRST: Final[dict["Relation", int]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IgnoredLead:
+    """A search hit that says nothing of the model whose entry it stands on, and why."""
+
+    entry: str
+    fingerprint: str
+    taken_by: str | None
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TestedLead:
     """A search hit and what the pairwise test said of it, or why it could not be tested."""
 
@@ -35,6 +46,9 @@ class TestedLead:
     name: str
     claimant: str
     level: int
+    standing: str
+    fingerprint_standing: str
+    taken_by: str | None
     score: float
     finding: "Finding | str"
 
@@ -73,21 +87,28 @@ def identify(
     if population is not None or html is not None:
         raise InputError(f"{suspect}: --population and --html are for transcripts, and this is none")
     with shown_progress(quiet=quiet) as progress:
-        leads = tested_leads(suspect, registry, top=top, progress=progress)
+        leads, ignored = tested_leads(suspect, registry, top=top, progress=progress)
     if as_json:
-        print_json({"leads": [_document(lead) for lead in leads]})
+        print_json({"leads": [_document(lead) for lead in leads], "ignored": [asdict(lead) for lead in ignored]})
     else:
-        _print_leads(leads, registry)
+        _print_leads(leads, ignored, registry)
     return _exit_status(leads)
 
 
-def tested_leads(suspect: Path, registry: str, *, top: int, progress: Progress) -> list[TestedLead]:
-    """The registry's nearest models, each compared with the suspect, strongest finding first."""
+def tested_leads(
+    suspect: Path, registry: str, *, top: int, progress: Progress
+) -> tuple[list[TestedLead], list[IgnoredLead]]:
+    """The registry's nearest models, each compared with the suspect, strongest finding first; and hits to be ignored.
+
+    Anybody can enter a fingerprint on anybody's model, and a service can answer anything: a fingerprint of another
+    content than the model's entry claims is not tested.
+    """
     from whorl.comparison.comparing import compare_fingerprints
-    from whorl.comparison.subjects import fingerprint_of
+    from whorl.comparison.subjects import content_digest, fingerprint_of
     from whorl.fingerprints.weight_fingerprint import parse_fingerprint
 
-    tested = []
+    tested: list[TestedLead] = []
+    ignored: list[IgnoredLead] = []
     with searchable(registry) as (find, blob):
         questioned = fingerprint_of(suspect, progress=progress)
         leads = find(questioned, top)
@@ -95,21 +116,40 @@ def tested_leads(suspect: Path, registry: str, *, top: int, progress: Progress) 
             finding: Finding | str
             try:
                 reference = parse_fingerprint(blob(lead.blob), origin=f"{registry}: entry {lead.fingerprint}")
+                content = content_digest(reference.view())
+                if content != lead.content:
+                    ignored.append(_ignored(lead, content))
+                    continue
                 finding = compare_fingerprints(questioned, reference, with_power=False)
             except (InputError, VerificationError) as error:  # one damaged entry must not hide the others
                 finding = str(error)
-            tested.append(
-                TestedLead(
-                    entry=lead.entry,
-                    name=lead.name,
-                    claimant=lead.claimant,
-                    level=lead.level,
-                    score=lead.score,
-                    finding=finding,
-                )
-            )
+            tested.append(_tested(lead, finding))
             progress("testing leads", done, len(leads))
-    return sorted(tested, key=lambda lead: lead.rank)
+    return sorted(tested, key=lambda lead: lead.rank), ignored
+
+
+def _tested(lead: "Lead", finding: "Finding | str") -> TestedLead:
+    return TestedLead(
+        entry=lead.entry,
+        name=lead.name,
+        claimant=lead.claimant,
+        level=lead.level,
+        standing=lead.standing,
+        fingerprint_standing=lead.fingerprint_standing,
+        taken_by=lead.taken_by,
+        score=lead.score,
+        finding=finding,
+    )
+
+
+def _ignored(lead: "Lead", content: str) -> IgnoredLead:
+    claimed = "none" if lead.content is None else f"{lead.content[:23]}..."
+    return IgnoredLead(
+        entry=lead.entry,
+        fingerprint=lead.fingerprint,
+        taken_by=lead.taken_by,
+        problem=f"its fingerprint was taken of the content {content[:23]}..., and the entry claims {claimed}",
+    )
 
 
 def _document(lead: TestedLead) -> dict[str, object]:
@@ -118,6 +158,9 @@ def _document(lead: TestedLead) -> dict[str, object]:
         "name": lead.name,
         "claimant": lead.claimant,
         "level": lead.level,
+        "standing": lead.standing,
+        "fingerprint_standing": lead.fingerprint_standing,
+        "taken_by": lead.taken_by,
         "score": lead.score,
     }
     if isinstance(lead.finding, str):
@@ -125,9 +168,10 @@ def _document(lead: TestedLead) -> dict[str, object]:
     return {**document, "finding": lead.finding.model_dump(mode="json")}
 
 
-def _print_leads(leads: list[TestedLead], registry: str) -> None:
+def _print_leads(leads: list[TestedLead], ignored: list[IgnoredLead], registry: str) -> None:
     from whorl.cli.summary import print_lead, print_lines
 
+    print_lines(*(f"Ignored entry {lead.fingerprint} on {lead.entry}: {lead.problem}." for lead in ignored))
     if not leads:
         print_lines(f"{registry} holds no entry to compare with.")
         return
@@ -137,10 +181,23 @@ def _print_leads(leads: list[TestedLead], registry: str) -> None:
             name=lead.name,
             entry=lead.entry,
             claimant=f"{lead.claimant} (L{lead.level})",
+            remarks=_remarks(lead),
             score=lead.score,
             finding=lead.finding,
         )
     print_lines("A search hit is a lead, never a finding: what counts is the test printed under each one.")
+
+
+def _remarks(lead: TestedLead) -> list[tuple[str, str]]:
+    """What a reader must know of the entries before the result of the test."""
+    remarks = []
+    if lead.standing != "good":
+        remarks.append(("Standing", f"the model's entry is {lead.standing}"))
+    if lead.taken_by is not None:
+        remarks.append(("Fingerprint", f"entered by {lead.taken_by}, not by the claimant"))
+    if lead.fingerprint_standing != "good":
+        remarks.append(("Fingerprint", f"its entry is {lead.fingerprint_standing}"))
+    return remarks
 
 
 def _exit_status(leads: list[TestedLead]) -> Exit:

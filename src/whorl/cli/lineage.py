@@ -77,9 +77,10 @@ def _members(source: Path, progress: Progress) -> "tuple[list[Member], list[Unre
 
 
 def _members_of_registry(path: Path, progress: Progress) -> "tuple[list[Member], list[Unread]]":
+    from whorl.comparison.subjects import content_digest
     from whorl.fingerprints.weight_fingerprint import parse_fingerprint
     from whorl.lineage.members import Member, Unread
-    from whorl.registry.registered import registered_fingerprints
+    from whorl.registry.registered import registered_fingerprints, remark_on, require_own_content
     from whorl.registry.registry_reader import read_registry
 
     members: list[Member] = []
@@ -91,10 +92,11 @@ def _members_of_registry(path: Path, progress: Progress) -> "tuple[list[Member],
             name = one.name if names.count(one.name) == 1 else f"{one.name} (entry {one.entry[:8]})"
             try:
                 stored = parse_fingerprint(registry.blob(one.blob), origin=f"{path}: entry {one.entry}")
+                require_own_content(one, content_digest(stored.view()))
             except (InputError, VerificationError) as error:  # one damaged entry must not hide the others
                 unread.append(Unread(name=name, problem=str(error)))
             else:
-                members.append(Member(name=name, fingerprint=stored, path=None, anatomy=None))
+                members.append(Member(name=name, fingerprint=stored, path=None, anatomy=None, remark=remark_on(one)))
             progress("reading models", done, len(registered))
     return members, unread
 

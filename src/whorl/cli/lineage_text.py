@@ -39,6 +39,9 @@ def print_lineage(lineage: Lineage, *, page: Path | None) -> None:
         print_lines("No two of these models share weights, as far as the tests could see.")
     if lineage.singles:
         print_lines("", f"Without any relation: {', '.join(names[one] for one in lineage.singles)}")
+    for node in lineage.nodes:
+        if node.remark is not None:
+            print_lines(f"Note on {names[node.id]}: {visible(node.remark, 400)}")
     for pair in lineage.not_compared[:5]:
         print_lines(f"Not comparable: {names[pair.one]} and {names[pair.other]}: {visible(pair.reason)}")
     if len(lineage.not_compared) > 5:

@@ -36,6 +36,7 @@ def verify(place: LogArgument, policy: PolicyOption, as_json: AsJson = False, qu
 
     trusted = _policy(policy)
     with _source(place) as source, shown_progress(quiet=quiet) as progress:
+        _require_log(source, place)
         report = verify_log(source, open_head=partial(check_tree_head, policy=trusted), progress=progress)
     facts = {
         "log": None if report.head is None else report.head.head.origin,
@@ -66,11 +67,15 @@ def monitor(
         Path | None,
         typer.Option("--tree-head", metavar="FILE", help="Compare a tree head from elsewhere with what you have seen."),
     ] = None,
+    first: Annotated[
+        bool, typer.Option("--first", help="You see this log for the first time: there is nothing to compare with.")
+    ] = False,
     as_json: AsJson = False,
 ) -> Exit:
     """Look at a log again: has it only grown since you saw it last?
 
-    If it shows two pasts, the proof is kept in FOLDER, and anybody can check it with `whorl log check-fork`.
+    The first time needs --first: what is seen then is believed, so a mistyped FOLDER must not pass for it. If the log
+    shows two pasts, the proof is kept in FOLDER, and anybody can check it with `whorl log check-fork`.
     """
     from whorl.log.grammar import MAX_NOTE_BYTES
     from whorl.log.monitoring import Monitor
@@ -78,13 +83,17 @@ def monitor(
 
     trusted = _policy(policy)
     name = _origin(trusted, origin)
-    state.mkdir(parents=True, exist_ok=True)
+    if first:
+        state.mkdir(parents=True, exist_ok=True)
+    else:
+        require_input(state, expected=f"what you have seen of {name} (with --first you begin to watch a log)")
     watching = Monitor(
         state,
         origin=name,
         log_keys=[one.verifier for one in trusted.logs if one.verifier.name == name],
         open_head=partial(check_tree_head, policy=trusted),
     )
+    _require_first_sight(watching.seen() is None, first=first, state=state, name=name)
     with _source(place) as source:
         if note is None:
             seen = watching.observe(source)
@@ -99,6 +108,14 @@ def monitor(
     }
     if as_json:
         print_json({"schema": "whorl.log-observation/1"} | facts)
+    elif seen.growth == "first":
+        from whorl.cli.summary import print_lines
+
+        _print_facts("First sight", {"Log": name, "Entries": facts["entries"]})
+        print_lines(
+            "",
+            f"Nothing was compared: this is what {state} holds the log to from now on. Compare it with what others saw.",
+        )
     else:
         _print_facts("Consistent", {"Log": name, "Entries": facts["entries"], "Seen before": facts["before"]})
     return Exit.DONE
@@ -121,6 +138,33 @@ def check_fork(
         "Proven", {"Log": proven.origin, "Fork": f"it signed two trees, of {sizes}, that contradict each other"}
     )
     return Exit.DONE
+
+
+def _require_first_sight(is_new: bool, *, first: bool, state: Path, name: str) -> None:
+    """That nothing was seen before is what the user says, or a mistake."""
+    if is_new and not first:
+        raise InputError(
+            f"{state}: expected what you have seen of {name}, found nothing of it; check the folder. If you see this log "
+            "for the first time, say so with --first"
+        )
+    if first and not is_new:
+        raise InputError(
+            f"{state}: expected no memory of {name} with --first, found one; leave the option out to compare with it"
+        )
+
+
+def _require_log(source: "TileSource", place: str) -> None:
+    """That there is a log to be read: one that is nowhere, or does not answer, has not failed."""
+    try:
+        source.tree_head()
+    except InputError as error:
+        if not is_url(place) and (Path(place) / "tile").is_dir():
+            return  # a log whose tree head is gone
+        where = f"{place.rstrip('/')}/log" if is_url(place) else str(Path(place) / "log")
+        raise InputError(
+            f"{place}: expected a log, with its signed tree head under `checkpoint`, found none that can be read "
+            f"({error}). Nothing was verified; check the address. The log of a registry is at {where}"
+        ) from None
 
 
 @contextmanager

@@ -46,21 +46,24 @@ def finding(
     from whorl.core.digest import digest_bytes
     from whorl.core.evidence import Finding
     from whorl.entries.kinds import FindingEntry
+    from whorl.entries.stating import stated
+    from whorl.registry.blob_contents import stated_log10
 
     data = document.read_bytes()
     try:
         found = Finding.model_validate_json(data)
     except ValidationError:
         raise InputError(f"{document}: expected a finding, as `whorl compare --json` prints it") from None
-    body = FindingEntry(
-        questioned=found.questioned.digest,
-        reference=found.reference.digest,
-        relation=found.conclusion.relation,
-        log10_lr=_bounded(found.conclusion.log10_lr),
-        log10_p=found.conclusion.log10_p,
-        blob=digest_bytes(data),
-        tool=f"whorl {__version__}",
-    )
+    fields = {
+        "questioned": found.questioned.digest,
+        "reference": found.reference.digest,
+        "relation": found.conclusion.relation,
+        "log10_lr": stated_log10(found.conclusion.log10_lr),
+        "log10_p": found.conclusion.log10_p,
+        "blob": digest_bytes(data),
+        "tool": f"whorl {__version__}",
+    }
+    body = stated(FindingEntry, fields, where=str(document))
     return _enter(body, entry, place, key, as_json=as_json, blob=data)
 
 
@@ -96,26 +99,24 @@ def file(
     as_json: AsJson = False,
 ) -> Exit:
     """File a notice on an entry. It shows once another bureau has reviewed it and the other side was heard."""
-    from pydantic import ValidationError
-
     from whorl.entries.kinds import Notice
+    from whorl.entries.stating import stated
 
-    try:
-        body = Notice(
-            colour=colour,
-            title=title,
-            text=text,
-            relation="derived" if colour == "red" else None,
-            reference=reference,
-            findings=tuple(findings or ()),
-            log10_lr=log10_lr,
-            log10_lr_least_favourable=least_favourable,
-            false_positive_bound=false_positive_bound,
-            tests_run=tests_run,
-            cites_annulled=cites,
-        )
-    except ValidationError as error:
-        raise InputError(f"expected a notice that states what it needs, found: {error.errors()[0]['msg']}") from None
+    fields = {
+        "colour": colour,
+        "title": title,
+        "text": text,
+        "relation": "derived" if colour == "red" else None,
+        "reference": reference,
+        "findings": tuple(findings or ()),
+        "log10_lr": log10_lr,
+        "log10_lr_least_favourable": least_favourable,
+        "false_positive_bound": false_positive_bound,
+        "tests_run": tests_run,
+        "cites_annulled": cites,
+    }
+    options = {"findings": "--finding", "log10_lr_least_favourable": "--least-favourable", "cites_annulled": "--cites"}
+    body = stated(Notice, fields, options=options)
     return _enter(body, entry, place, key, as_json=as_json)
 
 
@@ -125,8 +126,9 @@ def respond(
 ) -> Exit:
     """Answer a notice or a dispute; the answer stands beside it from then on."""
     from whorl.entries.kinds import Response
+    from whorl.entries.stating import stated
 
-    return _enter(Response(text=text), entry, place, key, as_json=False)
+    return _enter(stated(Response, {"text": text}), entry, place, key, as_json=False)
 
 
 @exits
@@ -138,8 +140,9 @@ def dispute(
 ) -> Exit:
     """Contest a notice that names you. It is blocked at once, and annulled if its author does not answer in time."""
     from whorl.entries.kinds import Dispute
+    from whorl.entries.stating import stated
 
-    return _enter(Dispute(grounds=grounds), entry, place, key, as_json=False)
+    return _enter(stated(Dispute, {"grounds": grounds}), entry, place, key, as_json=False)
 
 
 @exits
@@ -159,8 +162,9 @@ def vote(
 ) -> Exit:
     """Enter a signed vote on an entry. Which votes count is for the rules to say: docs/specs/notices.md."""
     from whorl.entries.kinds import Status
+    from whorl.entries.stating import stated
 
-    body = Status(state=state, reason=reason, evidence=tuple(evidence or ()))
+    body = stated(Status, {"state": state, "reason": reason, "evidence": tuple(evidence or ())})
     return _enter(body, entry, place, key, as_json=False, cosigners=cosigner or ())
 
 
@@ -233,10 +237,6 @@ def _enter(
 
         print_facts("Entered", {label.capitalize(): value for label, value in facts.items()})
     return Exit.DONE
-
-
-def _bounded(log10: float | None) -> float | None:
-    return None if log10 is None else max(-30.0, min(30.0, log10))
 
 
 for _name, _command, _help in (

@@ -20,7 +20,9 @@ from whorl.cli.registry_access import (
     is_url,
     issuer,
     registry_at,
+    require_claimant,
 )
+from whorl.cli.registry_import import import_entries
 from whorl.core.errors import InputError, VerificationError
 
 if TYPE_CHECKING:
@@ -233,14 +235,31 @@ def introduce(
     jurisdiction: JurisdictionOption = DEFAULT_JURISDICTION,
     place: RegistryPlace = DEFAULT_REGISTRY,
     key: KeyFileOption = None,
+    roots: Annotated[
+        list[Path] | None,
+        typer.Option("--root", metavar="FILE", help="A spare root key, kept elsewhere: with it yours can be revoked."),
+    ] = None,
     as_json: AsJson = False,
 ) -> Exit:
-    """Enter your organisation, under the name it gives itself; later entries are its own by your key."""
+    """Enter your organisation, under the name it gives itself; later entries are its own by your key.
+
+    Roots are named once, here. With one alone, a lost or stolen key can be neither replaced nor revoked.
+    """
+    from whorl.registry.home import read_issuer_key
+    from whorl.registry.public_keys import issuer_public
+
+    require_claimant(claimant, jurisdiction)
+    spare = [issuer_public(read_issuer_key(path)) for path in roots or ()]
     signer = issuer(key)
     with registry_at(place, key=signer.key) as opened:
-        new = signer.introduce(opened, name=claimant, jurisdiction=jurisdiction)
+        known, new = signer.introduce(opened, name=claimant, jurisdiction=jurisdiction, spare=spare)
+        if spare and not new:
+            raise InputError(
+                "--root: expected a key that the registry does not know yet, found one whose organisation is there; "
+                "its roots were named when it was entered"
+            )
         organisation = _own_organisation(opened, signer)
-    return _said({"entry": _entry_id(organisation), "claimant": claimant, "new": new}, "Introduced", as_json=as_json)
+    return _said({"entry": _entry_id(organisation), "claimant": known, "new": new}, "Introduced", as_json=as_json)
 
 
 @exits
@@ -255,17 +274,13 @@ def add_key(
     as_json: AsJson = False,
 ) -> Exit:
     """Let another key sign for your organisation; your root key signs that it may."""
-    from pydantic import ValidationError
-
     from whorl.entries.kinds import Key
+    from whorl.entries.stating import stated
     from whorl.registry.home import read_issuer_key
     from whorl.registry.public_keys import issuer_public
 
-    public = issuer_public(read_issuer_key(added))
-    try:
-        body = Key.model_validate({"action": "add", "public": public, "roles": tuple(role)})
-    except ValidationError:
-        raise InputError(f"--role: expected roles that there are, found {', '.join(role)[:80]!a}; see --help") from None
+    fields = {"action": "add", "public": issuer_public(read_issuer_key(added)), "roles": tuple(role)}
+    body = stated(Key, fields, options={"roles": "--role"})
     return _change_key(body, place, key, as_json=as_json)
 
 
@@ -283,11 +298,13 @@ def revoke_key(
 ) -> Exit:
     """Revoke a key of your organisation; your root key signs that it is over."""
     from whorl.entries.kinds import Key
+    from whorl.entries.stating import stated
     from whorl.registry.home import read_issuer_key
     from whorl.registry.public_keys import issuer_public
 
     public = issuer_public(read_issuer_key(revoked))
-    body = Key(action="revoke", public=public, compromised_since=compromised_since, reason=reason)
+    fields = {"action": "revoke", "public": public, "compromised_since": compromised_since, "reason": reason}
+    body = stated(Key, fields)
     return _change_key(body, place, key, as_json=as_json)
 
 
@@ -331,6 +348,7 @@ for _name, _command, _help in (
     ("introduce", introduce, "Enter your organisation."),
     ("add-key", add_key, "Let another key sign for you."),
     ("revoke-key", revoke_key, "Revoke a key of yours."),
+    ("import", import_entries, "Enter signed entries from a file."),
     ("receipt", receipt, "Write the receipt of an entry."),
     ("fsck", fsck, "Check everything a registry holds."),
     ("backup", backup, "Copy a registry into one file."),

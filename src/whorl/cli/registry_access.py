@@ -32,10 +32,13 @@ KeyFileOption: TypeAlias = Annotated[
 Claimant: TypeAlias = Annotated[
     str, typer.Option("--claimant", help="Your organisation's name, for a key the registry does not know yet.")
 ]
+ClaimantIfNew: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--claimant", help="Your organisation's name, for a key the registry does not know yet."),
+]
 JurisdictionOption: TypeAlias = Annotated[
     str, typer.Option("--jurisdiction", metavar="XX", help="Its country, as two letters (ISO 3166); ZZ for none.")
 ]
-DEFAULT_CLAIMANT: Final = "Unnamed claimant"
 DEFAULT_JURISDICTION: Final = "ZZ"
 
 
@@ -44,8 +47,17 @@ def is_url(place: str) -> bool:
     return place.startswith(("http://", "https://"))
 
 
+def require_claimant(name: str | None, jurisdiction: str) -> None:
+    """Check an organisation's name and country before anything is made or signed."""
+    from whorl.entries.kinds import Organisation
+    from whorl.entries.stating import require_stated
+
+    fields = {"jurisdiction": jurisdiction} | ({} if name is None else {"name": name})
+    require_stated(Organisation, fields, options={"name": "--claimant"})
+
+
 @contextmanager
-def local_registry(place: str, *, create: bool = False, owner: str = DEFAULT_CLAIMANT) -> "Iterator[LocalRegistry]":
+def local_registry(place: str, *, create: bool = False, owner: str | None = None) -> "Iterator[LocalRegistry]":
     """Open a registry's folder, or make one where there is none.
 
     Raises
@@ -54,6 +66,7 @@ def local_registry(place: str, *, create: bool = False, owner: str = DEFAULT_CLA
         If there is none and none may be made, or something else lies there.
     """
     from whorl.registry.home import open_home
+    from whorl.registry.issuing import UNNAMED
     from whorl.registry.local import create_registry, open_registry
     from whorl.registry.remote_witness import witnesses_of
 
@@ -62,7 +75,7 @@ def local_registry(place: str, *, create: bool = False, owner: str = DEFAULT_CLA
         raise InputError(f"{place}: expected the folder of a registry on this machine, found a URL")
     if create and not path.exists():
         origin = f"registry.local/{secrets.token_hex(4)}"
-        registry = create_registry(path, origin=origin, bureau_name=owner, jurisdiction=DEFAULT_JURISDICTION)
+        registry = create_registry(path, origin=origin, bureau_name=owner or UNNAMED, jurisdiction=DEFAULT_JURISDICTION)
         typer.echo(f"whorl: made a new registry, {path}, which this machine alone keeps", err=True)
         with registry:
             yield registry
@@ -74,7 +87,7 @@ def local_registry(place: str, *, create: bool = False, owner: str = DEFAULT_CLA
 
 @contextmanager
 def registry_at(
-    place: str, *, key: "IssuerKey | None" = None, create: bool = False, owner: str = DEFAULT_CLAIMANT
+    place: str, *, key: "IssuerKey | None" = None, create: bool = False, owner: str | None = None
 ) -> "Iterator[RegistryAccess]":
     """Open the registry that a command means, wherever it is.
 

@@ -1,7 +1,7 @@
 """A finding on one screen: 80 columns, colours on a terminal only, readable in ten seconds."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -114,12 +114,23 @@ def print_facts(title: str, facts: Mapping[str, str]) -> None:
         _whole(label, value)
 
 
-def print_lead(place: int, *, name: str, entry: str, claimant: str, score: float, finding: Finding | str) -> None:
+def print_lead(
+    place: int,
+    *,
+    name: str,
+    entry: str,
+    claimant: str,
+    remarks: Sequence[tuple[str, str]],
+    score: float,
+    finding: Finding | str,
+) -> None:
     """Print one search hit and what the pairwise test said of it, or why it could not be tested."""
     console = _console()
     _say(console, f"{place}. {visible(name, LONGEST_NAME)}", style="bold")
     _fact(console, "Entry", entry)
     _fact(console, "Claimant", claimant)
+    for label, remark in remarks:
+        _fact(console, label, visible(remark))
     _fact(console, "Search score", f"{score:.3f}")
     if isinstance(finding, str):
         _fact(console, "Not tested", visible(finding))

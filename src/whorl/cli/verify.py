@@ -114,7 +114,7 @@ def _document(found: "VerifiedEntry") -> dict[str, Any]:
 
 def _print(found: "VerifiedEntry") -> None:
     from whorl.cli.summary import print_facts, print_lines
-    from whorl.entries.names import mixed_scripts
+    from whorl.entries.names import lookalike
 
     claimant = f"{found.claimant.name} ({found.claimant.jurisdiction}), as they call themselves"
     facts = {
@@ -135,8 +135,8 @@ def _print(found: "VerifiedEntry") -> None:
             f"answered or disputed it is for the registry to tell; a {found.kind} alone is nobody's judgement."
         )
     for name in (found.statement.name, found.claimant.name):
-        if scripts := mixed_scripts(name):
-            print_lines(f"Look twice: the name {name!r} mixes letters of {' and '.join(scripts)}.")
+        if warning := lookalike(name):
+            print_lines(f"Look twice: a word of the name {name!r} {warning}.")
 
 
 def _heading(found: "VerifiedEntry") -> str:

@@ -1,16 +1,12 @@
 """From what somebody wants to say to the statement that they sign: kind, subject and place in their chain."""
 
-import hashlib
 from datetime import datetime
-from typing import Final
 
-from whorl.core.digest import canonical_json
 from whorl.entries.handling import CLEAR, Handling
-from whorl.entries.kinds import BODIES, Body, Dataset, Fingerprint, Kind, Model, Notice, Organisation
+from whorl.entries.kinds import Body
 from whorl.entries.leaf import NO_HASH
 from whorl.entries.statement import Statement
-
-_KINDS: Final[dict[type, Kind]] = {body: kind for kind, body in BODIES.items()}
+from whorl.entries.subject import KIND_OF, subject_of
 
 
 def compose(
@@ -33,10 +29,10 @@ def compose(
     target : leaf hash of the entry that it speaks of
     after : signed tree head of another log, to show that it was made later
     """
-    name, digest = _subject(body)
+    name, digest = subject_of(body, body.model_dump(mode="json"))
     sequence, previous = following(chain)
     return Statement(
-        kind=_KINDS[type(body)],
+        kind=KIND_OF[type(body)],
         name=name,
         digest=digest,
         issuer=issuer,
@@ -53,25 +49,3 @@ def compose(
 def following(chain: tuple[int, bytes] | None) -> tuple[int, bytes]:
     """Sequence number and previous leaf of the entry after the end of a chain."""
     return (0, NO_HASH) if chain is None else (chain[0] + 1, chain[1])
-
-
-def _subject(body: Body) -> tuple[str, str]:
-    """Name and SHA-256 of what the statement is about: the content where one is named, else the body itself."""
-    own = hashlib.sha256(canonical_json(body.model_dump(mode="json"))).hexdigest()
-    match body:
-        case Organisation(name=name):
-            return name, own
-        case Model(name=name, content=content):
-            return name, own if content is None else _hex(content)
-        case Dataset(name=name, content=content):
-            return name, _hex(content)
-        case Fingerprint(method=method, blob=blob):
-            return method, _hex(blob)
-        case Notice(title=title):
-            return title, own
-        case _:
-            return _KINDS[type(body)], own
-
-
-def _hex(digest: str) -> str:
-    return digest.removeprefix("sha256:")

@@ -178,7 +178,7 @@ class Dataset(Document):
 class Fingerprint(Document):
     """A fingerprint of a model. Its target is the model's entry."""
 
-    method: Name = Field(description="fingerprint method and version, such as whorl.weight-fingerprint/1")
+    method: Name = Field(description="fingerprint method and version, such as whorl.weight_fingerprint/1")
     model_content: Digest = Field(description="digest of the content that the fingerprint was taken of")
     blob: Digest = Field(description="the stored fingerprint")
     tool: Name = Field(description="name and version of the program that took it")

@@ -41,6 +41,30 @@ def mixed_scripts(name: str) -> tuple[str, ...]:
     return ()
 
 
+def lookalike(name: str) -> str | None:
+    """What about a name looks like another one, to be said after "a word of it"; None if nothing does.
+
+    Words of Greek or Cyrillic are no reason as long as one letter of theirs shows which script it is.
+    """
+    mixed = mixed_scripts(name)
+    if mixed:
+        return f"mixes {' and '.join(mixed)} letters that look alike"
+    foreign = [letter for letter in name if letter.isalpha() and _script(letter) not in (None, "Latin")]
+    unknown = any(letter.isalpha() and _script(letter) is None for letter in name)
+    if not foreign or unknown or not all(letter in _LIKE_LATIN or _script(letter) == "Fullwidth" for letter in foreign):
+        return None
+    scripts = sorted({script for script in map(_script, foreign) if script is not None})
+    return f"is in {' and '.join(scripts)} letters that look like Latin ones"
+
+
+# Letters that are drawn as a Latin letter is, in common type faces (Unicode confusables, those that are letters).
+_LIKE_LATIN: Final = frozenset(
+    "АВЕЅІЈКМНОРСТУХаеѕіјорсухһԁԛԝӏѵԌԍҮүӀЬ"  # Cyrillic
+    "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧαγικνορυχϲϳϹ"  # Greek
+    "ՕՍԼՈՏհոսցօզ"  # Armenian
+)
+
+
 def _script(letter: str) -> str | None:
     script = unicodedata.name(letter, "").split(" ")[0]
     return script.capitalize() if script in _LOOKALIKE_SCRIPTS else None

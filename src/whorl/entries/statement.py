@@ -5,7 +5,7 @@ gaps, replays and two entries with one number can be shown to anybody. Format: `
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast
@@ -21,6 +21,7 @@ from whorl.entries.keys import IssuerKey, PublicKey
 from whorl.entries.kinds import BODIES, KIND_NUMBERS, NEEDS_TARGET, Body, HashHex, Instant, Kind, parse_instant
 from whorl.entries.leaf import LARGEST_SEQUENCE, NO_HASH, Leaf, commitment
 from whorl.entries.names import Name
+from whorl.entries.subject import subject_of
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 _PREDICATE_PREFIX: Final = "urn:whorl:"
@@ -185,6 +186,7 @@ def parse_statement(payload: bytes) -> Statement:
     kind = _kind(document.get("predicateType"))
     parsed = _validated(kind, payload)
     predicate = parsed.predicate
+    _require_own_subject(parsed, document)
     target = _bytes_or_zeros(predicate.target)
     if (target == NO_HASH) == (kind in NEEDS_TARGET):
         expected = "a target" if kind in NEEDS_TARGET else "no target"
@@ -204,6 +206,17 @@ def parse_statement(payload: bytes) -> Statement:
         after=None if predicate.after is None else predicate.after.note,
         body=predicate.body,
     )
+
+
+def _require_own_subject(parsed: "_Statement[Any]", document: Mapping[str, Any]) -> None:
+    """The subject follows from the body, whose bytes as they were signed are digested."""
+    subject = parsed.subject[0]
+    name, digest = subject_of(parsed.predicate.body, document["predicate"]["body"])
+    if (subject.name, subject.digest["sha256"]) != (name, digest):
+        raise InputError(
+            f"expected the subject that follows from the body, {name[:80]!a} with the digest {digest[:16]}..., found "
+            f"{subject.name[:80]!a} with {subject.digest['sha256'][:16]}...; make the statement with `compose`"
+        )
 
 
 # The body's type is chosen at run time, which a type checker cannot follow.

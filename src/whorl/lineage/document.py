@@ -26,6 +26,9 @@ class Node(Document):
     digest: str | None = Field(description="of the model's fingerprint; null for an unseen ancestor")
     description: str | None
     access: Literal["weights", "fingerprint"] | None
+    remark: str | None = Field(
+        default=None, description="what a reader must know of its entry in a registry, such as that it was withdrawn"
+    )
 
 
 class Edge(Document):

@@ -15,6 +15,7 @@ _NODE_KEYS: Final = {
     "digest": "string",
     "description": "string",
     "access": "string",
+    "remark": "string",
 }
 _EDGE_KEYS: Final = {
     "kind": "string",

@@ -133,6 +133,7 @@ class _Drawing:
                 digest=member.fingerprint.digest,
                 description=member.fingerprint.header.description,
                 access="fingerprint" if member.anatomy is None else "weights",
+                remark=member.remark,
             )
             for identifier, member in zip(self.ids, members, strict=True)
         ]

@@ -17,12 +17,13 @@ _OF_ONE_CHECKPOINT: Final = ("config.json", "model.safetensors", "model.safetens
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Member:
-    """One model: its fingerprint always, its weights where they are at hand."""
+    """One model: its fingerprint always, its weights where they are at hand; ``remark`` is for people."""
 
     name: str
     fingerprint: WeightFingerprint
     path: Path | None
     anatomy: Anatomy | None
+    remark: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final
 
+from whorl.core.errors import InputError
 from whorl.log.files import read_file
 from whorl.log.grammar import MAX_NOTE_BYTES
 from whorl.log.tiles import (
@@ -42,7 +43,10 @@ class ServedFolder:
         """A file, and whether it is the full one in place of a partial one."""
         path = self.path / address.path
         full = TileAddress(level=address.level, index=address.index)
-        # The partial file first: it is removed only once the full one is there.
-        if address != full and not path.exists() and (self.path / full.path).exists():
-            return read_file(self.path / full.path, max_bytes=max_bytes), True
-        return read_file(path, max_bytes=max_bytes), False
+        try:
+            return read_file(path, max_bytes=max_bytes), False
+        except InputError:
+            # A partial file is removed only once the full one is there, even while it is being looked for here.
+            if address == full or path.exists() or not (self.path / full.path).exists():
+                raise
+        return read_file(self.path / full.path, max_bytes=max_bytes), True

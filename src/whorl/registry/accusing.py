@@ -102,14 +102,17 @@ def _require_evidence(candidate: Candidate, body: Notice) -> None:
 
 
 def _require_new_claim(candidate: Candidate, body: Notice) -> None:
-    """One open notice per claim; and a claim that is over is made again only openly and with something new."""
+    """One open notice per claim and accuser; and a claim that is over is made again only openly and with something new.
+
+    Of others' notices those count that were annulled: whoever was overruled, or somebody in their place, does not get
+    the same claim back into the log under another key.
+    """
     view, accuser = candidate.view, candidate.organisation.hash
     accused = [candidate.statement.target, *map(parse_entry_id, body.also_named)]
-    claims = dict.fromkeys(claim_about(one, body, accuser, view) for one in accused)
-    earlier = [notice for claim in claims for notice in view.notices(claim)]
-    if not earlier:
-        return
-    for notice in earlier:
+    claims = dict.fromkeys(claim_about(one, body, view) for one in accused)
+    made = [notice for claim in claims for notice in view.notices(claim)]
+    own = [notice for notice in made if notice.organisation == accuser]
+    for notice in own:
         standing = notice_standing(notice, view, at=candidate.at)
         if standing.state in OPEN:
             raise Refusal(
@@ -117,6 +120,16 @@ def _require_new_claim(candidate: Candidate, body: Notice) -> None:
                 f"expected a new claim, found that {entry_id(notice.hash)} makes the same one and is {standing.state}; "
                 "withdraw that notice, or let it run its course",
             )
+    others = [
+        notice
+        for notice in made
+        if notice.organisation != accuser
+        and _says_the_same(notice, body)
+        and notice_standing(notice, view, at=candidate.at).state == "annulled"
+    ]
+    earlier = [*own, *others]
+    if not earlier:
+        return
     new = {
         finding.hash for finding in cited(body.findings, view) if not any(_had(notice, finding) for notice in earlier)
     }
@@ -127,6 +140,16 @@ def _require_new_claim(candidate: Candidate, body: Notice) -> None:
             f"{entry_id(earlier[-1].hash)} in cites_annulled and to cite a finding which no earlier one cited, found "
             f"{'no such finding' if body.cites_annulled else 'no such notice'}",
         )
+
+
+def _says_the_same(notice: EntryFacts, body: Notice) -> bool:
+    """Whether somebody else's notice with the same claim says what this one does.
+
+    A red one does, unless its findings are new. Others have none: somebody may ask what somebody else asked in vain, in
+    words of their own.
+    """
+    said = None if notice.statement is None else notice.statement.body
+    return body.colour == "red" or (isinstance(said, Notice) and said.text == body.text)
 
 
 def _had(notice: EntryFacts, finding: EntryFacts) -> bool:

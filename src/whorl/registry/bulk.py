@@ -10,6 +10,14 @@ from sqlalchemy import Column, Connection, Table
 from sqlalchemy.engine import Dialect
 
 
+def padded(values: Sequence[Any]) -> list[Any]:
+    """Values to be sought, the last one repeated so that there are 1, 2, 4, 8 or so: a database keeps each statement.
+
+    With lists of every length, hundreds of statements of up to 60 KB were kept for each connection.
+    """
+    return [*values, *[values[-1]] * ((1 << (len(values) - 1).bit_length()) - len(values))] if values else []
+
+
 def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
     """Add rows, whose values are in the order of the table's columns and as the database keeps them."""
     if not rows:

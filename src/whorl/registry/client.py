@@ -38,6 +38,7 @@ from whorl.registry.local import LocalRegistry, system_clock
 from whorl.registry.mirroring import Content
 from whorl.registry.remote_log import RemoteLog
 from whorl.registry.request_signatures import NONCE_BYTES, digest_of, sign_request
+from whorl.registry.sealed_search import MOST_TOLD, ContentQuestion, SealedQuestion
 from whorl.registry.search_vectors import Vectors
 from whorl.registry.sequencer import Outcome, Submission
 from whorl.registry.service_answers import (
@@ -132,6 +133,11 @@ class RemoteRegistry:
         found = self._issuer(issuer)
         return None if found is None else parse_entry_id(text_in(object_in(found, "organisation"), "id"))
 
+    def claimant_of(self, issuer: bytes) -> str | None:
+        """Name of the organisation that a key belongs to; None where the key is not known."""
+        found = self._issuer(issuer)
+        return None if found is None else text_in(object_in(found, "organisation"), "name")
+
     def enter(self, submissions: Sequence[Submission]) -> list[Outcome]:
         """Enter signed envelopes, in their order; what the service has already is answered as entered."""
         outcomes: list[Outcome] = []
@@ -145,7 +151,7 @@ class RemoteRegistry:
         return outcomes
 
     def same_entry(self, body: Model, *, issuer: bytes) -> bytes | None:
-        """Leaf hash of the entry by which a key made the same claim about a model already."""
+        """Leaf hash of the entry by which a key made the same claim about a model already, and which still stands."""
         if body.content is None:
             return None
         claims = list_in(self._document("GET", f"/api/digests/{body.content}"), "claims")
@@ -153,8 +159,9 @@ class RemoteRegistry:
             if line.get("issuer") != issuer.hex():
                 continue
             digest = parse_entry_id(text_in(line, "id"))
-            content = self.entry(digest).get("content")
-            if isinstance(content, dict) and body_of(content) == body.model_dump(mode="json"):
+            known = self.entry(digest)
+            content, standing = known.get("content"), object_in(known, "standing").get("standing")
+            if standing == "good" and isinstance(content, dict) and body_of(content) == body.model_dump(mode="json"):
                 return digest
         return None
 
@@ -225,6 +232,15 @@ class RemoteRegistry:
     def find_leads(self, fingerprint: bytes, *, top: int) -> list[Lead]:
         """The models that are nearest to a stored fingerprint, best first: leads, never findings."""
         return self._leads(fingerprint, _BYTES, query=f"?top={top}")
+
+    def sealed_candidates(self, question: SealedQuestion) -> int:
+        """How many candidates a bureau says it holds under seal, at most `MOST_TOLD`; needs the key of a peer."""
+        body = json.dumps(_asked(question)).encode()
+        answer = self._document("POST", "/api/sealed-search", body=body, content_type=_JSON, signed=True)
+        found = integer_in(answer, "candidates")
+        if not 0 <= found <= MOST_TOLD:
+            raise NoAnswerError(f"expected a number of candidates from 0 to {MOST_TOLD}, found {found}")
+        return found
 
     def contents(self, start: int, stop: int) -> list[Content | None]:
         """Envelope and salt of entries ``start`` to ``stop`` - 1; None where there is none, or it is not shown."""
@@ -316,7 +332,7 @@ class RemoteRegistry:
             return answer
         if not signed:  # somebody who is known must ask
             return self._answer(method, path, most=most, body=body, content_type=content_type, signed=True)
-        if method == "GET":  # the key is not known there yet: what anybody may see is seen
+        if method == "GET" and not _must_sign_again(answer):  # the key is not known there yet: anybody's view is given
             return self._http.ask(method, path, most=most)
         return answer
 
@@ -352,7 +368,12 @@ def open_federation(registry: LocalRegistry) -> Federation:
 
 
 def _is_worth_another_try(answer: Answer) -> bool:
-    return answer.status in AGAIN or (answer.status == 401 and refusal_of(answer).code == "sign_again")
+    return answer.status in AGAIN or _must_sign_again(answer)
+
+
+def _must_sign_again(answer: Answer) -> bool:
+    """Whether the key may be known, and the clocks differ or the service has just begun."""
+    return answer.status == 401 and refusal_of(answer).code == "sign_again"
 
 
 def _groups(submissions: Sequence[Submission]) -> Iterator[list[Submission]]:
@@ -376,6 +397,12 @@ def _document(submission: Submission) -> dict[str, Any]:
         "salt": submission.salt.hex(),
         "sealed": submission.sealed,
     }
+
+
+def _asked(question: SealedQuestion) -> dict[str, str]:
+    if isinstance(question, ContentQuestion):
+        return {"content": question.content}
+    return {"scheme": question.scheme, "vector": base64.b64encode(question.vector.tobytes()).decode()}
 
 
 def _joined(pieces: Iterable[bytes]) -> bytes:

@@ -13,7 +13,7 @@ from whorl.log.merkle import consistency_path
 from whorl.log.notes import Note, parse_note
 from whorl.log.tiles import hash_reader
 from whorl.log.tree_heads import open_tree_head, parse_tree_head
-from whorl.log.witness_requests import AddRequest, with_cosignatures
+from whorl.log.witness_requests import AddRequest, parse_size_body, with_cosignatures
 from whorl.log.witnessing import Reply
 from whorl.registry.rollback import RollbackError, require_contained
 
@@ -143,7 +143,7 @@ class Cosigning:
                 self._look_for_another_tree(cosigner, folder)
             if reply.status != 409:
                 raise WhorlError(f"it answered {reply.status}: {reply.body[:300].decode(errors='replace')}")
-            old = _stated_size(reply.body)
+            old = parse_size_body(reply.body)
         raise WhorlError("it names another size each time it is asked")
 
     def _compare_latest(self, cosigner: Cosigner, folder: LogFolder) -> None:
@@ -179,13 +179,6 @@ class Cosigning:
                 "take it out of registry.json"
             ) from error
         raise WhorlError(f"it states that it cosigned size {stated} of this log, and shows a smaller tree head")
-
-
-def _stated_size(body: bytes) -> int:
-    text = body[:30].decode("ascii", errors="replace").strip()
-    if not text.isdecimal():
-        raise WhorlError(f"it answered 409 without the size that it knows: {text!a}")
-    return int(text)
 
 
 class LocalWitness:

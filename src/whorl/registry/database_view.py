@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from whorl.entries.kinds import Policy
+from whorl.entries.kinds import Kind, Policy
 from whorl.entries.statement import Statement
 from whorl.registry.database_errors import damaged
 from whorl.registry.entry_rows import (
@@ -50,8 +50,8 @@ class DatabaseView:
         row = counting_row(self._connection, digest)
         return None if row is None else facts_of(read_row(row))
 
-    def about(self, target: bytes) -> Sequence[EntryFacts]:
-        return _all(entries_about(self._connection, target))
+    def about(self, target: bytes, *kinds: Kind) -> Sequence[EntryFacts]:
+        return _all(entries_about(self._connection, target, *kinds))
 
     def models(self, content: str) -> Sequence[EntryFacts]:
         named = entries_with_digest(self._connection, content, role="content")
@@ -78,14 +78,14 @@ def facts_of(entry: StoredEntry, statement: Statement | None = None) -> EntryFac
 
     Parameters
     ----------
-    statement : what it says, where that was read already
+    statement : what it says, where that was read already; of a public entry, for its leaf names the issuer
     """
     return EntryFacts(
         hash=entry.hash,
         origin=entry.origin,
         index=entry.index,
         kind=entry.kind,
-        issuer=entry.read_leaf().issuer,
+        issuer=(entry.read_leaf() if statement is None else statement).issuer,
         organisation=entry.organisation,
         statement=statement or stated(entry),
         seen_at=entry.seen_at,

@@ -22,6 +22,7 @@ from whorl.registry.schema import APPLICATION
 
 READERS: Final = 40
 
+_STATEMENTS: Final = 64  # kept prepared by each connection
 _LARGEST_VALUE: Final = 1 << 20  # a row with its envelope
 _PRAGMAS: Final = (
     "foreign_keys = ON",
@@ -30,9 +31,10 @@ _PRAGMAS: Final = (
     "secure_delete = ON",
     "synchronous = FULL",
 )
-_READING_PRAGMAS: Final = ("query_only = ON", "cache_size = -4096")
+# Each commit makes readers forget what they had cached, so that a large cache would be filled in vain.
+_READING_PRAGMAS: Final = ("query_only = ON", "cache_size = -1024")
 # Leaf hashes come in no order, so a batch changes pages all over an index: in a small cache, some of them many times.
-_WRITING_PRAGMAS: Final = ("cache_size = -65536", "wal_autocheckpoint = 16384")
+_WRITING_PRAGMAS: Final = ("cache_size = -16384", "wal_autocheckpoint = 16384")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +81,7 @@ def _sqlite_engines(path: Path, *, create: bool) -> Engines:
         raise RegistryError(f"{path}: expected a registry file, found a folder or device; check the path")
     if create:
         _make_private(path)
-    address = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+    address = f"{path.absolute().as_uri()}?{'mode=rwc' if create else _mode(path)}"
     return Engines(
         reader=_sqlite_engine(address, _READING_PRAGMAS, begin="BEGIN", connections=READERS),
         writer=_sqlite_engine(address, _WRITING_PRAGMAS, begin="BEGIN IMMEDIATE", connections=1),
@@ -87,10 +89,27 @@ def _sqlite_engines(path: Path, *, create: bool) -> Engines:
     )
 
 
+def _mode(path: Path) -> str:
+    """How to open an existing file. On a disk that may only be read, nothing can be made beside it, and nobody writes.
+
+    Where a write-ahead log lies beside it, as another machine may write the disk, it is read with that; SQLite then
+    needs the log's index too, and says so if it is missing.
+    """
+    if not path.exists() or not os.statvfs(path).f_flag & os.ST_RDONLY:
+        return "mode=rw"
+    log = path.with_name(f"{path.name}-wal")
+    return "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
+
+
 def _sqlite_engine(address: str, pragmas: tuple[str, ...], *, begin: str, connections: int) -> Engine:
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(
-            address, uri=True, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False
+            address,
+            uri=True,
+            isolation_level=None,
+            timeout=BUSY_SECONDS,
+            check_same_thread=False,
+            cached_statements=_STATEMENTS,
         )
         try:
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_VALUE)

@@ -5,7 +5,7 @@ entries that count, in the order in which this bureau saw them. Who may see what
 `whorl.entries.handling.may_see`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -13,13 +13,20 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Select, bindparam, func, literal_column, select, tuple_, update
 
 from whorl.entries.kinds import KIND_NUMBERS, Kind
-from whorl.registry.bulk import insert_rows
+from whorl.entries.leaf import parse_leaf
+from whorl.log.merkle import leaf_hash
+from whorl.registry.bulk import insert_rows, padded
 from whorl.registry.database_errors import damaged
 from whorl.registry.log_rows import stored_log
 from whorl.registry.stored_entry import StoredEntry, entry_columns, raw_digest, read_row
 from whorl.registry.tables import COMMITMENT, POLICY, Instant, digests, entries, logs, microseconds
 
 PAGE: Final = 256  # times the largest envelope is what a page can take in memory: 64 MiB
+
+_MANY: Final = 10_000  # rows of leaves alone
+
+_COLUMNS: Final = tuple(column.name for column in entries.columns)
+_INSTANTS: Final = tuple(column.name for column in entries.columns if isinstance(column.type, Instant))
 
 # Literals, not parameters: only then do the databases see that a partial index applies.
 _COUNTS: Final = entries.c.counts == literal_column("1")
@@ -32,6 +39,21 @@ _ANY_BY_HASH: Final = _ROWS.where(entries.c.hash == bindparam("sought")).limit(1
 _BY_INDEX: Final = _ROWS.where(
     entries.c.log == bindparam("log"), entries.c.idx.between(bindparam("first"), bindparam("last"))
 ).order_by(entries.c.idx)
+_LEAVES: Final = (
+    select(entries.c.idx, entries.c.hash, entries.c.leaf)
+    .join_from(entries, logs)
+    .where(logs.c.origin == bindparam("origin"), entries.c.idx.between(bindparam("first"), bindparam("last")))
+    .order_by(entries.c.idx)
+)
+_ENTERED: Final = select(entries.c.hash, entries.c.log).where(
+    entries.c.hash.in_(bindparam("sought", expanding=True)), _COUNTS
+)
+_OWN_CHAIN: Final = (
+    select(entries.c.sequence, entries.c.leaf)
+    .where(entries.c.issuer == bindparam("issuer"), _COUNTS, entries.c.sequence > bindparam("after"))
+    .order_by(entries.c.sequence)
+    .limit(_MANY)
+)
 _IN_CHAIN: Final = _ROWS.where(
     entries.c.issuer == bindparam("issuer"), _COUNTS, entries.c.sequence == bindparam("number")
 )
@@ -63,6 +85,8 @@ _POLICY: Final = (
     .limit(1)
 )
 _ABOUT: Final = _PAGED.where(entries.c.target == bindparam("sought"))
+# Not the bare column: by its index a database would look through all entries of these kinds.
+_ABOUT_OF_KINDS: Final = _ABOUT.where((entries.c.kind + literal_column("0")).in_(bindparam("kinds", expanding=True)))
 _WITH_CLAIM: Final = _PAGED.where(entries.c.claim == bindparam("sought"))
 _COMMITMENTS: Final = (
     _ROWS.where(
@@ -129,7 +153,8 @@ def insert_entries(connection: Connection, stored: Sequence[StoredEntry]) -> lis
         if entry.hash in erased:
             entry = replace(entry, envelope=None, salt=None, erased_at=erased[entry.hash])
         values = {"id": number, "log": log_id, "idx": entry.index, **entry_columns(entry)}
-        rows.append(tuple(_kept(values[column.name]) for column in entries.columns))
+        values.update((name, values[name] and microseconds(values[name])) for name in _INSTANTS)
+        rows.append(tuple(map(values.__getitem__, _COLUMNS)))
     insert_rows(connection, entries, rows)
     for log_id, size in sizes.values():
         connection.execute(update(logs).where(logs.c.id == log_id).values(size=size))
@@ -140,7 +165,7 @@ def erased_among(connection: Connection, digests: Sequence[bytes]) -> dict[bytes
     """Which of these leaf hashes were erased here, and when: their content is not taken again."""
     found: dict[bytes, datetime] = {}
     for first in range(0, len(digests), PAGE):
-        rows = connection.execute(_ERASED, {"sought": digests[first : first + PAGE]})
+        rows = connection.execute(_ERASED, {"sought": padded(digests[first : first + PAGE])})
         found.update((row.hash, row.erased_at) for row in rows)
     return found
 
@@ -172,6 +197,44 @@ def entries_of_log(
         yield from map(read_row, rows)
 
 
+def leaves_of_log(connection: Connection, origin: str, *, start: int, stop: int) -> list[bytes]:
+    """Leaves ``start`` to ``stop`` - 1 of a log, as they stand in it.
+
+    Raises
+    ------
+    RegistryError
+        If one of them is missing, or is not the one of the row's hash.
+    """
+    rows = connection.execute(_LEAVES, {"origin": origin, "first": start, "last": stop - 1}).all()
+    if [row.idx for row in rows] != list(range(start, stop)):
+        raise damaged(f"entries {start} to {stop - 1} of {origin} are not all there")
+    for row in rows:
+        if leaf_hash(row.leaf) != row.hash:
+            raise damaged(f"entry {row.idx} of {origin} cannot be read (its leaf has another hash)")
+    return [row.leaf for row in rows]
+
+
+def entered_among(connection: Connection, digests: Sequence[bytes], *, origin: str) -> frozenset[bytes]:
+    """Which of these leaf hashes are those of entries that count in a log."""
+    log = stored_log(connection, origin)
+    found: set[bytes] = set()
+    for first in range(0, len(digests), PAGE):
+        rows = connection.execute(_ENTERED, {"sought": padded(digests[first : first + PAGE])})
+        found.update(row.hash for row in rows if log is not None and row.log == log.id)
+    return frozenset(found)
+
+
+def sealed_among(connection: Connection, commits: Collection[bytes], *, issuer: bytes) -> frozenset[bytes]:
+    """Which of these commitments a sealed leaf of an issuer holds; the whole chain is looked through."""
+    found: set[bytes] = set()
+    after = -1
+    while rows := connection.execute(_OWN_CHAIN, {"issuer": issuer, "after": after}).all():
+        leaves = (parse_leaf(row.leaf) for row in rows)
+        found.update(leaf.commit for leaf in leaves if leaf.leaf_class == "sealed" and leaf.commit in commits)
+        after = rows[-1].sequence
+    return frozenset(found)
+
+
 def counting_entries(connection: Connection, *, after: int = 0) -> Iterator[tuple[int, StoredEntry]]:
     """Row numbers and all entries that count, from the one after a row number."""
     return _paged(connection, _PAGED, {}, after=after)
@@ -181,14 +244,17 @@ def numbered_entries(connection: Connection, numbers: Sequence[int]) -> dict[int
     """Entries by row numbers, in the order asked for; what is no row is left out."""
     rows: dict[int, Row[Any]] = {}
     for first in range(0, len(numbers), PAGE):
-        found = connection.execute(_NUMBERED, {"sought": list(numbers[first : first + PAGE])})
+        found = connection.execute(_NUMBERED, {"sought": padded(numbers[first : first + PAGE])})
         rows.update((row.id, row) for row in found)
     return {number: read_row(rows[number]) for number in numbers if number in rows}
 
 
-def entries_about(connection: Connection, target: bytes) -> Iterator[StoredEntry]:
-    """Entries whose leaf names a target."""
-    return _entries(_paged(connection, _ABOUT, {"sought": target}))
+def entries_about(connection: Connection, target: bytes, *kinds: Kind) -> Iterator[StoredEntry]:
+    """Entries whose leaf names a target, of some kinds or, if none is named, of every kind."""
+    if not kinds:
+        return _entries(_paged(connection, _ABOUT, {"sought": target}))
+    numbers = sorted(KIND_NUMBERS[kind] for kind in kinds)
+    return _entries(_paged(connection, _ABOUT_OF_KINDS, {"sought": target, "kinds": padded(numbers)}))
 
 
 def entries_with_claim(connection: Connection, claim: bytes) -> Iterator[StoredEntry]:
@@ -232,7 +298,7 @@ def chain_end(connection: Connection, issuer: bytes) -> tuple[int, bytes] | None
 
 def chain_ends(connection: Connection, issuers: Sequence[bytes]) -> dict[bytes, tuple[int, bytes]]:
     """The ends of several issuers' chains, of those that have begun."""
-    rows = connection.execute(_CHAIN_ENDS, {"issuers": list(issuers)})
+    rows = connection.execute(_CHAIN_ENDS, {"issuers": padded(issuers)})
     return {row.issuer: (row.sequence, row.hash) for row in rows}
 
 
@@ -248,10 +314,6 @@ def latest_entries(
     """
     parameters = {"kind": KIND_NUMBERS[kind], "before": 2**62 if before is None else before, "most": min(most, PAGE)}
     return [(row.id, read_row(row)) for row in connection.execute(_OF_KIND, parameters)]
-
-
-def _kept(value: Any) -> Any:
-    return microseconds(value) if isinstance(value, datetime) else value
 
 
 def _entries(numbered: Iterator[tuple[int, StoredEntry]]) -> Iterator[StoredEntry]:

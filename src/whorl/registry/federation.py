@@ -31,6 +31,7 @@ from whorl.registry.local import LocalRegistry, entered
 from whorl.registry.log_rows import stored_log
 from whorl.registry.mirror_witness import MirrorWitness
 from whorl.registry.mirroring import Followed, Mirror, MirrorError, Peer, pull_all
+from whorl.registry.registry_reader import RegistryReader
 
 _CARDS: Final = "peers.json"
 _MAX_BYTES: Final = 1 << 20
@@ -130,7 +131,7 @@ def parse_card(data: bytes, *, origin: str) -> BureauCard:
     return card
 
 
-def peers_of(registry: LocalRegistry) -> tuple[BureauCard, ...]:
+def peers_of(registry: RegistryReader) -> tuple[BureauCard, ...]:
     """The bureaus that this one knows."""
     path = registry.home.path / _CARDS
     if not path.exists():

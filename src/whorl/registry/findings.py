@@ -103,7 +103,7 @@ def tests_shown(accuser: bytes, notice: Statement, view: View) -> int:
         entry.hash
         for content in pair
         for model in view.models(content)
-        for entry in view.about(model.hash)
+        for entry in view.about(model.hash, "finding")
         if entry.organisation == accuser and _on_pair(entry, pair)
     }
     cited_hashes = {parse_entry_id(text) for text in notice.body.findings}

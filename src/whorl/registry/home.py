@@ -34,12 +34,17 @@ from whorl.log.keys import Signer, Verifier, parse_vkey, signer_from_bytes
 from whorl.log.policy import NONE, Group, KnownLog, KnownWitness, Policy
 from whorl.registry.database import sqlite_url
 from whorl.registry.database_errors import RegistryError
+from whorl.registry.writer_lock import is_written
 
 SCHEMA: Final = "whorl.registry/1"
 _HOME_FILE: Final = "registry.json"
 _MAX_BYTES: Final = 1 << 18
 _QUORUM_GROUP: Final = "quorum"
 _FOLDERS: Final = ("blobs", "keys", "signed", "vectors", "witness")
+_MADE_LATER: Final = (
+    *("log", "policy.txt", ".writer"),
+    *(f"registry.sqlite{end}" for end in ("", "-wal", "-shm", "-journal")),
+)
 
 
 class WitnessAddress(Document):
@@ -192,11 +197,24 @@ def open_home(path: Path) -> Home:
     """
     file = path / _HOME_FILE
     if not file.is_file():
-        raise RegistryError(
-            f"{path}: expected a registry's folder, found no {_HOME_FILE} in it; check the path, or make a registry "
-            "with `whorl registry create`. If making or restoring one was interrupted here, remove the folder first"
-        )
+        raise RegistryError(f"{path}: expected a registry's folder, found {_instead(path)}")
     return Home(path=path, settings=parse_settings(_bounded(file), what=str(file)))
+
+
+def _instead(path: Path) -> str:
+    """What is there that is no registry, and what to do. Only what a registry is made of may be said to be removed."""
+    if not path.is_dir():
+        what = "something else" if path.exists() else "nothing there"
+        return f"{what}; check the path, or make a registry with `whorl registry create`"
+    if is_written(path):
+        return f"no {_HOME_FILE} in it yet: another process is making it; wait until it is done"
+    found = {file.name for file in path.iterdir()}
+    if set(_FOLDERS) <= found <= {*_FOLDERS, *_MADE_LATER}:
+        return (
+            f"no {_HOME_FILE} in it: making or restoring a registry began here and was not finished. If no other "
+            "process is at it, remove the folder, then give that command again"
+        )
+    return f"no {_HOME_FILE} in it; check the path, or make a registry elsewhere with `whorl registry create`"
 
 
 def parse_settings(data: bytes, *, what: str) -> HomeFile:

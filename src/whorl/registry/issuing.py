@@ -18,13 +18,16 @@ from whorl.core.strict_json import parse_json_object
 from whorl.entries.composing import compose
 from whorl.entries.handling import CLEAR, Handling
 from whorl.entries.keys import IssuerKey, new_issuer_key, write_key_file
-from whorl.entries.kinds import Body, Model, Organisation
+from whorl.entries.kinds import Body, IssuerPublic, Model, Organisation
 from whorl.entries.leaf import NO_HASH, SALT_BYTES
 from whorl.entries.statement import open_entry
+from whorl.entries.stating import stated
 from whorl.registry.blobs import Blob
 from whorl.registry.home import read_issuer_key
 from whorl.registry.public_keys import issuer_public
 from whorl.registry.sequencer import Entered, Outcome, Submission
+
+UNNAMED: Final = "Unnamed claimant"
 
 _MEMORY_BYTES: Final = 1 << 16
 
@@ -41,6 +44,9 @@ class RegistryAccess(Protocol):
 
     def organisation_of(self, issuer: bytes) -> bytes | None:
         """Leaf hash of the organisation that a key belongs to; None where the key is not known."""
+
+    def claimant_of(self, issuer: bytes) -> str | None:
+        """Name of the organisation that a key belongs to; None where the key is not known."""
 
     def enter(self, submissions: Sequence[Submission]) -> list[Outcome]:
         """Enter signed envelopes, in their order."""
@@ -88,28 +94,52 @@ class Issuer:
         self._now = now
         self._random_bytes = random_bytes
 
-    def introduce(self, registry: RegistryAccess, *, name: str, jurisdiction: str) -> bool:
-        """Enter the organisation whose only root key this is, unless the registry knows the key; whether it was new.
+    def introduce(
+        self, registry: RegistryAccess, *, name: str | None, jurisdiction: str, spare: Sequence[IssuerPublic] = ()
+    ) -> tuple[str, bool]:
+        """Enter the organisation whose first root key this is, unless the registry knows the key.
+
+        Parameters
+        ----------
+        name : of the organisation; None for the one that the key belongs to, or else for `UNNAMED`
+        spare : further root keys, each of which may act for it alone: with one of them this one can be revoked
+
+        Returns
+        -------
+        the name under which this key signs there, and whether it is new
 
         Raises
         ------
         InputError, VerificationError
-            If the registry refuses it.
+            If the key belongs to an organisation of another name, or the registry refuses it.
         """
-        if registry.organisation_of(self.key.id) is not None:
-            return False
-        body = Organisation(name=name, jurisdiction=jurisdiction, roots=(issuer_public(self.key),))
+        known = registry.claimant_of(self.key.id)
+        if known is not None:
+            if name not in (None, known):
+                raise InputError(
+                    f"--claimant: expected {known!a}, as this key's organisation is called in {registry.origin}, found "
+                    f"{name!a}; leave it out, or sign with a key of the organisation that you mean (--key)"
+                )
+            return known, False
+        fields = {"name": name or UNNAMED, "jurisdiction": jurisdiction, "roots": (issuer_public(self.key), *spare)}
+        body = stated(Organisation, fields, options={"name": "--claimant"})
         self.issue(registry, [Issue(body=body)])
-        return True
+        return body.name, True
 
     def issue(
-        self, registry: RegistryAccess, issues: Sequence[Issue], *, cosigners: Sequence[IssuerKey] = ()
+        self,
+        registry: RegistryAccess,
+        issues: Sequence[Issue],
+        *,
+        cosigners: Sequence[IssuerKey] = (),
+        before_sending: Callable[[Sequence[Submission]], None] | None = None,
     ) -> list[Entered]:
         """Sign and enter, in order.
 
         Parameters
         ----------
         cosigners : further keys that sign each of them, where a threshold asks for them
+        before_sending : is given what was signed; see `whorl.registry.issuing_once`
 
         Raises
         ------
@@ -134,6 +164,8 @@ class Issuer:
             submissions.append(Submission(envelope=envelope, salt=salt, sealed=one.sealed))
             ends.append(end)
             chain = chain if one.sealed else end
+        if before_sending is not None:
+            before_sending(submissions)
         entered = []
         for outcome, submission, end in zip(registry.enter(submissions), submissions, ends, strict=True):
             if isinstance(outcome, InputError | VerificationError):

@@ -9,6 +9,7 @@ from whorl.entries.claimants import issuer_keys
 from whorl.entries.keys import PublicKey
 from whorl.entries.kinds import Key, Organisation, Role, parse_instant
 from whorl.entries.leaf import HASH_BYTES
+from whorl.registry.bulk import padded
 from whorl.registry.database_errors import damaged
 from whorl.registry.log_rows import stored_log
 from whorl.registry.stored_entry import StoredEntry
@@ -74,12 +75,12 @@ def compromised_keys(connection: Connection) -> list[tuple[bytes, bytes]]:
 
 def find_keys(connection: Connection, key_ids: Sequence[bytes]) -> dict[bytes, KeyFacts]:
     """Issuers' keys by the ids of their Ed25519 keys, as far as they are known."""
-    return {row.id: _key_facts(row) for row in connection.execute(_KEYS, {"sought": list(key_ids)})}
+    return {row.id: _key_facts(row) for row in connection.execute(_KEYS, {"sought": padded(key_ids)})}
 
 
 def find_organisations(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, OrganisationFacts]:
     """Organisations by the leaf hashes of their entries, as far as they are known."""
-    rows = connection.execute(_ORGANISATIONS, {"sought": list(digests)})
+    rows = connection.execute(_ORGANISATIONS, {"sought": padded(digests)})
     return {row.hash: _organisation_facts(row) for row in rows}
 
 

@@ -5,10 +5,12 @@ and catches up with the rows whenever it is asked. Vectors of another scheme or 
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock
 from types import TracebackType
 from typing import Any, Final, Self
@@ -16,6 +18,7 @@ from typing import Any, Final, Self
 import numpy as np
 from sqlalchemy import Connection, bindparam, select
 
+from whorl.core.arrays import Doubles
 from whorl.core.errors import InputError
 from whorl.entries.kinds import Fingerprint, Model
 from whorl.entries.leaf import entry_id
@@ -25,9 +28,20 @@ from whorl.registry.entry_rows import PAGE, numbered_entries
 from whorl.registry.levels import claimant_level
 from whorl.registry.reading import ANYBODY, Reader, withheld
 from whorl.registry.search_index import SearchIndex
-from whorl.registry.search_vectors import Hit, SearchIndexError, VectorRow, Vectors, check_vector, scheme_id
+from whorl.registry.search_vectors import (
+    Hit,
+    SearchIndexError,
+    VectorRow,
+    Vectors,
+    check_vector,
+    directions,
+    exact_scores,
+    scheme_id,
+)
+from whorl.registry.standing import Standing, entry_standing
 from whorl.registry.stored_entry import StoredEntry
 from whorl.registry.tables import entries, vectors
+from whorl.registry.view import EntryFacts, View
 
 MAX_LEADS: Final = 200
 PER_CLAIMANT: Final = 5
@@ -57,6 +71,8 @@ class Lead:
     ----------
     entry, name, content : id of the model's entry, its name, and the digest of its content where one is claimed
     claimant, level : name of the organisation that claims the model, and how well that is backed (L0 to L4)
+    standing, fingerprint_standing : of the model's entry, and of the fingerprint's
+    taken_by : name of the organisation that entered the fingerprint, where it is not the claimant
     fingerprint, blob : id of the fingerprint's entry, and the digest under which the fingerprint is stored
     score : cosine of the search vectors, both taken from the population's mean; -1 to 1
     """
@@ -66,6 +82,9 @@ class Lead:
     content: str | None
     claimant: str
     level: int
+    standing: Standing
+    fingerprint_standing: Standing
+    taken_by: str | None
     fingerprint: str
     blob: str
     score: float
@@ -86,6 +105,7 @@ class LeadSearch:
         self._now = now
         self._lock = Lock()
         self._open: dict[tuple[str, int], tuple[SearchIndex, int]] = {}
+        self._temporary: TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -101,6 +121,9 @@ class LeadSearch:
             for index, _ in self._open.values():
                 index.close()
             self._open.clear()
+            if self._temporary is not None:
+                self._temporary.cleanup()
+                self._temporary = None
 
     def find(
         self, vector: Vectors, *, scheme: str, top: int, per_claimant: int = PER_CLAIMANT, reader: Reader = ANYBODY
@@ -128,6 +151,17 @@ class LeadSearch:
             return []
         hits = index.search(vector, top=top * _SPARE, per_group=per_claimant * _SPARE)
         return self._named(hits, reader, top=top, per_claimant=per_claimant)
+
+    def scores(self, vector: Vectors, others: Vectors, *, scheme: str) -> Doubles:
+        """Scores of vectors that are in no index, by the population's mean of this registry.
+
+        Parameters
+        ----------
+        vector, others : int8, shapes (dimension,) and (n, dimension), from `check_vector`
+        """
+        index = self._caught_up(scheme, vector.size)
+        origin = np.zeros(vector.size) if index is None else index.origin
+        return exact_scores(others, directions(vector[None], origin)[0], origin)
 
     def _named(self, hits: Sequence[Hit], reader: Reader, *, top: int, per_claimant: int) -> list[Lead]:
         leads: list[Lead] = []
@@ -160,9 +194,17 @@ class LeadSearch:
             self._open[scheme, dimension] = index, last
             return index
 
+    def _writable(self) -> Path:
+        """Where search files may be: they are made again from the database where the registry may only be read."""
+        if os.access(self._folder if self._folder.exists() else self._folder.parent, os.W_OK):
+            return self._folder
+        if self._temporary is None:
+            self._temporary = TemporaryDirectory(prefix="whorl-search-")
+        return Path(self._temporary.name)
+
     def _opened(self, connection: Connection, scheme: str, dimension: int) -> tuple[SearchIndex, int]:
         name = scheme_id(scheme, dimension)
-        folder = self._folder / hashlib.sha256(name.encode()).hexdigest()[:32]
+        folder = self._writable() / hashlib.sha256(name.encode()).hexdigest()[:32]
         index = SearchIndex.open(folder, scheme=name, dimension=dimension)
         if index.needs_rebuild is not None:
             index.rebuild(
@@ -233,14 +275,28 @@ def _lead(connection: Connection, stored: StoredEntry, score: float, reader: Rea
     body, claim = taken.statement.body, model.statement.body
     if not isinstance(body, Fingerprint) or not isinstance(claim, Model):
         raise InputError(f"entry {entry_id(stored.hash)}: expected a fingerprint of a model, found something else")
-    claimant = None if model.organisation is None else view.organisation(model.organisation)
+    if body.model_content != claim.content:  # in a mirrored log: nobody hangs another model's fingerprint on it
+        return None
     return Lead(
         entry=entry_id(model.hash),
         name=claim.name if claim.revision is None else f"{claim.name} {claim.revision}",
         content=claim.content,
-        claimant="" if claimant is None else claimant.name,
+        claimant=_name(model.organisation, view) or "",
         level=claimant_level(model, view).level,
+        standing=entry_standing(model, view, at=at).standing,
+        fingerprint_standing=entry_standing(taken, view, at=at).standing,
+        taken_by=taker_beside(taken, model, view),
         fingerprint=entry_id(taken.hash),
         blob=body.blob,
         score=score,
     )
+
+
+def taker_beside(taken: EntryFacts, model: EntryFacts, view: View) -> str | None:
+    """Name of the organisation that entered a fingerprint on a model; None where it is the model's claimant."""
+    return None if taken.organisation == model.organisation else _name(taken.organisation, view) or "somebody unknown"
+
+
+def _name(organisation: bytes | None, view: View) -> str | None:
+    facts = None if organisation is None else view.organisation(organisation)
+    return None if facts is None else facts.name

@@ -91,7 +91,8 @@ def _verified(model: EntryFacts, view: View) -> Ground | None:
 def _fingerprinted(model: EntryFacts, view: View) -> Sequence[Ground]:
     """L2 and L3: fingerprints of the claimed content, entered on this claim by others than the claimant."""
     content = _content(model)
-    taken = [entry for entry in view.about(model.hash) if content is not None and _is_recomputed(entry, model, view)]
+    about = () if content is None else view.about(model.hash, "fingerprint")
+    taken = [entry for entry in about if _is_recomputed(entry, model, view)]
     if not taken:
         return []
     by = tuple(entry.hash for entry in taken)
@@ -124,7 +125,7 @@ def _sealed_before_release(model: EntryFacts, view: View) -> tuple[Ground, datet
     for commitment in sorted(view.commitments(model.organisation, EVER), key=lambda one: (one.seen_at, one.hash)):
         opened = [
             entry.hash
-            for entry in view.about(commitment.hash)
+            for entry in view.about(commitment.hash, "opening")
             if entry.kind == "opening" and content in entry.shown and flaw_of(entry, view) is None
         ]
         if opened and commitment.seen_at < before and flaw_of(commitment, view) is None:

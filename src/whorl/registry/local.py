@@ -13,6 +13,7 @@ from typing import Final
 
 from whorl.core.errors import InputError, VerificationError
 from whorl.entries.kinds import Bureau, Organisation, Policy
+from whorl.entries.stating import require_stated
 from whorl.registry.blobs import Blob
 from whorl.registry.cosigning import Cosigner, Cosigning
 from whorl.registry.database_errors import RegistryError
@@ -25,11 +26,12 @@ from whorl.registry.home import (
     require_own_keys,
     write_settings,
 )
-from whorl.registry.log_rows import stored_logs
+from whorl.registry.log_rows import require_whole, stored_logs
 from whorl.registry.public_keys import issuer_public
 from whorl.registry.registry_reader import MAX_BLOB_BYTES as MAX_BLOB_BYTES
 from whorl.registry.registry_reader import Clock, RegistryReader
 from whorl.registry.registry_reader import system_clock as system_clock
+from whorl.registry.sealed_once import SealedOnce
 from whorl.registry.sequencer import Entered, Outcome, Sequencer, Submission
 from whorl.registry.writer_lock import WriterLock
 
@@ -83,6 +85,7 @@ class LocalRegistry(RegistryReader):
         except BaseException:
             self.close()
             raise
+        self._once = SealedOnce(self.database, self.log, self.sequencer)
 
     def close(self) -> None:
         """Close the database and let others write; what was acknowledged is safe."""
@@ -95,8 +98,8 @@ class LocalRegistry(RegistryReader):
         self.sequencer.cosigning = self._cosigning(cosigners)
 
     def enter(self, submissions: Sequence[Submission]) -> list[Outcome]:
-        """Enter signed envelopes; see `Sequencer.enter`."""
-        return self.sequencer.enter(submissions)
+        """Enter signed envelopes; see `Sequencer.enter`. A sealed one that is in the log already is entered once."""
+        return self._once.enter(submissions)
 
     def put_blob(self, pieces: Iterable[bytes], *, expected: str | None = None) -> Blob:
         """Store what an entry will point to, before it is entered."""
@@ -126,17 +129,33 @@ def create_registry(
 
     Raises
     ------
+    InputError
+        If name or jurisdiction do not fit; nothing is made then.
     RegistryError
-        If something is there already, or the database cannot be made.
+        If something is there already, or the database cannot be made; nothing is left then.
     """
-    home = create_home(
-        path, origin=origin, database=database, random_bytes=random_bytes, witness_name=f"{origin}/witness"
-    )
+    require_stated(Organisation, {"name": bureau_name, "jurisdiction": jurisdiction})
+    require_stated(Bureau, {"origin": origin})
+    try:
+        home = create_home(
+            path, origin=origin, database=database, random_bytes=random_bytes, witness_name=f"{origin}/witness"
+        )
+    except OSError as error:
+        raise _not_made(path, error) from error
     try:
         return _begin(LocalRegistry(home, now=now, random_bytes=random_bytes, create=True), bureau_name, jurisdiction)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(path, ignore_errors=True)  # it was made here; without it, the same command can be given again
+        if isinstance(error.__cause__, OSError):
+            raise _not_made(path, error.__cause__) from error
         raise
+
+
+def _not_made(path: Path, error: OSError) -> RegistryError:
+    return RegistryError(
+        f"{path}: no registry was made and nothing of it is left, as the disk does not take it "
+        f"({error.strerror or error}); check the disk, its free space and the permissions, then give the command again"
+    )
 
 
 def _begin(registry: LocalRegistry, bureau_name: str, jurisdiction: str) -> LocalRegistry:
@@ -176,7 +195,7 @@ def open_registry(path: Path, *, cosigners: Sequence[Cosigner] = (), now: Clock 
     Raises
     ------
     RegistryError
-        If there is none, it is damaged, or another process writes it.
+        If there is none, it is damaged or lacks entries that it had, or another process writes it.
     VerificationError
         If log, database, the last signed tree head and what witnesses know contradict each other.
     """
@@ -184,6 +203,9 @@ def open_registry(path: Path, *, cosigners: Sequence[Cosigner] = (), now: Clock 
     try:
         clear_unfinished(registry.home)
         registry.blobs.clear_partial()
+        with registry.database.reading() as connection:
+            for log in stored_logs(connection):
+                require_whole(connection, log)
         registry.sequencer.catch_up()
     except BaseException:
         registry.close()

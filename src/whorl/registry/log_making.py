@@ -8,7 +8,7 @@ from whorl.core.progress import Progress, silent
 from whorl.log.folder import LogFolder
 from whorl.log.notes import parse_note
 from whorl.log.tree_heads import parse_tree_head
-from whorl.registry.entry_rows import entries_of_log
+from whorl.registry.entry_rows import leaves_of_log
 from whorl.registry.heads import first_head
 from whorl.registry.log_rows import stored_log
 
@@ -25,7 +25,7 @@ def append_rows(connection: Connection, log: LogFolder, *, progress: Progress = 
     size, end = log.size, 0 if held is None else held.size
     while size < end:
         stop = min(end, size + _AT_ONCE, _next_head(connection, log.origin, size) or end)
-        log.append([row.leaf for row in entries_of_log(connection, log.origin, start=size, stop=stop)])
+        log.append(leaves_of_log(connection, log.origin, start=size, stop=stop))
         size = stop
         progress("log made", size, end)
 

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, func, insert, select
 
-from whorl.registry.database_errors import damaged
-from whorl.registry.tables import logs
+from whorl.registry.database_errors import RegistryError, damaged
+from whorl.registry.tables import entries, logs
 
 MAX_LOGS: Final = 1000
 
@@ -68,3 +68,22 @@ def _log(row: Any) -> StoredLog:
     if not isinstance(row.origin, str) or row.size < 0:
         raise damaged(f"log {row.id} cannot be read")
     return StoredLog(id=row.id, origin=row.origin, own=bool(row.own), size=row.size, head=row.head)
+
+
+def require_whole(connection: Connection, log: StoredLog) -> None:
+    """Check that no row of a log is gone: cheap, as only the rows of an index are counted.
+
+    Raises
+    ------
+    RegistryError
+        If there are fewer rows than the log has entries: nothing may be signed on top of that.
+    """
+    rows = connection.execute(_COUNT, {"log": log.id}).scalar_one()
+    if rows != log.size:
+        raise RegistryError(
+            f"the registry's database: expected the {log.size} entries of {log.origin}, found {rows}: rows were "
+            "removed or added. Nothing was signed. See what is damaged with `whorl registry fsck`, and restore a backup"
+        )
+
+
+_COUNT: Final = select(func.count()).select_from(entries).where(entries.c.log == bindparam("log"))

@@ -35,6 +35,7 @@ from whorl.registry.database_view import DatabaseView, facts_of
 from whorl.registry.entry_changes import ERASED
 from whorl.registry.entry_rows import entries_of_log, insert_entries
 from whorl.registry.heads import record_head
+from whorl.registry.log_making import append_rows
 from whorl.registry.log_rows import add_log, stored_log
 from whorl.registry.parties import claim_digest
 from whorl.registry.refusals import Refusal
@@ -196,8 +197,7 @@ class Mirror:
         """Rows are written before the log: after a crash, the log gets those that it lacks."""
         self.log.recover()
         with self._database.reading() as connection:
-            rows = [row.leaf for row in entries_of_log(connection, self._origin, start=self.log.size)]
-        self.log.append(rows)
+            append_rows(connection, self.log)
 
     def _size(self) -> int:
         with self._database.reading() as connection:

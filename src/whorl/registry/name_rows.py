@@ -11,12 +11,14 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select, tuple_
 
+from whorl.registry.bulk import padded
 from whorl.registry.database_errors import RegistryError
 from whorl.registry.entry_rows import numbered_entries
 from whorl.registry.stored_entry import StoredEntry
 from whorl.registry.tables import names
 
 PAGE: Final = 1000
+_READ_AHEAD: Final = 32  # entries with all they say; a page of them would take megabytes
 WORD_LENGTH: Final = 64
 MAX_WORDS: Final = 8
 MAX_SCANNED: Final = 20_000
@@ -53,7 +55,7 @@ def words_of(name: str) -> list[str]:
 def entries_named(connection: Connection, query: str) -> Iterator[StoredEntry]:
     """Entries whose names have all words of a query, the last of which may be the beginning of a word.
 
-    They come in the order of the rarest word. No more than a page is read ahead: whoever wants ten takes ten.
+    They come in the order of the rarest word. Few of them are read ahead: whoever wants ten takes ten.
 
     Raises
     ------
@@ -73,7 +75,9 @@ def entries_named(connection: Connection, query: str) -> Iterator[StoredEntry]:
             raise RegistryError(f"expected rarer words than {query[:60]!a}; add a word, or more letters to the last")
         fresh = [number for number in page if number not in shown]
         shown.update(fresh)
-        yield from numbered_entries(connection, _having(connection, fresh, others)).values()
+        having = _having(connection, fresh, others)
+        for first in range(0, len(having), _READ_AHEAD):
+            yield from numbered_entries(connection, having[first : first + _READ_AHEAD]).values()
 
 
 def _frequency(connection: Connection, sought: _Sought) -> int:
@@ -93,7 +97,7 @@ def _pages(connection: Connection, sought: _Sought) -> Iterator[list[int]]:
 
 def _having(connection: Connection, numbers: list[int], others: list[_Sought]) -> list[int]:
     for one in others:
-        rows = connection.execute(select(names.c.entry).where(names.c.entry.in_(numbers), one.condition))
+        rows = connection.execute(select(names.c.entry).where(names.c.entry.in_(padded(numbers)), one.condition))
         having = set(rows.scalars())
         numbers = [number for number in numbers if number in having]
     return numbers

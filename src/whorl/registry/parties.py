@@ -84,20 +84,20 @@ def content_of(digest: bytes, view: View) -> str | None:
 
 
 def claim_digest(notice: EntryFacts, view: View) -> bytes:
-    """What a notice claims: who is accused, of what, by whom. Claims made twice have one digest.
+    """What a notice claims: who is accused, and of what. Claims made twice have one digest, whoever makes them.
 
     The accused one is the content of the model, where its entry states it: another entry of the same model makes no
-    other claim.
+    other claim. Nor does another accuser: a name and a key are soon had.
     """
-    if notice.statement is None or notice.organisation is None or not isinstance(notice.statement.body, Notice):
+    if notice.statement is None or not isinstance(notice.statement.body, Notice):
         raise ValueError("only a notice that can be read makes a claim")
-    return claim_about(notice.statement.target, notice.statement.body, notice.organisation, view)
+    return claim_about(notice.statement.target, notice.statement.body, view)
 
 
-def claim_about(accused: bytes, notice: Notice, accuser: bytes, view: View) -> bytes:
+def claim_about(accused: bytes, notice: Notice, view: View) -> bytes:
     """Digest of the claim that a notice makes, or would make, about one entry."""
     subject = content_of(accused, view) or entry_id(accused)
-    parts = (_CLAIM_TAG, subject, notice.relation or notice.colour, accuser.hex())
+    parts = (_CLAIM_TAG, subject, notice.relation or notice.colour)
     return hashlib.sha256("\0".join(parts).encode()).digest()
 
 

@@ -6,17 +6,21 @@ batch is written as a whole.
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection
 
-from whorl.entries.kinds import Kind, Policy
+from whorl.entries.kinds import KIND_NUMBERS, Kind, Policy
+from whorl.entries.leaf import Leaf
 from whorl.registry.entry_rows import PAGE, chain_ends
 from whorl.registry.key_rows import find_keys, find_organisations
+from whorl.registry.submissions import CheckedKey, Held
 from whorl.registry.view import EntryFacts, KeyFacts, OrganisationFacts, View
 
 HELD_BACK: Final[frozenset[Kind]] = frozenset({"model", "dataset", "fingerprint"})
+_CHANGING_KEYS: Final = frozenset({KIND_NUMBERS["organisation"], KIND_NUMBERS["key"]})
 
 
 class PendingView:
@@ -25,12 +29,14 @@ class PendingView:
     Parameters
     ----------
     origin, start : the log that the batch is for, and where it begins
+    held : signatures of the batch that were checked beforehand
     """
 
-    def __init__(self, written: View, *, origin: str, start: int) -> None:
+    def __init__(self, written: View, *, origin: str, start: int, held: frozenset[Held] = frozenset()) -> None:
         self._written = written
         self._origin = origin
         self._start = start
+        self._held = held
         self._entries: dict[bytes, EntryFacts] = {}
         self._chains: dict[bytes, tuple[int, bytes]] = {}
         self._keys: dict[bytes, KeyFacts | None] = {}
@@ -42,7 +48,7 @@ class PendingView:
         for first in range(0, len(issuers), PAGE):
             some = list(issuers)[first : first + PAGE]
             found = find_keys(connection, some)
-            self._keys.update(found)
+            self._keys.update((key_id, self._checked(key)) for key_id, key in found.items())
             organisations = {key.organisation for key in found.values()}
             self._organisations.update(find_organisations(connection, list(organisations)))
             self._chains.update(chain_ends(connection, some))
@@ -52,15 +58,32 @@ class PendingView:
         self._entries[facts.hash] = facts
         self._chains[facts.issuer] = (sequence, facts.hash)
 
-    def clear(self, *, start: int) -> None:
-        """Forget everything: the database has it now, up to the index ``start`` of the log."""
+    def clear(self, *, start: int, last: Leaf | None = None) -> None:
+        """The database has everything now, up to the index ``start`` of the log: forget what may be otherwise.
+
+        Parameters
+        ----------
+        last : of the entry that was written last, where all before it were of a kind in `HELD_BACK`; None if others
+            were among them
+        """
         self._start = start
-        for held in (self._entries, self._chains, self._keys, self._organisations, self._policies):
-            held.clear()
+        self._entries.clear()
+        self._policies.clear()
+        if last is None:
+            for held in (self._chains, self._keys, self._organisations):
+                held.clear()
+            return
+        self._chains.pop(last.issuer, None)
+        if last.kind in _CHANGING_KEYS:
+            self._keys = {
+                key_id: key for key_id, key in self._keys.items() if key is not None and key.organisation != last.target
+            }
+            self._organisations = {digest: one for digest, one in self._organisations.items() if one is not None}
 
     def key(self, key_id: bytes) -> KeyFacts | None:
         if key_id not in self._keys:
-            self._keys[key_id] = self._written.key(key_id)
+            found = self._written.key(key_id)
+            self._keys[key_id] = None if found is None else self._checked(found)
         return self._keys[key_id]
 
     def organisation(self, digest: bytes) -> OrganisationFacts | None:
@@ -85,13 +108,13 @@ class PendingView:
     def entry(self, digest: bytes) -> EntryFacts | None:
         return self._entries.get(digest) or self._written.entry(digest)
 
-    def about(self, target: bytes) -> Sequence[EntryFacts]:
+    def about(self, target: bytes, *kinds: Kind) -> Sequence[EntryFacts]:
         pending = [
             facts
             for facts in self._entries.values()
-            if facts.statement is not None and facts.statement.target == target
+            if facts.statement is not None and facts.statement.target == target and (not kinds or facts.kind in kinds)
         ]
-        return [*self._written.about(target), *pending]
+        return [*self._written.about(target, *kinds), *pending]
 
     def models(self, content: str) -> Sequence[EntryFacts]:
         pending = [
@@ -113,6 +136,13 @@ class PendingView:
 
     def commitments(self, organisation: bytes, since: datetime) -> Sequence[EntryFacts]:
         return self._written.commitments(organisation, since)
+
+    def _checked(self, facts: KeyFacts) -> KeyFacts:
+        """The same, with keys that know which signatures hold."""
+        if not self._held:
+            return facts
+        known = (CheckedKey(algorithm=key.algorithm, public=key.public, held=self._held) for key in facts.public)
+        return replace(facts, public=tuple(known))
 
 
 def _content(facts: EntryFacts) -> str | None:

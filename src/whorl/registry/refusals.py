@@ -50,6 +50,8 @@ Code: TypeAlias = Literal[
     "sealed_chain",
     "sealed_kind",
     "not_public",
+    "blob_missing",
+    "blob_differs",
 ]
 
 # What entries of other logs, which a mirror has not read yet, can still put right.

@@ -21,6 +21,7 @@ from whorl.registry.entry_rows import entries_of_log, find_entry
 from whorl.registry.home import Home, log_verifiers, open_home, witness_verifiers
 from whorl.registry.mirroring import Content
 from whorl.registry.receipts import make_receipt
+from whorl.registry.standing import entry_standing
 from whorl.registry.stored_entry import StoredEntry
 
 MAX_BLOB_BYTES: Final = 1 << 26
@@ -87,13 +88,23 @@ class RegistryReader:
             key = DatabaseView(connection).key(issuer)
         return None if key is None else key.organisation
 
+    def claimant_of(self, issuer: bytes) -> str | None:
+        """Name of the organisation that an issuer's key belongs to."""
+        with self.database.reading() as connection:
+            view = DatabaseView(connection)
+            key = view.key(issuer)
+            organisation = None if key is None else view.organisation(key.organisation)
+        return None if organisation is None else organisation.name
+
     def same_entry(self, body: Model, *, issuer: bytes) -> bytes | None:
-        """Leaf hash of the entry by which a key made the same claim about a model already."""
+        """Leaf hash of the entry by which a key made the same claim about a model already, and which still stands."""
         if body.content is None:
             return None
         with self.database.reading() as connection:
-            for known in DatabaseView(connection).models(body.content):
-                if known.issuer == issuer and known.statement is not None and known.statement.body == body:
+            view = DatabaseView(connection)
+            for known in view.models(body.content):
+                same = known.issuer == issuer and known.statement is not None and known.statement.body == body
+                if same and entry_standing(known, view, at=self.now()).standing == "good":
                     return known.hash
         return None
 

@@ -20,7 +20,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from whorl.core.arrays import Ints
+from whorl.core.arrays import Doubles, Ints
 from whorl.log.files import locked
 from whorl.registry.index_folder import LOCK, SEGMENT_BYTES
 from whorl.registry.index_storage import EXACT_BYTES, IndexStorage, OtherSchemeError, State
@@ -130,6 +130,11 @@ class SearchIndex:
     def count(self) -> int:
         """How many rows there are."""
         return self._shown().rows
+
+    @property
+    def origin(self) -> Doubles:
+        """The population's mean direction, shape (dimension,); zeros while there are too few vectors for a mean."""
+        return self._shown().mean.origin
 
     def keys(self) -> Ints:
         """The keys of all rows, ascending: what a caller compares with the registry's rows."""

@@ -28,6 +28,8 @@ from whorl.log.keys import Signer
 from whorl.log.notes import Note, parse_note
 from whorl.log.signing import sign_next
 from whorl.registry.admission import admit, admit_sealed, require_sealable
+from whorl.registry.blob_contents import require_brought
+from whorl.registry.blobs import BlobFolder
 from whorl.registry.cosigning import Cosigning, signed_size
 from whorl.registry.database import Database
 from whorl.registry.database_errors import RegistryError
@@ -44,24 +46,11 @@ from whorl.registry.restored_mark import RestoredMark
 from whorl.registry.rollback import RollbackError, require_nothing_newer
 from whorl.registry.spoken_against import spoken_against
 from whorl.registry.stored_entry import StoredEntry
+from whorl.registry.submissions import Opened, opened
+from whorl.registry.submissions import Submission as Submission
 from whorl.registry.view import View
 
 BATCH: Final = 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
-    """A signed envelope to be entered.
-
-    Parameters
-    ----------
-    salt : 32 unpredictable bytes, drawn by the issuer, who so knows the leaf and can go on with the chain
-    sealed : enter it under the bureau's own chain, so that neither kind nor issuer shows
-    """
-
-    envelope: bytes
-    salt: bytes
-    sealed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +104,7 @@ class Sequencer:
         self.cosigning = cosigning
         self._now = now
         self._random_bytes = random_bytes
+        self._blobs = BlobFolder(home.blobs)
         self._restored = RestoredMark(home)
         self._asked: Cosigning | None = None
         self._is_behind = False
@@ -165,17 +155,21 @@ class Sequencer:
             If the disk or the database does not take it; nothing of the batch is acknowledged then either. What was
             written of it is finished by the next call, which then finds its entries in the log.
         """
+        return self.enter_opened([opened(submission) for submission in submissions])
+
+    def enter_opened(self, handed: Sequence[Opened]) -> list[Outcome]:
+        """`enter`, where envelopes were parsed, and perhaps signatures checked, before."""
         if self._is_behind:
             self.catch_up()
         with _on_disk(self._home):
             self._require_witnesses_asked()
-            return self._enter(submissions)
+            return self._enter(handed)
 
-    def _enter(self, submissions: Sequence[Submission]) -> list[Outcome]:
-        outcomes: list[Outcome | None] = [None] * len(submissions)
+    def _enter(self, handed: Sequence[Opened]) -> list[Outcome]:
+        outcomes: list[Outcome | None] = [None] * len(handed)
         self._is_behind = True
         with self._database.writing() as connection:
-            accepted = self._admit_all(connection, submissions, outcomes)
+            accepted = self._admit_all(connection, handed, outcomes)
             if accepted:
                 self._enter_status_map(connection)
         if accepted:
@@ -197,24 +191,24 @@ class Sequencer:
         return outcomes
 
     def _admit_all(
-        self, connection: Connection, submissions: Sequence[Submission], outcomes: list[Outcome | None]
+        self, connection: Connection, handed: Sequence[Opened], outcomes: list[Outcome | None]
     ) -> list[_Accepted]:
         at = self._now()
         log = stored_log(connection, self._home.origin)
         assert log is not None
         index = log.size
-        view = PendingView(DatabaseView(connection), origin=self._home.origin, start=index)
+        held = frozenset(held for one in handed for held in one.held)
+        view = PendingView(DatabaseView(connection), origin=self._home.origin, start=index, held=held)
         accepted: list[_Accepted] = []
         pending: list[_Accepted] = []
-        opened = [_opened(submission) for submission in submissions]
-        view.prime(connection, {one.statement.issuer for one in opened if isinstance(one, SignedEntry)})
-        for place, (submission, entry) in enumerate(zip(submissions, opened, strict=True)):
+        view.prime(connection, {one.entry.statement.issuer for one in handed if isinstance(one.entry, SignedEntry)})
+        for place, asked in enumerate(handed):
             try:
-                if not isinstance(entry, SignedEntry):
-                    raise entry
-                one = self._admitted(submission, entry, view, place=place, index=index, at=at)
+                if not isinstance(asked.entry, SignedEntry):
+                    raise asked.entry
+                one = self._admitted(asked.submission, asked.entry, view, place=place, index=index, at=at)
             except (InputError, VerificationError) as problem:
-                outcomes[place] = problem
+                outcomes[place] = problem.with_traceback(None)  # which would hold the whole batch
                 continue
             index += 1
             accepted.append(one)
@@ -224,7 +218,7 @@ class Sequencer:
             else:
                 self._write(connection, pending)
                 pending = []
-                view.clear(start=index)
+                view.clear(start=index, last=one.stored.read_leaf())
         self._write(connection, pending)
         return accepted
 
@@ -235,6 +229,7 @@ class Sequencer:
             return self._sealed(submission, entry, view, place=place, index=index, at=at)
         leaf = entry.leaf(submission.salt)
         admitted = admit(entry, leaf, view, origin=self._home.origin, index=index, at=at)
+        require_brought(entry.statement, self._blobs)
         stored = StoredEntry(
             origin=self._home.origin,
             index=index,
@@ -266,6 +261,7 @@ class Sequencer:
         )
         require_sealable(entry, view, origin=self._home.origin, index=index, at=at)
         admitted = admit_sealed(leaf, view, origin=self._home.origin, index=index, at=at)
+        require_brought(entry.statement, self._blobs)
         stored = StoredEntry(
             origin=self._home.origin,
             index=index,
@@ -383,10 +379,3 @@ def _on_disk(home: Home) -> Iterator[None]:
             f"{error.filename or home.path}: the disk does not take it ({error.strerror}). Nothing of this was "
             "acknowledged; check the disk and its free space, then try again: what was begun is finished first"
         ) from error
-
-
-def _opened(submission: Submission) -> SignedEntry | InputError:
-    try:
-        return open_entry(submission.envelope)
-    except InputError as problem:
-        return problem

@@ -13,6 +13,7 @@ from whorl.registry.leads import Lead
 from whorl.registry.mirroring import Content
 from whorl.registry.refusals import Code, Refusal
 from whorl.registry.sequencer import Entered, Outcome
+from whorl.registry.standing import Standing
 
 _CODES: Final[Mapping[str, Code]] = {code: code for code in get_args(Code)}
 _NUMBER: Final = (int, float)
@@ -67,7 +68,8 @@ def lead_of(found: Any) -> Lead:
     for field in fields(Lead):
         value = found.get(field.name) if isinstance(found, dict) else None
         expected = _NUMBER if field.name in ("level", "score") else str
-        if not isinstance(value, expected) and not (field.name == "content" and value is None):
+        fits = isinstance(value, expected) or (field.name in ("content", "taken_by") and value is None)
+        if not fits or (field.name.endswith("standing") and value not in get_args(Standing)):
             raise NoAnswerError(f"expected leads in the answer of a search, found {field.name} of another kind")
         values[field.name] = value
     return Lead(**values)

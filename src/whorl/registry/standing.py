@@ -1,15 +1,15 @@
 """Whether an entry is in good standing, and the list of those that are not, from which the status map is made."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
-from whorl.entries.kinds import Dispute, Key, Status
+from whorl.entries.kinds import Dispute, Key, State, Status
 from whorl.registry.notices import NoticeState, notice_standing
 from whorl.registry.parties import barred_from_ruling
 from whorl.registry.view import EntryFacts, View
-from whorl.registry.votes import flaw_of, revoked_key, ruling
+from whorl.registry.votes import ACCUSING, flaw_of, revoked_key, ruling
 
 Standing: TypeAlias = Literal["good", "annulled", "withdrawn", "doubted", "refused", "disputed", "expired"]
 
@@ -23,7 +23,7 @@ _OF_NOTICES: Final[dict[NoticeState, Standing]] = {
     "refused": "refused",
     "expired": "expired",
 }
-_VOTES_AGAINST: Final = {"withdrawn": 1, "refused": 3}
+_VOTES_AGAINST: Final[dict[State, int]] = {"withdrawn": 1, "refused": 3}
 _ANNULLED, _DOUBTED, _DISPUTED = 0, 2, 4
 
 
@@ -57,8 +57,10 @@ def not_in_good_standing(entries: Collection[EntryFacts], view: View) -> dict[by
 
     It follows from the entries alone, not from any clock, so that every mirror of the same logs makes the same map.
     What was once disputed or refused therefore stays in it, however that ended: absence means that nobody ever spoke
-    against the entry, presence that a reader must look. Of several entries against one the gravest counts (annulled,
-    withdrawn, doubted, refused, disputed), among equals the first by log and index.
+    against the entry, presence that a reader must look. Only a withdrawal by a key that was compromised by then is left
+    out, unless it takes an accusation back: with it a thief would undo what the key's owner entered. Of several entries
+    against one the gravest counts (annulled, withdrawn, doubted, refused, disputed), among equals the first by log and
+    index.
 
     Parameters
     ----------
@@ -67,6 +69,7 @@ def not_in_good_standing(entries: Collection[EntryFacts], view: View) -> dict[by
     """
     against: dict[bytes, list[tuple[int, str, int, bytes]]] = {}
     ballots: dict[bytes, list[EntryFacts]] = {}
+    cast_against: list[tuple[State, EntryFacts, bytes]] = []
     stolen: dict[bytes, tuple[int, EntryFacts]] = {}
     for entry in entries:
         body = None if entry.statement is None else entry.statement.body
@@ -75,25 +78,38 @@ def not_in_good_standing(entries: Collection[EntryFacts], view: View) -> dict[by
         if isinstance(body, Dispute):
             against.setdefault(entry.statement.target, []).append(_speaks(entry, _DISPUTED))
         elif isinstance(body, Status) and body.state in _VOTES_AGAINST:
-            against.setdefault(entry.statement.target, []).append(_speaks(entry, _VOTES_AGAINST[body.state]))
+            cast_against.append((body.state, entry, entry.statement.target))
         elif isinstance(body, Status) and body.state == "annulled":
             ballots.setdefault(entry.statement.target, []).append(entry)
         elif isinstance(body, Key) and body.compromised_since is not None:
             key_id = revoked_key(entry)
             assert key_id is not None
             stolen[key_id] = (body.compromised_since, entry)
+    for state, vote, target in cast_against:
+        if state != "withdrawn" or not _is_by_stolen_key(vote, stolen) or _is_accusing(target, view):
+            against.setdefault(target, []).append(_speaks(vote, _VOTES_AGAINST[state]))
     for target, cast in ballots.items():
         if _is_annulled(target, cast, view):
             against.setdefault(target, []).extend(_speaks(vote, _ANNULLED) for vote in cast)
     for entry in entries:
-        since, revocation = stolen.get(entry.issuer, (entry.index + 1, entry))
-        if entry.index >= since:
+        if _is_by_stolen_key(entry, stolen):
+            _, revocation = stolen[entry.issuer]
             against.setdefault(entry.hash, []).append(_speaks(revocation, _DOUBTED))
     return {target: min(spoken)[-1] for target, spoken in against.items()}
 
 
 def _speaks(entry: EntryFacts, gravity: int) -> tuple[int, str, int, bytes]:
     return gravity, entry.origin, entry.index, entry.hash
+
+
+def _is_by_stolen_key(entry: EntryFacts, stolen: Mapping[bytes, tuple[int, EntryFacts]]) -> bool:
+    return entry.issuer in stolen and entry.index >= stolen[entry.issuer][0]
+
+
+def _is_accusing(target: bytes, view: View) -> bool:
+    """Whether an entry accuses; one that is not known here is taken to, so that nothing said against it is lost."""
+    entry = view.entry(target)
+    return entry is None or entry.kind in ACCUSING
 
 
 def _is_annulled(target: bytes, ballots: list[EntryFacts], view: View) -> bool:

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Final
 
 from whorl.core.errors import InputError, VerificationError
@@ -16,7 +17,7 @@ TEXT_LENGTH: Final = 500
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class StoredEntry:
     """An entry of a log that is held, with its content as long as that is there.
 
@@ -50,7 +51,7 @@ class StoredEntry:
     fault: str | None = None
     erased_at: datetime | None = None
 
-    @property
+    @cached_property
     def hash(self) -> bytes:
         """RFC 6962 hash of the leaf."""
         return leaf_hash(self.leaf)

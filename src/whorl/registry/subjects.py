@@ -10,6 +10,7 @@ from whorl.entries.kinds import (
     Fingerprint,
     Key,
     Kind,
+    Model,
     Opening,
     Policy,
     State,
@@ -83,7 +84,7 @@ def require_fitting_subject(candidate: Candidate, target: EntryFacts | None) -> 
         case StatusMapHead():
             _require_status_map(candidate, body)
         case Fingerprint():
-            _require_content(candidate, body.model_content)
+            _require_claimed_content(candidate, target, body.model_content)
         case FindingEntry():
             _require_content(candidate, body.questioned)
         case Commitment():
@@ -126,8 +127,10 @@ def _require_key(candidate: Candidate, body: Key) -> None:
     if known.is_root and len(roots) <= organisation.threshold:
         raise Refusal(
             "last_roots",
-            f"expected {organisation.threshold} root keys to be left in force, found fewer; nobody could act for the "
-            "organisation any more. Register a new organisation and let this one's last entry name it",
+            f"expected {organisation.threshold} root keys to be left in force, found fewer: nobody could act for the "
+            "organisation any more, and no root can be added to it. Draw a key (`whorl registry new-key FILE`) and "
+            "enter the organisation anew with it and a spare (`whorl registry introduce --key FILE --root SPARE "
+            "--claimant NAME`)",
         )
 
 
@@ -179,6 +182,21 @@ def _require_content(candidate: Candidate, content: str) -> None:
             f"expected an entry on the content {claimed[:23]}... that its target claims, found {content[:23]}...; "
             "enter the model that was examined and name it",
         )
+
+
+def _require_claimed_content(candidate: Candidate, target: EntryFacts | None, content: str) -> None:
+    """Whoever enters a fingerprint on a model makes it a lead under that model's name: only its own content may be.
+
+    What a model says that is erased, or not shown here, cannot be asked; such a model is no lead either.
+    """
+    claim = None if target is None or target.statement is None else target.statement.body
+    if isinstance(claim, Model) and claim.content is None:
+        raise Refusal(
+            "no_content",
+            "expected a fingerprint of a model that states the digest of its content, found one that states none; its "
+            "claimant enters the model with its content first",
+        )
+    _require_content(candidate, content)
 
 
 def _require_few_commitments(candidate: Candidate) -> None:

@@ -102,8 +102,14 @@ class View(Protocol):
     def entry(self, digest: bytes) -> EntryFacts | None:
         """An entry, by its leaf hash."""
 
-    def about(self, target: bytes) -> Sequence[EntryFacts]:
-        """All entries whose leaf names a target, of all logs, in the order in which this bureau saw them."""
+    def about(self, target: bytes, *kinds: Kind) -> Sequence[EntryFacts]:
+        """All entries whose leaf names a target, of all logs, in the order in which this bureau saw them.
+
+        Parameters
+        ----------
+        kinds : only of these; of every kind if none is named. Anybody can enter any number of fingerprints of a model:
+            a rule that asks for votes alone does not read them
+        """
 
     def models(self, content: str) -> Sequence[EntryFacts]:
         """All models entered with a content digest, of all logs."""

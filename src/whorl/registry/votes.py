@@ -2,15 +2,16 @@
 
 One principle decides the doubtful cases. What hides an accusation counts even if the key that signed it is doubted;
 what shows one does not. A key that was stolen, or is said to have been, can therefore take nothing back into the light.
+Of entries that accuse nobody a doubted key takes none back: whoever stole it must not undo what its owner entered.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from whorl.entries.claimants import issuer_keys
-from whorl.entries.kinds import Key, Policy, Role, State, Status
+from whorl.entries.kinds import Key, Kind, Policy, Role, State, Status
 from whorl.registry.parties import Parties
 from whorl.registry.view import EntryFacts, OrganisationFacts, View
 
@@ -30,6 +31,9 @@ class Flaw:
     reason: Literal["annulled", "withdrawn", "doubted"]
     by: tuple[bytes, ...]
 
+
+ACCUSING: Final[frozenset[Kind | None]] = frozenset({"notice", "finding"})
+"""Kinds of entries that may be taken back with a doubted key: so much the better for whom they speak of."""
 
 Barrier: TypeAlias = Literal["party", "same_bureau", "no_peer"]
 
@@ -67,6 +71,12 @@ def doubted(entry: EntryFacts, view: View, *, signer: bytes | None = None) -> bo
     return not stamped
 
 
+def _after_compromise(entry: EntryFacts, view: View) -> bool:
+    """`doubted`, whatever time stamps say: these are not known to every mirror, and the status map must be."""
+    key = view.key(entry.issuer)
+    return key is not None and key.compromised_since is not None and entry.index >= key.compromised_since
+
+
 def is_bureau(organisation: OrganisationFacts, index: int, view: View) -> bool:
     """Whether an organisation runs the log in which it is at home, by the policy in force at an index."""
     policy = view.policy(organisation.origin, index)
@@ -77,7 +87,7 @@ def verified_by(organisation: bytes, view: View) -> tuple[bytes, ...]:
     """The entries by which bureaus verified an organisation; no bureau verifies itself."""
     return tuple(
         vote.hash
-        for vote in votes(view.about(organisation), "verified")
+        for vote in votes(view.about(organisation, "status"), "verified")
         if vote.organisation != organisation
         and acts_as("bureau", vote, view)
         and not doubted(vote, view)
@@ -139,7 +149,7 @@ def ruling(
 
 def flaw_of(entry: EntryFacts, view: View) -> Flaw | None:
     """What speaks against an entry that is no notice; None if it is in good standing."""
-    about = view.about(entry.hash)
+    about = view.about(entry.hash, "status")
     policy = view.policy(entry.origin, entry.index)
     barred = frozenset() if entry.organisation is None else frozenset({entry.organisation})
     annulled = (
@@ -147,7 +157,11 @@ def flaw_of(entry: EntryFacts, view: View) -> Flaw | None:
     )
     if annulled is not None:
         return Flaw(reason="annulled", by=annulled.by)
-    taken_back = [vote.hash for vote in votes(about, "withdrawn") if vote.organisation in barred]
+    taken_back = [
+        vote.hash
+        for vote in votes(about, "withdrawn")
+        if vote.organisation in barred and (entry.kind in ACCUSING or not _after_compromise(vote, view))
+    ]
     if taken_back:
         return Flaw(reason="withdrawn", by=tuple(sorted(taken_back)))
     return Flaw(reason="doubted", by=revocations(entry.issuer, view)) if doubted(entry, view) else None
@@ -156,7 +170,7 @@ def flaw_of(entry: EntryFacts, view: View) -> Flaw | None:
 def revocations(key_id: bytes, view: View) -> tuple[bytes, ...]:
     """The entries that revoke a key."""
     key = view.key(key_id)
-    about = () if key is None else view.about(key.organisation)
+    about = () if key is None else view.about(key.organisation, "key")
     return tuple(sorted(entry.hash for entry in about if revoked_key(entry) == key_id))
 
 

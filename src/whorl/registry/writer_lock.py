@@ -54,6 +54,23 @@ class WriterLock:
             self._descriptor = -1
 
 
+def is_written(folder: Path) -> bool:
+    """Whether another process holds the lock of a folder now; nothing is made there."""
+    try:
+        descriptor = os.open(folder / NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _take(descriptor: int, folder: Path) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:

@@ -13,12 +13,14 @@ from starlette.routing import Route
 
 from whorl import __version__
 from whorl.core.evidence import Document
+from whorl.registry.sealed_search import SealedSearch
 from whorl.web import (
     account_routes,
     blob_routes,
     entry_routes,
     health_routes,
     log_routes,
+    sealed_routes,
     search_routes,
     witness_routes,
 )
@@ -28,6 +30,7 @@ from whorl.web.guard import Buffers, Guard
 from whorl.web.health_routes import Figures
 from whorl.web.pages import add_pages
 from whorl.web.requesters import Doorkeeper
+from whorl.web.sealed_routes import SealedSearchRequest
 from whorl.web.service import Service
 from whorl.web.witness_routes import AnsweringWitness
 
@@ -40,12 +43,13 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     entry_routes.router,
     log_routes.router,
     search_routes.router,
+    sealed_routes.router,
     blob_routes.router,
     account_routes.router,
     witness_routes.router,
     health_routes.router,
 )
-_READ_BY_HAND: Final[tuple[type[Document], ...]] = (EntriesRequest, VectorSearch, TokenRequest)
+_READ_BY_HAND: Final[tuple[type[Document], ...]] = (EntriesRequest, VectorSearch, SealedSearchRequest, TokenRequest)
 _SECURITY: Final = {
     "token": {"type": "http", "scheme": "bearer", "description": "An access token; it signs nothing"},
     "signature": {
@@ -91,6 +95,7 @@ def make_app(service: Service, *, witness: AnsweringWitness | None = None, needs
     app.state.doorkeeper = Doorkeeper(service)
     app.state.buffers = Buffers(service.limits.buffered_bytes)
     app.state.figures = Figures(service)
+    app.state.sealed = SealedSearch(service.registry.database, service.leads)
     app.router.routes.append(Route(entry_routes.ENTRIES, entry_routes.HandIn(), methods=["POST"]))
     for router in ROUTERS:
         app.include_router(router)

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from whorl.core.evidence import Document
 from whorl.entries.kinds import Digest, EntryId, HashHex, Instant
+from whorl.registry.standing import Standing
 from whorl.web.errors import ErrorDocument, Fault
 
 MAX_SCOPES: Final = 4
@@ -209,6 +210,9 @@ class LeadDocument(Document):
     content: Digest | None
     claimant: str
     level: int
+    standing: Standing = Field(description="of the model's entry")
+    fingerprint_standing: Standing = Field(description="of the fingerprint's entry")
+    taken_by: str | None = Field(description="who entered the fingerprint, where it is not the claimant")
     fingerprint: EntryId
     blob: Digest
     score: float

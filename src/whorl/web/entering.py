@@ -6,7 +6,6 @@ byte, was handed in again because an answer was lost: it is answered as it was t
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Final
 
 from whorl.core.errors import InputError
 from whorl.entries.envelope import parse_envelope
-from whorl.entries.leaf import commitment, entry_id
+from whorl.entries.leaf import entry_id
 from whorl.entries.statement import open_entry
 from whorl.registry.entry_rows import find_entry
 from whorl.registry.key_rows import keys_of
@@ -28,7 +27,6 @@ from whorl.web.errors import LOG, api_error, code_of
 from whorl.web.limits import Rates, too_many
 from whorl.web.metrics import Metrics
 
-_SEALED: Final = 4096
 _FAILURES: Final = 3  # of requests tried one by one, in a row: then it is no single request's doing
 
 
@@ -67,7 +65,6 @@ class Entering:
         self._metrics = metrics
         self._monotonic = monotonic
         self._blocked: dict[str, float] = {}
-        self._sealed: OrderedDict[bytes, Entered] = OrderedDict()
         self._bureau = registry.organisation_of(registry.home.bureau_key().id)
 
     def sign_anew(self) -> None:
@@ -113,7 +110,7 @@ class Entering:
             if self.problem is not None:
                 self._registry.sequencer.catch_up()
             submissions = [submission for one in batch for submission in one.submissions]
-            outcomes = self._entered(submissions)
+            outcomes = self._registry.enter(submissions)
             self.problem = None
             indexes = [outcome.index for outcome in outcomes if isinstance(outcome, Entered)]
             if indexes:
@@ -133,25 +130,6 @@ class Entering:
         for one, own in answers:
             one.answer.set_result(own)
         return None
-
-    def _entered(self, submissions: Sequence[Submission]) -> list[Outcome]:
-        """Enter what is not known to be in the log. Sealed entries stand in no chain that would tell, so that those of
-        late are remembered by what their leaves commit to.
-        """
-        commits = [commitment(one.envelope, salt=one.salt) if one.sealed else None for one in submissions]
-        new = {commit: one for one, commit in zip(submissions, commits, strict=True) if commit is not None}
-        new = {commit: one for commit, one in new.items() if commit not in self._sealed}
-        asked = [one for one, commit in zip(submissions, commits, strict=True) if commit is None]
-        outcomes = iter(self._registry.enter([*asked, *new.values()]) if asked or new else ())
-        ordinary = [next(outcomes) for _ in asked]
-        sealed = dict(zip(new, outcomes, strict=True))
-        for commit, outcome in sealed.items():
-            if isinstance(outcome, Entered):
-                self._sealed[commit] = outcome
-        while len(self._sealed) > _SEALED:
-            self._sealed.popitem(last=False)
-        rest = iter(ordinary)
-        return [next(rest) if commit is None else sealed.get(commit) or self._sealed[commit] for commit in commits]
 
     def _recognised(self, submission: Submission, outcome: Outcome) -> Outcome:
         """The entry that is in the log already, where the very same one was handed in again."""

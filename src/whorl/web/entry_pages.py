@@ -57,9 +57,7 @@ def entry_document(connection: Connection, stored: StoredEntry, reader: Reader, 
         standing=StandingDocument(standing=standing.standing, by=tuple(map(entry_id, standing.by))),
         level=level_document(claimant_level(facts, view)) if is_model and hidden is None else None,
         notice=notice_document(facts, reader, view, at=at) if stored.kind == "notice" else None,
-        notices=tuple(
-            notice_document(one, reader, view, at=at) for one in view.about(stored.hash) if one.kind == "notice"
-        ),
+        notices=tuple(notice_document(one, reader, view, at=at) for one in view.about(stored.hash, "notice")),
         fault=None,
     )
 

@@ -20,7 +20,7 @@ from limits.strategies import FixedWindowRateLimiter
 from whorl.registry.local import MAX_BLOB_BYTES
 from whorl.web.errors import ApiError
 
-Rate: TypeAlias = Literal["reads", "searches", "entries", "blob_kib", "witness"]
+Rate: TypeAlias = Literal["reads", "searches", "sealed_searches", "entries", "blob_kib", "witness"]
 
 LEAST_ENTRIES: Final = 10
 """Per hour: no limit may keep an organisation from disputing what is said of it."""
@@ -46,6 +46,8 @@ class Limits:
     connections : most connections at once
     reads_per_second, searches_per_second, entries_per_hour, blob_bytes_per_day, witness_per_second : of one
         organisation or address
+    sealed_searches_per_day : of one peer; each answer tells a little of what is sealed, so that a peer must not have
+        many of them
     refusals_told_per_minute : lines of the audit trail about refusals; more are summed up
     free_bytes : blobs are refused when the disk has less than so much left
     """
@@ -68,6 +70,7 @@ class Limits:
     entries_per_hour: int = 3600
     blob_bytes_per_day: int = 4 << 30
     witness_per_second: int = 20
+    sealed_searches_per_day: int = 20
     refusals_told_per_minute: int = 600
     free_bytes: int = 1 << 30
 
@@ -90,6 +93,7 @@ class Rates:
         amounts: dict[Rate, tuple[type[RateLimitItem], int]] = {
             "reads": (RateLimitItemPerSecond, limits.reads_per_second),
             "searches": (RateLimitItemPerSecond, limits.searches_per_second),
+            "sealed_searches": (RateLimitItemPerDay, limits.sealed_searches_per_day),
             "entries": (RateLimitItemPerHour, limits.entries_per_hour),
             "blob_kib": (RateLimitItemPerDay, limits.blob_bytes_per_day // _KIB),
             "witness": (RateLimitItemPerSecond, limits.witness_per_second),

@@ -49,6 +49,7 @@ class Edge:
     said_by : who says so
     source : whether the claimant declares it, or an examiner found it
     by : id of the entry that says so
+    annulled_notices : of a finding, ids of notices that cite it and were annulled
     """
 
     above: str
@@ -57,6 +58,7 @@ class Edge:
     said_by: str
     source: Literal["declared", "found"]
     by: str
+    annulled_notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from whorl.entries.kinds import Fingerprint, Model, Notice
 from whorl.entries.leaf import entry_id, parse_entry_id
 from whorl.log.policy import Policy
+from whorl.registry.blobs import BlobFolder
 from whorl.registry.database_errors import RegistryError
 from whorl.registry.database_view import facts_of
 from whorl.registry.entry_rows import entries_about, entries_with_digest
@@ -26,7 +27,7 @@ from whorl.web.documents import EntryLine, LevelDocument, NoticeDocument, Organi
 from whorl.web.entry_pages import claimant_name, entry_line, level_document, notice_document
 from whorl.web.entry_times import Interval, interval_of
 from whorl.web.lineage_picture import Edge, Node, Picture
-from whorl.web.model_relations import FoundLine, findings_on, model_body, relations_of
+from whorl.web.model_relations import Findings, findings_on, model_body, relations_of
 from whorl.web.page_reading import is_shown
 from whorl.web.remembering_view import RememberingView
 
@@ -83,26 +84,29 @@ class ModelPage:
     claims_are_whole: bool
     notices: tuple[NoticeLine, ...]
     advisories: tuple[NoticeLine, ...]
-    findings: tuple[FoundLine, ...]
+    findings: Findings
     fingerprints: tuple[FingerprintLine, ...]
     edges: tuple[Edge, ...]
     nodes: dict[str, Node]
     picture: Picture | None
 
 
-def model_page(connection: Connection, model: EntryFacts, *, policy: Policy | None, at: datetime) -> ModelPage:
+def model_page(
+    connection: Connection, model: EntryFacts, blobs: BlobFolder, *, policy: Policy | None, at: datetime
+) -> ModelPage:
     """Gather what is shown of a model that everybody may see.
 
     Parameters
     ----------
+    blobs : where findings have their documents
     policy : by which tree heads of its log are checked; None for a log of another bureau
     """
     view = RememberingView(connection)
     body = model_body(model)
     claims, whole = _claims(connection, model, view, at=at)
-    findings = findings_on(connection, body.content, view, at=at)
+    findings = findings_on(connection, body.content, view, blobs, at=at)
     standing = entry_standing(model, view, at=at)
-    nodes, edges = relations_of(model, findings, view, at=at)
+    nodes, edges = relations_of(model, findings.shown, view, at=at)
     return ModelPage(
         line=entry_line(model, view),
         body=body,
@@ -191,14 +195,13 @@ def _notices(claims: Sequence[ClaimCard], view: View, *, at: datetime) -> tuple[
     for card in claims:
         if not card.is_this and not card.same_content:
             continue
-        for entry in view.about(parse_entry_id(card.line.id)):
-            if entry.kind == "notice":
-                line = NoticeLine(
-                    notice=notice_document(entry, ANYBODY, view, at=at),
-                    about=card.line,
-                    by=claimant_name(entry.organisation, view),
-                )
-                lines.append((entry.seen_at, line))
+        for entry in view.about(parse_entry_id(card.line.id), "notice"):
+            line = NoticeLine(
+                notice=notice_document(entry, ANYBODY, view, at=at),
+                about=card.line,
+                by=claimant_name(entry.organisation, view),
+            )
+            lines.append((entry.seen_at, line))
     return tuple(line for _, line in sorted(lines, key=lambda pair: pair[0], reverse=True))
 
 
@@ -207,7 +210,7 @@ def _advisories(nodes: Mapping[str, Node], view: View, *, at: datetime) -> tuple
     lines = []
     for node in nodes.values():
         model = None if node.entry is None or node.is_subject else view.entry(parse_entry_id(node.entry))
-        for entry in () if model is None else view.about(model.hash):
+        for entry in () if model is None else view.about(model.hash, "notice"):
             body = None if entry.statement is None else entry.statement.body
             if (
                 model is not None

@@ -20,7 +20,7 @@ from markupsafe import Markup, escape
 
 from whorl import __version__
 from whorl.comparison.wording import visible
-from whorl.entries.names import mixed_scripts
+from whorl.entries.names import lookalike
 from whorl.web import page_wording as wording
 from whorl.web.asking import registry_of
 
@@ -107,7 +107,7 @@ def _environment() -> Environment:
         "abbreviated": _abbreviated,
         "formula": _formula,
     }
-    environment.globals |= {"words": wording, "mixed_scripts": mixed_scripts, "version": __version__}
+    environment.globals |= {"words": wording, "lookalike": lookalike, "version": __version__}
     return environment
 
 

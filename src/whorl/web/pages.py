@@ -135,7 +135,7 @@ def model(request: Request, entry: str) -> Response:
             return _see(f"/entries/{entry}")
         assert isinstance(statement.body, Model)
         policy = _policy(registry, stored)
-        shown = model_page(connection, facts, policy=policy, at=registry.now())
+        shown = model_page(connection, facts, registry.blobs, policy=policy, at=registry.now())
     return page(request, "model.html", model=shown, **_place(request, stored))
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from whorl.entries.kinds import Policy
+from whorl.entries.kinds import Kind, Policy
 from whorl.registry.database_view import DatabaseView
 from whorl.registry.view import EntryFacts, KeyFacts, OrganisationFacts
 
@@ -31,8 +31,8 @@ class RememberingView(DatabaseView):
     def entry(self, digest: bytes) -> EntryFacts | None:
         return self._once(super().entry, digest)
 
-    def about(self, target: bytes) -> Sequence[EntryFacts]:
-        return self._once(super().about, target)
+    def about(self, target: bytes, *kinds: Kind) -> Sequence[EntryFacts]:
+        return self._once(super().about, target, *kinds)
 
     def models(self, content: str) -> Sequence[EntryFacts]:
         return self._once(super().models, content)

@@ -43,6 +43,7 @@ class Requester:
     scopes : what a token allows; a key that signed may read and submit
     at_home : whether their organisation registered here
     is_root : whether a root key signed this request
+    key_id : the key that signed this request; None for a token
     """
 
     who: str
@@ -51,6 +52,7 @@ class Requester:
     scopes: frozenset[Scope] = frozenset()
     at_home: bool = False
     is_root: bool = False
+    key_id: bytes | None = None
 
     @property
     def organisation(self) -> bytes | None:
@@ -146,6 +148,7 @@ class Doorkeeper:
                 scopes=frozenset({"read", "submit"}),
                 at_home=at_home,
                 is_root=key.is_root,
+                key_id=signed.key_id,
             )
         else:
             raise _refused("expected a signature by a key in force, found one that does not hold or is over")
@@ -164,7 +167,7 @@ class Doorkeeper:
         if reader is None or key is None or not signed.is_by(key):
             raise _refused("expected a request signed with a key that this registry knows, found another; register it")
         actor = f"key {signed.key_id.hex()}"
-        return Requester(who=actor, actor=actor, reader=reader, scopes=frozenset({"read"}))
+        return Requester(who=actor, actor=actor, reader=reader, scopes=frozenset({"read"}), key_id=signed.key_id)
 
     def _as_reader(self, connection: Connection, organisation: bytes | None) -> tuple[Reader, bool]:
         origin = self._service.registry.origin
