@@ -1,7 +1,7 @@
 """Six cases with known answers, each from the complaint to the verified dossier, by commands that anybody can repeat.
 
-``python demo/cases.py`` plays the first one; with names it plays those; ``--all`` plays all six. What must come out is in
-`CASES`: the tests ask for the same.
+``python demo/cases.py`` plays the first one; with names it plays those; ``--all`` plays all six. What must come out is
+in `CASES`: the tests ask for the same.
 """
 
 import json
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MODELS = ROOT / "demo" / "models"
+MODELS = (ROOT / "demo" / "models", ROOT / "demo" / "case_models")
 OUT = ROOT / "demo-out" / "cases"
 WHORL = Path(sys.executable).parent / "whorl"
 PEOPLE = {
@@ -190,7 +190,7 @@ def prepare(desk: Desk) -> None:
         "schema": "whorl.line-up-candidates/1",
         "questioned": member(case.questioned),
         "reference": member(case.reference),
-        "decoys": [member(one) for one in ("twin", "student", "stranger") if one != case.questioned][:2],
+        "decoys": [member(one) for one in ("twin", "student", "passerby") if one != case.questioned][:2],
         "positive_controls": [member(case.positive_control)],
         "negative_controls": [member("stranger")],
     }
@@ -232,7 +232,7 @@ def conclude(desk: Desk) -> Path:
 
 
 def member(name: str) -> dict[str, str]:
-    return {"name": name, "path": str(MODELS / name)}
+    return {"name": name, "path": str(next(folder / name for folder in MODELS if (folder / name).exists()))}
 
 
 def proposition(number: str, side: str, alternative: str, statement: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The whole story on six small real models: register, identify, compare, and a page to open.
+"""The whole story on small real models: register, identify, compare, a page to open, and a case with its dossier.
 
 Run by ``make demo``. Everything is a call of the ``whorl`` command that a reader can repeat by hand; the models
 beside this file were trained by ``demo/train.py``."""
@@ -10,6 +10,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import cases
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = Path("demo/models")
@@ -72,6 +74,9 @@ def main() -> None:
         changes = ", ".join(conclusion["transformations"]) or "no change to name"
         print(f"\n{name}: {what}\n  -> {conclusion['relation']} ({changes})")
     print(f"\nOpen {page} in a browser for the full report; the JSON findings lie beside it.")
+    print("\n=== Northwind Labs complains; both sides are heard, and the case ends in one file\n")
+    dossier = cases.play("derived", shown=True)
+    show("Whoever has the file checks it, offline", "dossier", "verify", str(dossier.relative_to(ROOT)))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Train the demo's models: ``python -m demo.train [FOLDER]``, by default into demo/models.
+"""Train the demo's models: ``python -m demo.train [FOLDER]``, by default into demo/models and demo/case_models.
 
-A story in eight checkpoints. Northwind Labs trains and releases `base`. The others are a stranger's model of the same
+A story in six checkpoints. Northwind Labs trains and releases `base`. The others are a stranger's model of the same
 architecture on the same data (`twin`), a second run from base's own random start (`sibling`), base's release in GGUF
 (`base-q8.gguf`), a model taught by base's outputs (`student`), and what Meridian AI calls its own (`suspect`): base,
-fine-tuned on other text, then permuted, rotated and rescaled until no number is the same. Two more for cases: `cousin`,
-another firm's fine-tune of base, and `stranger`, a model with its own start and other text.
+fine-tuned on other text, then permuted, rotated and rescaled until no number is the same. Cases need three more, beside
+them in ``case_models``: `cousin`, another firm's fine-tune of base, and `stranger` and `passerby`, which have nothing
+to do with anybody.
 """
 
 import sys
@@ -43,13 +44,18 @@ def main(folder: Path) -> None:
         "sibling": lambda: pretrained(rows["A"], seed=0, order=1),
         "student": lambda: pretrained(rows["A"], seed=2, teacher=released()),
         "suspect": lambda: disguised(released(), rows["B"]),
+    }
+    for_cases: dict[str, Callable[[], PreTrainedModel]] = {
         "cousin": lambda: fine_tuned(released(), rows["A"]),
         "stranger": lambda: pretrained(rows["B"], seed=3),
+        "passerby": lambda: pretrained(rows["A"], seed=4),
     }
-    for name, make in makers.items():
-        if not (folder / name).exists():
-            write_folder(folder / name, make(), tokenizer)
-        report(folder / name, rows)
+    for place, some in ((folder, makers), (folder.with_name("case_models"), for_cases)):
+        place.mkdir(parents=True, exist_ok=True)
+        for name, make in some.items():
+            if not (place / name).exists():
+                write_folder(place / name, make(), tokenizer)
+            report(place / name, rows)
     write_q8_0(folder / "base-q8.gguf", released(), tokenizer, "Harrow-0.3M")
 
 

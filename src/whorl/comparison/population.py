@@ -410,8 +410,8 @@ def read_population(path: Path) -> Population:
         expected = _score_names(cell.alternative, cell.access)
         if cell.scores != expected:
             raise InputError(
-                f"{path}: expected the scores {expected} against {cell.alternative}, found {cell.scores}; make one with "
-                "this version by `whorl calibrate ZOO -o FILE`"
+                f"{path}: expected the scores {expected} against {cell.alternative}, found {cell.scores}; make one "
+                "with this version by `whorl calibrate ZOO -o FILE`"
             )
     return population
 
