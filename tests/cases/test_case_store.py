@@ -8,15 +8,16 @@ import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from threading import Thread
 
 import pytest
-from small_case import Clock, Steps, key_of, opening, propositions
+from small_case import START, Clock, Steps, key_of, opening, propositions
 
 from whorl.cases import casework
 from whorl.cases.case import Case
-from whorl.cases.store import DATABASE, CaseStore, create_store
+from whorl.cases.store import _SCHEMA, DATABASE, CaseStore, create_store
 from whorl.core.errors import InputError, VerificationError
 from whorl.dossiers.custody import Kept
 from whorl.dossiers.events import Proposed
@@ -83,7 +84,23 @@ def test_a_deleted_row(case_after: CaseAfter) -> None:
         steps.case.read()
 
 
+LOOPING = (
+    "CREATE VIEW events AS WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x FROM r) SELECT x FROM r WHERE x = 0"
+)
+LOOSE = "CREATE TABLE events (sequence INTEGER PRIMARY KEY, record, envelope, salt)"
+
+
+def other_schema(file: Path, schema: str) -> None:
+    create_store(file.parent / "made").path.joinpath(DATABASE).rename(file)
+    connection = sqlite3.connect(file)
+    connection.executescript(f"DROP TABLE events; {schema};")
+    connection.close()
+
+
 NOT_A_CASE = {
+    "a view without an end": lambda file: other_schema(file, LOOPING),
+    "a table of anything": lambda file: other_schema(file, LOOSE),
+    "one table more": lambda file: other_schema(file, f"{_SCHEMA}; CREATE TABLE more (x)"),
     "no database": lambda file: file.write_bytes(b"hello, this is not SQLite, and longer than a header" * 20),
     "another database": lambda file: sqlite3.connect(file).execute("CREATE TABLE t (x)").connection.close(),
     "an empty file": lambda file: file.write_bytes(b""),
@@ -156,7 +173,8 @@ def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
             acknowledged = int(line)
             if acknowledged == 12:
                 process.send_signal(signal.SIGKILL)
-    view = Case(tmp_path / "case", now=Clock(), random_bytes=os.urandom).read()
+    later = Clock(START + timedelta(days=60))
+    view = Case(tmp_path / "case", now=later, random_bytes=os.urandom).read()
     assert len(view.events) >= acknowledged >= 12
 
 

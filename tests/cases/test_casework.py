@@ -4,10 +4,11 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from small_case import MODELS, POPULATION, Clock, Steps, candidates, key_of, party_of, plan, propositions
+from small_case import MODELS, POPULATION, Steps, candidates, key_of, party_of, plan, propositions
 
 from whorl.cases import analysing, casework
 from whorl.cases.analysing import examine, read_tools, tools_of
@@ -19,6 +20,7 @@ from whorl.core.evidence import Finding
 from whorl.dossiers.custody import open_chain, parse_chain
 from whorl.dossiers.events import Method
 from whorl.dossiers.proceeding import proceed
+from whorl.dossiers.state import time_of
 from whorl.fingerprints.weight_fingerprint import parse_fingerprint
 
 CaseAfter = Callable[[str], Steps]
@@ -284,9 +286,24 @@ def test_an_appeal_reviewer_who_joins(case_after: CaseAfter) -> None:
 
 
 def test_a_clock_that_runs_behind(case_after: CaseAfter) -> None:
-    steps = replace(case_after("acquire"), clock=Clock())
+    steps = case_after("acquire")
+    steps.clock.at = time_of(steps.case.store.kept()[-1].record.at) - timedelta(minutes=2)
     with pytest.raises(VerificationError, match="rule 1: expected a time not before the last event's"):
-        steps.analyse()
+        steps.propose()
+
+
+def test_an_event_that_is_dated_ahead(case_after: CaseAfter) -> None:
+    """A reviewer who says that a month has passed: everybody else sees that it has not."""
+    steps = case_after("unblind")
+    now = steps.clock.at
+    steps.clock.at += timedelta(days=31)
+    steps.review()
+    steps.clock.at = now
+    for verb in ("opine", "respond"):
+        with pytest.raises(VerificationError, match=r"after your clock|rule 1"):
+            getattr(steps, verb)()
+    with pytest.raises(VerificationError, match="after your clock"):
+        steps.case.read()
 
 
 def test_the_files_of_a_dossier(case_after: CaseAfter) -> None:

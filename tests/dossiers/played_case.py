@@ -84,6 +84,7 @@ TRUTH: dict[str, Outcome] = {
     "M-5": "inconclusive",
     "M-6": "not_related",
 }
+RELATIONS: dict[Outcome, str] = {"related": "derived", "not_related": "none_found", "inconclusive": "inconclusive"}
 LINE_UP = LineUp(decoys=2, positive_controls=1, negative_controls=1, reference="M-2")
 
 
@@ -171,7 +172,7 @@ def analysed(code: str, outcome: Outcome | None = None, **changed: object) -> An
         "reference": "M-2",
         "document": digest(f"finding {code} {came_out}"),
         "schema_name": "whorl.finding/1",
-        "summary": Summary(outcome=came_out, relation="derived" if came_out == "related" else "none_found"),
+        "summary": Summary(outcome=came_out, relation=RELATIONS[came_out]),
     }
     return Analysed.model_validate(stated | changed)
 

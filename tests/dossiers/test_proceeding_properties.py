@@ -5,10 +5,12 @@ random walk from a seed: half of its steps fit the stage, the others are anythin
 """
 
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
 
 import played_case as played
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from played_case import Play
@@ -110,7 +112,8 @@ def body_of(kind: str, case: Play, random: Random) -> Body:
         case "appeal_decided":
             return played.decided(random.choice(["upheld", "varied", "annulled"]))
         case _:
-            return played.expunged([0, 1], random.choice(["annulment", "withdrawal", "retention", "court_order"]))
+            ground = random.choice(["annulment", "withdrawal", "retention", "court_order"])
+            return played.expunged(sorted({0, *range(state.events)}), ground)
 
 
 def walk(random: Random) -> Play:
@@ -167,6 +170,31 @@ def test_no_reachable_state_breaks_a_promise(seed: int) -> None:
     alive = [event for event in case.events if event.record.kind != "expunged"]
     if alive and len(alive) == len(case.events):  # a tombstone needs its events erased
         assert proceed(alive) == case.state
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32))
+def test_what_is_left_of_a_case_still_holds(seed: int) -> None:
+    """Whatever was erased with a tombstone, the rest is accepted; without one, or with another one, it is not."""
+    random = Random(seed)
+    case = walk(random)
+    if case.state.stage in ("new", "expunged"):
+        return
+    some = sorted(random.sample(range(1, len(case.events)), random.randint(0, len(case.events) - 1)))
+    numbers = random.choice([some or [0], list(range(len(case.events)))])
+    try:
+        case.do("manager", played.expunged(numbers, "court_order"))
+    except VerificationError:
+        assert numbers == [0]
+        return
+    left = [replace(one, body=None) if one.record.sequence in numbers else one for one in case.events]
+    state = proceed(left)
+    assert (state.stage, state.unseen) == ("expunged", True)
+    other = random.choice(numbers)
+    back = [one if one.record.sequence != other else case.events[other] for one in left]
+    for wrong in (back, left[:-1]):
+        with pytest.raises(VerificationError, match="rule 30"):
+            proceed(wrong)
 
 
 def test_the_walks_come_far() -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 from whorl.cases.store import CaseStore
 from whorl.dossiers.custody import Event, Kept, open_chain, sign_event
 from whorl.dossiers.events import Body, EventKind
+from whorl.dossiers.file_steps import require_past
 from whorl.dossiers.proceeding import State, advance, proceed, require_allowed
+from whorl.dossiers.state import time_of
 from whorl.entries.keys import IssuerKey
 from whorl.entries.leaf import SALT_BYTES
 
@@ -54,9 +56,12 @@ class Case:
         InputError
             If it cannot be read.
         VerificationError
-            If a signature, a hash or a rule does not hold.
+            If a signature, a hash or a rule does not hold, or its last event lies after this machine's clock: nobody
+            shortens a window by dating an event ahead.
         """
-        return view_of(self.store.kept())
+        view = view_of(self.store.kept())
+        require_past(time_of(view.kept[-1].record.at), now=self.now(), what="the last event was signed at")
+        return view
 
     def ready_for(self, kind: EventKind, key: IssuerKey) -> State:
         """The state, once it is seen that this person may do this now; asked before long work.

@@ -40,9 +40,10 @@ class RatioLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadlineLine:
-    """The answer in one line."""
+    """The answer in one line; ``support`` is the scale's word for the bounded value."""
 
     against: str
+    support: str
     bounded: str
     central: str
     interval: str

@@ -92,6 +92,7 @@ def _headline(headline: Headline | None, tested: list[Weighed]) -> HeadlineLine 
     one = next(one for one in tested if one.alternative == headline.against)
     return HeadlineLine(
         against=words.ALTERNATIVES[headline.against],
+        support=one.label.support or "no support",
         bounded=words.bounded_words(headline.log10_lr),
         central=words.times(headline.central),
         interval=_interval(headline.lower, headline.upper),
@@ -219,7 +220,7 @@ def _said(ratio: LikelihoodRatio | NotComparable) -> str:
 
 
 def _group(group: str) -> str:
-    titles: Mapping[str, str] = dict(words.GROUPS)
+    titles = {str(name): title for name, title in words.GROUPS.items()}
     return titles.get(group, group)
 
 

@@ -11,6 +11,7 @@ from whorl.cases.report_wording import times
 _LEAST_REACH: Final = 1.0  # powers of ten shown on either side of 1 at least
 _MOST_FINE: Final = 4.5  # powers of ten that an axis with marks at 2 and 5 may span
 _MARGIN: Final = 0.12
+_RAISED: Final = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 
 CURVE_WIDTH: Final = 420.0
 CURVE_HEIGHT: Final = 236.0
@@ -79,6 +80,7 @@ class _Room:
 
 
 _WIDE: Final = _Room(width=880, left=232, row=46, shift=0, open_row=26, fine_labels=True)
+_PRINT: Final = _Room(width=640, left=182, row=42, shift=0, open_row=22, fine_labels=True)
 _NARROW: Final = _Room(width=340, left=12, row=64, shift=12, open_row=26, fine_labels=False)
 _TOP: Final = 40.0
 _FOOT: Final = 42.0
@@ -88,6 +90,11 @@ _EDGE: Final = 12.0
 def wide_forest(ratios: Sequence[RatioLine], untested: Sequence[tuple[str, str]]) -> Forest | None:
     """The ratios with their names beside them; None where there is none."""
     return _forest(ratios, untested, _WIDE)
+
+
+def printed_forest(ratios: Sequence[RatioLine], untested: Sequence[tuple[str, str]]) -> Forest | None:
+    """As `wide_forest`, for a sheet of paper, on which the same letters are larger."""
+    return _forest(ratios, untested, _PRINT)
 
 
 def narrow_forest(ratios: Sequence[RatioLine], untested: Sequence[tuple[str, str]]) -> Forest | None:
@@ -134,7 +141,7 @@ def _forest(ratios: Sequence[RatioLine], untested: Sequence[tuple[str, str]], ro
         bottom=bottom,
         zero=x(0.0),
         marks=tuple(
-            Mark(at=x(power), label=times(power) if power == round(power) or room.fine_labels else "")
+            Mark(at=x(power), label=_label(power) if power == round(power) or room.fine_labels else "")
             for power in _powers(low, high)
         ),
         rows=tuple(rows),
@@ -150,11 +157,19 @@ def _powers(low: float, high: float) -> list[float]:
     steps = (0.0, math.log10(2), math.log10(5)) if high - low <= _MOST_FINE else (0.0,)
     every = 1 if high - low <= 3 * _MOST_FINE else math.ceil((high - low) / 12)
     marks = [
-        power + (step if power >= 0 else -step) for power in range(math.floor(low), math.ceil(high) + 1) for step in steps
+        power + (step if power >= 0 else -step)
+        for power in range(math.floor(low), math.ceil(high) + 1)
+        for step in steps
     ]
     # Below 1 the marks are 1/2 and 1/5, mirrored; those of the power -0 are missing above.
     marks += [-step for step in steps if step and low < 0]
     return sorted({round(mark, 6) for mark in marks if low <= mark <= high and math.floor(abs(mark)) % every == 0})
+
+
+def _label(power: float) -> str:
+    if abs(power) < 4:
+        return times(power)
+    return f"10{str(round(power)).translate(_RAISED)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +225,5 @@ def score_curve(line: ScoreLine) -> ScoreCurve | None:
         case_y=y(near.central),
         beyond=not line.low <= line.value <= line.high,
         threshold=None if line.threshold is None else x(line.threshold),
-        marks=tuple(
-            Mark(at=y(power), label=times(power)) for power in range(math.ceil(low), math.floor(high) + 1)
-        ),
+        marks=tuple(Mark(at=y(power), label=_label(power)) for power in range(math.ceil(low), math.floor(high) + 1)),
     )

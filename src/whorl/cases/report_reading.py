@@ -1,5 +1,6 @@
 """Reading a case into its report: who, what, when, and the opinion in force, whose figures are made again first."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -21,11 +22,12 @@ from whorl.cases.report_document import (
     ReviewLines,
 )
 from whorl.cases.report_events import event_lines
-from whorl.cases.report_figures import NO_FIGURES, figures_of
+from whorl.cases.report_figures import NO_FIGURES, Figures, figures_of
 from whorl.core.errors import VerificationError
 from whorl.dossiers.composing import CaseDocuments, compose_opinion
+from whorl.dossiers.custody import Event
 from whorl.dossiers.differences import differences
-from whorl.dossiers.events import Acquired, Opined, Proposition, Responded
+from whorl.dossiers.events import Acquired, Opined, Proposition, Responded, Reviewed
 from whorl.dossiers.opinion import Control, Opinion, Remarks, parse_opinion
 from whorl.dossiers.opinion_steps import MAX_OPINION_BYTES
 from whorl.dossiers.proceeding import proceed
@@ -66,11 +68,12 @@ def read_report(case: Case) -> CaseReport:
     figures = NO_FIGURES if issued is None or standing != "issued" else figures_of(issued.opinion, issued.documents)
     scale = shipped_scale()
     opened = state.opened
+    controls = tuple(map(_control, _controls(case, view, issued)))
     return CaseReport(
         generator=f"Whorl {__version__}",
         standing=standing,
         standing_meaning=words.STANDING_MEANINGS[standing],
-        verdict=_verdict(standing, issued),
+        verdict=_verdict(standing, issued, figures),
         statement="" if issued is None or standing != "issued" else issued.opinion.statement,
         version="" if issued is None else f"Opinion {issued.event.version}",
         changed="" if issued is None else issued.event.text,
@@ -92,12 +95,16 @@ def read_report(case: Case) -> CaseReport:
         exhibits=tuple(_exhibit(state, one) for one in state.acquired),
         events=event_lines(view),
         protocol=_protocol(view),
-        controls=tuple(map(_control, _controls(case, view, issued))),
-        failed=state.failed_controls,
+        controls=controls,
+        failed=tuple(
+            f"{one.role} {one.code}, {one.name}: expected {one.expected}, got {one.got}."
+            for one in controls
+            if not one.behaved
+        ),
         replies=tuple(map(_reply, state.responses)),
         reply_until=_time(state.reply_until),
         replications=_replications(state),
-        review=_review(state),
+        review=_review(view.events),
         appeals=tuple(
             AppealLine(grounds=", ".join(words.GROUNDS[ground] for ground in one.grounds), text=one.text)
             for one in state.appeals
@@ -166,10 +173,12 @@ def _standing(state: State, issued: _Issued | None) -> words.Standing:
     return "annulled" if state.annulled else "none"
 
 
-def _verdict(standing: words.Standing, issued: _Issued | None) -> str:
+def _verdict(standing: words.Standing, issued: _Issued | None, figures: Figures) -> str:
     if issued is None or standing != "issued":
         return words.STANDINGS[standing]
-    return words.VERDICTS[issued.opinion.verdict]
+    verdict = issued.opinion.verdict
+    line = figures.shared if verdict == "supports_shared_weights" else figures.headline
+    return words.VERDICTS[verdict].format(support="" if line is None else line.support.capitalize())
 
 
 def _claim(state: State) -> str:
@@ -260,15 +269,16 @@ def _replications(state: State) -> tuple[ReplicationLine, ...]:
     )
 
 
-def _review(state: State) -> ReviewLines | None:
-    if state.review is None:
+def _review(events: Sequence[Event]) -> ReviewLines | None:
+    """The last review; an opinion is issued after one, so that it covers what is shown here."""
+    last = next((event.body for event in reversed(events) if isinstance(event.body, Reviewed)), None)
+    if last is None:
         return None
     return ReviewLines(
-        accepted=state.review.accepted,
-        reasons=state.review.reasons,
+        accepted=last.accepted,
+        reasons=last.reasons,
         points=tuple(
-            (words.POINTS.get(one.point, one.point), words.ANSWERS[one.answer], one.note)
-            for one in state.review.checklist
+            (words.POINTS.get(one.point, one.point), words.ANSWERS[one.answer], one.note) for one in last.checklist
         ),
     )
 

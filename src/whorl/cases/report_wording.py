@@ -25,13 +25,14 @@ from whorl.dossiers.opinion import Verdict
 Standing: TypeAlias = Literal["issued", "void", "annulled", "erased", "none"]
 
 VERDICTS: Final[Mapping[Verdict, str]] = {
-    "supports_claim": "The findings support the claim",
-    "supports_shared_weights": "The findings support shared weights, not a direction",
-    "supports_alternative": "The findings support an alternative",
+    "supports_claim": "{support} for the claim",
+    "supports_shared_weights": "{support} for shared weights, and no direction",
+    "supports_alternative": "{support} for an alternative",
     "inconclusive": "The findings do not decide",
     "not_answerable": "No ratio could be given",
     "void": "The run is void",
 }
+"""With {support}: the words of the scale for the bounded value."""
 STANDINGS: Final[Mapping[Standing, str]] = {
     "issued": "An opinion is in force",
     "void": "The run is void",
@@ -208,7 +209,7 @@ GLOSSARY: Final = (
     ),
     (
         "Population",
-        "Models whose relations are known, by which scores were calibrated. Its families are independent of each other.",
+        "Models whose relations are known, by which scores were calibrated. Its families are independent.",
     ),
     ("Headline", "The bounded ratio against the tested alternative that explains the findings best."),
     (

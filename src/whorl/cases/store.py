@@ -32,15 +32,13 @@ _APPLICATION: Final = 0x57684361  # "WhCa"
 _VERSION: Final = 1
 _BUSY_SECONDS: Final = 30
 _LARGEST_VALUE: Final = 1 << 20
-_SCHEMA: Final = """
-CREATE TABLE events (
+_SCHEMA: Final = """CREATE TABLE events (
     sequence INTEGER PRIMARY KEY,
     record BLOB NOT NULL,
     envelope BLOB,
     salt BLOB,
     CHECK ((envelope IS NULL) = (salt IS NULL))
-) STRICT
-"""
+) STRICT"""
 
 
 class CaseStore:
@@ -129,10 +127,7 @@ class CaseStore:
         with _translated(self.path):
             connection = _connect(self.path / DATABASE)
             try:
-                found = connection.execute("PRAGMA application_id").fetchone()[0]
-                version = connection.execute("PRAGMA user_version").fetchone()[0]
-                if (found, version) != (_APPLICATION, _VERSION):
-                    raise InputError(f"{self.path}: expected a case of this release, found another kind of database")
+                _require_case(connection, self.path)
                 yield connection
             finally:
                 connection.close()
@@ -168,6 +163,15 @@ def _connect(file: Path) -> sqlite3.Connection:
     for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "secure_delete = ON", "synchronous = FULL"):
         connection.execute(f"PRAGMA {pragma}")
     return connection
+
+
+def _require_case(connection: sqlite3.Connection, path: Path) -> None:
+    """A stranger's file may call anything a table: only the very schema that is made here is read."""
+    found = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    schema = connection.execute("SELECT sql FROM sqlite_schema LIMIT 2").fetchall()
+    if (found, version, schema) != (_APPLICATION, _VERSION, [(_SCHEMA,)]):
+        raise InputError(f"{path}: expected a case of this release, found another kind of database")
 
 
 def _read(connection: sqlite3.Connection, path: Path) -> tuple[Kept, ...]:

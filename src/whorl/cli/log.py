@@ -114,7 +114,8 @@ def monitor(
         _print_facts("First sight", {"Log": name, "Entries": facts["entries"]})
         print_lines(
             "",
-            f"Nothing was compared: this is what {state} holds the log to from now on. Compare it with what others saw.",
+            f"Nothing was compared: this is what {state} holds the log to from now on. Compare it with what others "
+            "saw.",
         )
     else:
         _print_facts("Consistent", {"Log": name, "Entries": facts["entries"], "Seen before": facts["before"]})
@@ -144,8 +145,8 @@ def _require_first_sight(is_new: bool, *, first: bool, state: Path, name: str) -
     """That nothing was seen before is what the user says, or a mistake."""
     if is_new and not first:
         raise InputError(
-            f"{state}: expected what you have seen of {name}, found nothing of it; check the folder. If you see this log "
-            "for the first time, say so with --first"
+            f"{state}: expected what you have seen of {name}, found nothing of it; check the folder. If you see this "
+            "log for the first time, say so with --first"
         )
     if first and not is_new:
         raise InputError(

@@ -4,6 +4,7 @@ As in `whorl.dossiers.preparing_rules`: the state before, the body, the state af
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -149,6 +150,7 @@ def expunge(state: State, body: Expunged, record: Record) -> State:
     numbers = body.events
     if list(numbers) != sorted(set(numbers)) or numbers[-1] >= record.sequence:
         raise VerificationError("rule 29: expected earlier events in their order, each once, found otherwise")
+    _require_people_kept(state, numbers)
     ended = not state.possible.isdisjoint({"closed", "decided", "void", "expunged"})
     shown = {
         "annulment": "appeal_decided" in state.kinds if state.unseen else state.annulled,
@@ -161,3 +163,15 @@ def expunge(state: State, body: Expunged, record: Record) -> State:
             f"rule 29: expected a ground that the case shows, found {body.ground} in the stage {state.stage}"
         )
     return replace(state, stage="expunged", tombstones=(*state.tombstones, body))
+
+
+def _require_people_kept(state: State, numbers: Sequence[int]) -> None:
+    """Whoever signed what is left must be known: an event that names people goes with all that came after it."""
+    gone = {*numbers, *(number for tombstone in state.tombstones for number in tombstone.events)}
+    naming = [number for number in numbers if state.kinds[number] in ("opened", "joined")]
+    for number in range(naming[0], state.events) if naming else ():
+        if number not in gone and state.kinds[number] != "expunged":
+            raise VerificationError(
+                f"rule 29: expected event {naming[0]}, which names who signs, erased with all that came after it, "
+                f"found event {number} left; erase it too, or none of them"
+            )

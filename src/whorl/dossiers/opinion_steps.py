@@ -1,6 +1,7 @@
 """Steps 8 and 9: the opinion is of this case, and every number of it follows from what lies beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from typing import Final
 
 from pydantic import ValidationError
@@ -15,6 +16,7 @@ from whorl.dossiers.examination import Examination, Found, NotChecked, Passed
 from whorl.dossiers.opinion import Opinion, parse_opinion
 from whorl.dossiers.proceeding import proceed
 from whorl.dossiers.ratios_again import TOLERANCE
+from whorl.dossiers.recorded import require_recorded
 from whorl.dossiers.references import opinion_in_force
 from whorl.statistics.ratio_population import Population
 
@@ -65,6 +67,8 @@ def numbers_step(examination: Examination) -> Found:
         },
         populations=_populations(examination, () if state.protocol is None else state.protocol.populations),
     )
+    for one in state.analysed:  # controls are judged by what the chain says of them
+        require_recorded(state, one, documents.findings[one.document])
     again = compose_opinion(
         state, documents, case=opinion.case, protocol_sequence=opinion.protocol_sequence, remarks=opinion.remarks
     )
@@ -79,7 +83,19 @@ def numbers_step(examination: Examination) -> Found:
     tested = sum(one.outcome == "tested" for one in opinion.treated)
     return Passed(
         f"the whole opinion was composed again: {tested} alternatives with a ratio, {len(opinion.controls)} controls, "
-        f"largest difference {largest:.1g}"
+        f"largest difference {largest:.1g}; {_origin_of(documents.populations)}"
+    )
+
+
+def _origin_of(populations: Mapping[str, Population]) -> str:
+    """Whether the reader's own release calibrated the ratios: a population of somebody's making can say anything."""
+    shipped = Population.model_validate_json(files("whorl.comparison").joinpath("population.json").read_bytes()).digest
+    strange = sorted(set(populations) - {shipped})
+    if not strange:
+        return "ratios rest on the population of this release"
+    return (
+        f"ratios rest on populations that this release does not know ({', '.join(one[:19] for one in strange)}...): "
+        "ask who made them, of which models"
     )
 
 

@@ -27,6 +27,7 @@ from whorl.dossiers.events import (
     Proposition,
     Role,
     Unblinded,
+    outcome_of,
 )
 from whorl.dossiers.state import State, time_of
 from whorl.dossiers.wording import require_fair
@@ -188,6 +189,10 @@ def analyse(state: State, body: Analysed, _record: Record) -> State:
         raise VerificationError(
             f"rule 14: expected a model of the line-up against the reference {line_up.reference}, found "
             f"{body.questioned} against {body.reference}"
+        )
+    if body.group == "weights" and body.summary.outcome != outcome_of(body.summary.relation):
+        raise VerificationError(
+            f"rule 14: expected the outcome that follows from {body.summary.relation}, found {body.summary.outcome}"
         )
     due = {(method.group, method.method, code) for method, code in state.not_analysed()}
     if (body.group, body.method, body.questioned) not in due:

@@ -125,7 +125,7 @@ def advance(state: State, event: Event) -> State:
             after = replace(after, possible=frozenset({after.stage}))
     except VerificationError as error:
         raise VerificationError(f"event {record.sequence} ({record.kind}): {error}") from None
-    return replace(after, events=state.events + 1, at=time_of(record.at), kinds=state.kinds | {record.kind})
+    return replace(after, events=state.events + 1, at=time_of(record.at), kinds=(*state.kinds, record.kind))
 
 
 def require_allowed(state: State, kind: EventKind, actor: str) -> None:

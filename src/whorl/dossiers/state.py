@@ -64,7 +64,7 @@ class State:
     possible : the stages it may be in; more than one only where the deciding event was erased
     events : how many there were
     at : time of the last one; None before the first
-    kinds : which kinds of event there were
+    kinds : kind of every event, by its number
     manager : hex key id of whoever opened the case
     parties : everybody in the case, by hex key id; empty once the opening was erased
     unseen : whether an event was erased: from then on kind, person, order and time are all that can be asked
@@ -76,7 +76,7 @@ class State:
     possible: frozenset[Stage] = frozenset({"new"})
     events: int = 0
     at: datetime | None = None
-    kinds: frozenset[EventKind] = frozenset()
+    kinds: tuple[EventKind, ...] = ()
     manager: str | None = None
     parties: Mapping[str, Party] = field(default_factory=dict)
     unseen: bool = False

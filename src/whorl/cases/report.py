@@ -1,0 +1,210 @@
+"""The report of a case: one page that needs nothing else, and one document to be printed, from the same words.
+
+What parties and analysts wrote is hostile text. The page escapes it; the printed document gets it as data and never as
+markup. Same report, same bytes.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import asdict
+from functools import cache
+from importlib.resources import as_file, files
+from typing import TYPE_CHECKING, Any, Final
+
+from whorl.cases import report_pictures as pictures
+from whorl.cases import report_wording as words
+from whorl.cases.report_document import CaseReport, ScoreLine
+from whorl.cases.report_reading import read_report
+from whorl.comparison.report import page_environment
+from whorl.comparison.wording import decimal, visible
+from whorl.core.errors import InputError
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["read_report", "render_html", "render_pdf"]
+
+GENERATOR: Final = 'name="generator" content="Whorl'
+_FONT: Final = '"Libertinus Serif"'
+_FAMILY: Final = re.compile(r"system-ui[^;]*")
+_PALETTE: Final = {
+    "paper": "#ffffff",
+    "sheet": "#ffffff",
+    "ink": "#1b1f24",
+    "soft": "#4a525b",
+    "rule": "#d9d6cf",
+    "strong": "#17557d",
+    "weak": "#96430a",
+    "weak-ground": "#fbe9d7",
+    "accent": "#17557d",
+}
+# What the typeface of the printed document has; all else is written out, as \N would be in a program.
+_PRINTABLE: Final = (
+    *range(0x20, 0x7F),
+    *range(0xA1, 0x180),
+    *range(0x391, 0x3CA),
+    *range(0x410, 0x450),
+    *map(ord, "\u2010\u2013\u2014\u2018\u2019\u201a\u201c\u201d\u201e\u2026\u2022\u00a0\u2212\u20ac\u0401\u0451"),
+)
+_PRINTED: Final = frozenset(map(chr, _PRINTABLE))
+
+
+def render_html(report: CaseReport) -> str:
+    """The report as one self-contained page; all of it can be read without its script.
+
+    Raises
+    ------
+    InputError
+        If the page's template engine is not installed.
+    """
+    from markupsafe import Markup
+
+    environment = _environment()
+    sheet = "".join(
+        environment.get_template(name).render() for name in ("finding.css", "case_pictures.css", "case.css")
+    )
+    script = environment.get_template("case.js").render()
+    policy = (
+        f"default-src 'none'; style-src '{_digest(sheet)}'; script-src '{_digest(script)}'; base-uri 'none'; "
+        "form-action 'none'"
+    )
+    return environment.get_template("case.html").render(
+        report=report,
+        style=Markup(sheet),
+        script=Markup(script),
+        policy=policy,
+        wide=pictures.wide_forest(report.ratios, report.untested),
+        narrow=pictures.narrow_forest(report.ratios, report.untested),
+        curves=[(line, pictures.score_curve(line)) for line in report.scores],
+    )
+
+
+def render_pdf(report: CaseReport) -> bytes:
+    """The report as a tagged PDF for print (PDF/UA-1).
+
+    Raises
+    ------
+    InputError
+        If the typesetter is not installed.
+    """
+    environment = _environment()
+    try:
+        import typst
+    except ImportError as error:
+        raise InputError(
+            "the printed report needs the package typst; install it with: pip install 'whorl[report]'"
+        ) from error
+    data = _printable(asdict(report))
+    data["pictures"] = {
+        "forest": _picture(
+            environment, "forest", pictures.printed_forest(report.ratios, report.untested), report, "forest-print"
+        ),
+        "forest_words": _shown(_forest_words(report)),
+        "curves": [
+            {
+                "svg": _picture(environment, "curve", pictures.score_curve(line), report, f"curve-{number}"),
+                "words": _shown(_curve_words(line)),
+            }
+            for number, line in enumerate(report.scores)
+        ],
+    }
+    data["pictures"]["limits"] = [_shown(_limit_words(line)) for line in report.scores]
+    data["words"] = {
+        "not_said": words.NOT_SAID,
+        "readers_task": words.READERS_TASK,
+        "glossary": words.GLOSSARY,
+    }
+    with as_file(files("whorl.cases").joinpath("templates", "case.typ")) as template:
+        made = typst.compile(
+            template,
+            format="pdf",
+            ignore_system_fonts=True,
+            sys_inputs={"report": json.dumps(data)},
+            pdf_standards=["ua-1"],
+        )
+    assert isinstance(made, bytes)
+    return made
+
+
+def _picture(environment: "Environment", macro: str, picture: Any, report: CaseReport, name: str) -> str | None:
+    """A picture that stands alone, with its colours and typeface in it."""
+    if picture is None:
+        return None
+    module = environment.get_template("case_pictures.html").make_module({"report": report})
+    drawn = str(getattr(module, macro)(picture, name))
+    style = environment.get_template("case_pictures.css").render()
+    for colour, value in _PALETTE.items():
+        style = style.replace(f"var(--{colour})", value)
+    return drawn.replace("<title", f"<style>{_FAMILY.sub(_FONT, style)}</style><title", 1)
+
+
+@cache
+def _environment() -> "Environment":
+    environment = page_environment()
+    from jinja2 import ChoiceLoader, PackageLoader
+
+    environment.loader = ChoiceLoader([PackageLoader("whorl.cases"), PackageLoader("whorl.comparison")])
+    environment.filters |= {
+        "forest_words": _forest_words,
+        "curve_words": _curve_words,
+        "limit_words": _limit_words,
+        "paragraphs": _paragraphs,
+    }
+    environment.globals |= {
+        "layout": pictures,
+        "NOT_SAID": words.NOT_SAID,
+        "READERS_TASK": words.READERS_TASK,
+        "GLOSSARY": words.GLOSSARY,
+    }
+    return environment
+
+
+def _forest_words(report: CaseReport) -> str:
+    """What the picture of the ratios shows, for who does not see it."""
+    said = [
+        f"Against {one.alternative.lower()}: {one.bounded}, central value {one.central}, 95 % interval {one.interval}"
+        f"{', the headline' if one.headline else ''}."
+        for one in report.ratios
+    ]
+    said += [f"Against {name.lower()}: not tested." for name, _ in report.untested]
+    return " ".join(said)
+
+
+def _curve_words(line: ScoreLine) -> str:
+    """What the picture of a score shows."""
+    return (
+        f"The case has {decimal(line.value)}; the population holds {decimal(line.low)} to {decimal(line.high)}, from "
+        f"{line.families[0]} families with descendants and {line.families[1]} families of this alternative. Ratio: "
+        f"{line.ratio}. {line.limit}"
+    )
+
+
+def _limit_words(line: ScoreLine) -> str:
+    return f"{line.name}, against {line.alternative.lower()}: found {decimal(line.value)}. {line.limit}"
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [part for part in text.splitlines() if part.strip()]
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _printable(value: Any) -> Any:
+    """The same document with every text as the printed typeface can show it."""
+    match value:
+        case str():
+            return _shown(value)
+        case dict():
+            return {name: _printable(member) for name, member in value.items()}
+        case list() | tuple():
+            return [_printable(member) for member in value]
+        case _:
+            return value
+
+
+def _shown(text: str) -> str:
+    return "".join(one if one in _PRINTED else one.encode("unicode_escape").decode("ascii") for one in visible(text))

@@ -1,0 +1,103 @@
+"""Six cases whose answer is known, from the complaint to the dossier: what must come out, and that it verifies."""
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "demo"))
+
+from small_case import POPULATION, Steps, key_of, opening, plan
+
+import cases as known
+from whorl.cases import casework, opining
+from whorl.cases.bundling import dossier_files
+from whorl.cases.line_up import Candidate, Candidates
+from whorl.dossiers.building import build_dossier
+from whorl.dossiers.case_facts import facts_of
+from whorl.dossiers.events import Model, Treatment
+from whorl.dossiers.opinion import Opinion, Remarks
+from whorl.dossiers.verifying import Verification, verify_dossier
+
+
+def played(folder: Path, case: known.KnownCase) -> tuple[Opinion | None, Verification]:
+    """The case's opinion, where there is one, and what whoever checks its dossier finds."""
+
+    def candidate(name: str) -> Candidate:
+        return Candidate.model_validate(known.member(name))
+
+    decoys = [one for one in ("twin", "student", "passerby") if one != case.questioned][:2]
+    steps = Steps(
+        path=folder / "case",
+        candidates=Candidates(
+            schema_="whorl.line-up-candidates/1",
+            questioned=candidate(case.questioned),
+            reference=candidate(case.reference),
+            decoys=tuple(map(candidate, decoys)),
+            positive_controls=(candidate(case.positive_control),),
+            negative_controls=(candidate("stranger" if case.positive_control != "stranger" else "passerby"),),
+        ),
+    )
+    treatments = tuple(
+        Treatment(alternative=one.alternative, tested=one.alternative in case.tested, how=one.how)
+        for one in plan().treatments
+    )
+    casework.new_case(
+        steps.path,
+        opening(questioned=case.questioned).model_copy(update={"reference": Model(name=case.reference, digest=None)}),
+        key_of("manager"),
+        now=steps.clock,
+        random_bytes=steps.random_bytes,
+    )
+    steps.propose()
+    casework.freeze(
+        steps.case,
+        plan=plan().model_copy(update={"treatments": treatments}),
+        candidates=steps.candidates,
+        populations=[POPULATION],
+        key=key_of("manager"),
+    )
+    steps.acquire()
+    steps.analyse()
+    view = steps.unblind()
+    opinion = None
+    if view.state.failed_controls:
+        view = casework.close(steps.case, key_of("manager"), outcome="void", reasons="A control failed.")
+    else:
+        for name in ("respond", "replicate", "review"):
+            getattr(steps, name)()
+        opinion = opining.composed(steps.case, Remarks())
+        opining.issue(steps.case, key_of("analyst"), remarks=Remarks())
+        view = steps.close()
+    files = dossier_files(view, steps.case.store)
+    out = folder / "case.dossier"
+    build_dossier(files, facts=facts_of(files), key=key_of("manager"), out=out)
+    return opinion, verify_dossier(out, now=steps.clock() + timedelta(days=1))
+
+
+@pytest.mark.parametrize("name", known.CASES)
+def test_a_case_gives_its_known_answer_and_its_dossier_holds(tmp_path: Path, name: str) -> None:
+    case = known.CASES[name]
+    opinion, verification = played(tmp_path, case)
+    assert [step.detail for step in verification.failed] == []
+    if case.verdict == "void":
+        assert opinion is None
+        return
+    assert opinion is not None
+    assert opinion.verdict == case.verdict
+    numbers = next(step for step in verification.steps if step.name == "numbers")
+    assert numbers.outcome == "passed"
+    assert "rest on the population of this release" in numbers.detail
+    assert all(control.behaved for control in opinion.controls)
+
+
+def test_descent_and_a_common_ancestor_look_alike_to_weights(tmp_path: Path) -> None:
+    """Two fine-tunes of one model are as alike as parent and child: the opinion must not say derived."""
+    opinion, _ = played(tmp_path, known.CASES["common-ancestor"])
+    assert opinion is not None
+    assert opinion.findings[0].relation == "derived"  # what a comparison of two models alone would suggest
+    assert opinion.verdict == "supports_shared_weights"
+    assert opinion.headline is not None
+    assert (opinion.headline.against, opinion.headline.log10_lr) == ("common_ancestor", 0.0)
+    assert "do not tell descent from a common ancestor" in opinion.statement
