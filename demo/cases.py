@@ -192,7 +192,7 @@ def prepare(desk: Desk) -> None:
         "reference": member(case.reference),
         "decoys": [member(one) for one in ("twin", "student", "passerby") if one != case.questioned][:2],
         "positive_controls": [member(case.positive_control)],
-        "negative_controls": [member("stranger")],
+        "negative_controls": [member("passerby" if case.positive_control == "stranger" else "stranger")],
     }
     desk.do(
         "case", "freeze", desk.path, "--protocol", desk.form("protocol", protocol),
