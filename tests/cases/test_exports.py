@@ -1,6 +1,7 @@
 """Exports: what each says of a case, that none says more than its opinion, and what foreign readers ask of them."""
 
 import dataclasses
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -36,7 +37,7 @@ from whorl.cases.exports.standing import Standing, not_excluded, standing_of, su
 from whorl.cases.opining import issue
 from whorl.cli.case_export import export as export_command
 from whorl.core.errors import InputError, VerificationError
-from whorl.dossiers.events import Treatment
+from whorl.dossiers.events import Acquired, Treatment
 from whorl.dossiers.layout import place_of
 from whorl.dossiers.opinion import Remarks, Weighed
 from whorl.dossiers.texts import texts_of
@@ -550,6 +551,34 @@ def test_an_analysis_names_its_method_and_its_exhibits(cases: Cases) -> None:
     assert made.body.document.removeprefix("sha256:").upper() in {  # type: ignore[union-attr]
         one["uco-types:hashValue"]["@value"] for one in _hashes(nodes, action)
     }
+
+
+def test_an_exhibit_has_its_number_and_the_hashes_of_what_it_is(cases: Cases, tmp_path: Path) -> None:
+    steps = Narrowed(shutil.copytree(cases("hostile").path, tmp_path / "case"), clock=cases("hostile").clock)
+    filed = {"title": "Training log", "how": "sent by e-mail", "filed_by": None, "key": key_of("respondent")}
+    casework.acquire_document(steps.case, b"step 1 loss 5.3\n", **filed)  # type: ignore[arg-type]
+    view = casework.respond(steps.case, key_of("respondent"), statement="See the log.", exhibits=["D-1"])
+    document = case_graph(view)
+    assert faults(document) == []
+    nodes = {node["@id"]: node for node in document["@graph"]}
+    taken = {event.body.code: event for event in view.events if isinstance(event.body, Acquired)}
+    model, log = (nodes[f"urn:whorl:record:{taken[code].record.hash.hex()}"] for code in ("M-1", "D-1"))
+    for code, action, methods in (("M-1", model, 1), ("D-1", log, 0)):
+        body = taken[code].body
+        assert isinstance(body, Acquired)
+        (record,) = references(action["uco-action:result"])
+        assert nodes[record]["case-investigation:exhibitNumber"] == code
+        assert action["uco-action:endTime"]["@value"] == body.acquired_at
+        stated = [(one["uco-types:hashMethod"], one["uco-types:hashValue"]["@value"]) for one in _hashes(nodes, action)]
+        assert ("SHA256", str(body.blob).removeprefix("sha256:").upper()) in stated
+        content = [method for method, value in stated if value == body.digest.removeprefix("sha256:").upper()]
+        assert [method != "SHA256" for method in content] == [bool(methods)]
+    assert (
+        nodes[f"urn:whorl:sha256:{hashlib.sha256(b'step 1 loss 5.3' + bytes([10])).hexdigest()}"]["uco-core:name"]
+        == "Training log"
+    )
+    answer = nodes[f"urn:whorl:record:{view.events[-1].record.hash.hex()}"]
+    assert list(references(answer["uco-action:object"])) == list(references(log["uco-action:result"]))
 
 
 def test_an_erased_case_exports_its_records_and_nothing_that_was_said(cases: Cases, tmp_path: Path) -> None:

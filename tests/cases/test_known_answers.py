@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "demo"))
 
-from small_case import POPULATION, Steps, key_of, opening, plan
+from small_case import POPULATION, Steps, key_of, opening, plan, propositions
 
 import cases as known
 from whorl.cases import casework, opining
@@ -83,6 +83,7 @@ def test_a_case_gives_its_known_answer_and_its_dossier_holds(tmp_path: Path, nam
     assert [step.detail for step in verification.failed] == []
     if case.verdict == "void":
         assert opinion is None
+        assert "the run is void" in next(step for step in verification.steps if step.name == "proceeding").detail
         return
     assert opinion is not None
     assert opinion.verdict == case.verdict
@@ -101,3 +102,16 @@ def test_descent_and_a_common_ancestor_look_alike_to_weights(tmp_path: Path) -> 
     assert opinion.headline is not None
     assert (opinion.headline.against, opinion.headline.log10_lr) == ("common_ancestor", 0.0)
     assert "do not tell descent from a common ancestor" in opinion.statement
+
+
+def test_weights_give_no_ratio_for_a_claim_about_answers(tmp_path: Path) -> None:
+    steps = Steps(path=tmp_path / "case")
+    steps.open()
+    ours, theirs = propositions()
+    claim = ours.model_copy(update={"alternative": "learned_from", "statement": "Lark learned from Harrow's answers."})
+    casework.propose(steps.case, [claim], key_of("complainant"))
+    casework.propose(steps.case, [theirs], key_of("respondent"))
+    for name in ("freeze", "acquire", "analyse", "unblind"):
+        getattr(steps, name)()
+    opinion = opining.composed(steps.case, Remarks())
+    assert (opinion.claim, opinion.verdict, opinion.headline) == ("learned_from", "not_answerable", None)

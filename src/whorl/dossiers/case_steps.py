@@ -74,8 +74,10 @@ def proceeding_step(examination: Examination) -> Found:
             f"expected a root that names the opinion in force ({opinion_in_force(events)}), found it name "
             f"{root.predicate.opinion}"
         )
+    failed = examination.state.failed_controls
+    void = f"; the run is void, nothing in it counts: {failed[0]}" if failed else ""
     return Passed(
-        f"every event was allowed when it came; stage {examination.state.stage}; issued by the case's manager"
+        f"every event was allowed when it came; stage {examination.state.stage}; issued by the case's manager{void}"
     )
 
 

@@ -163,6 +163,8 @@ def _treated(
     alternative, tested, how = planned
     if not tested:
         return NotWeighed(alternative=alternative, reason=how)
+    if _claim(state) == "learned_from":
+        return NotWeighed(alternative=alternative, reason="no ratio: weights do not show what was learned from answers")
     against = _OF_WEIGHTS.get(alternative)
     if against is None:
         return NotWeighed(alternative=alternative, reason=f"no ratio: {_NOT_MEASURED[alternative]}")
@@ -256,18 +258,18 @@ def _verdict(tested: "list[Weighed]", headline: Headline | None, shared: Headlin
         return "void"
     if headline is None:
         return "not_answerable"
-    if _speaks_for(headline):
+    if speaks_for(headline):
         return "supports_claim"
     if headline.log10_lr < 0 and headline.central <= -LEAST_CENTRAL:
         return "supports_alternative"
-    if shared is not None and _speaks_for(shared) and len(tested) > 1:
+    if shared is not None and speaks_for(shared) and len(tested) > 1:
         return "supports_shared_weights"
     return "inconclusive"
 
 
-def _speaks_for(headline: Headline) -> bool:
+def speaks_for(ratio: Headline | LikelihoodRatio) -> bool:
     """Whether something is left after every cap, and the findings themselves, not only few families, are clear."""
-    return headline.log10_lr > 0 and headline.central >= LEAST_CENTRAL
+    return ratio.log10_lr > 0 and ratio.central >= LEAST_CENTRAL
 
 
 def _statement(verdict: Verdict, headline: Headline | None, shared: Headline | None, tested: "list[Weighed]") -> str:
@@ -303,7 +305,7 @@ def _statement(verdict: Verdict, headline: Headline | None, shared: Headline | N
             return (
                 f"The findings are at least about {_times(shared.log10_lr)} times more probable if trained weights are "
                 f"shared than under the least favourable alternative without, {_SPOKEN[shared.against]}. They do not "
-                f"tell descent from {_SPOKEN[headline.against]}." + ending
+                f"tell descent from {_SPOKEN[headline.against]}." + _untold(tested) + ending
             )
 
 

@@ -54,9 +54,9 @@ def numbers_step(examination: Examination) -> Found:
     if not isinstance(found, tuple):
         return found
     events, place, event = found
-    state = proceed(events[:place])
-    if state.unseen:
+    if any(one.body is None for one in events[:place]):
         return NotChecked("events that the opinion rests on were erased, so its numbers cannot be made again")
+    state = proceed(events[:place])
     opinion = _opinion(examination, event)
     documents = CaseDocuments(
         findings={

@@ -9,7 +9,7 @@ from whorl.cases.analysing import read_tools
 from whorl.cases.case import Case, CaseView
 from whorl.core.errors import InputError, VerificationError
 from whorl.core.evidence import Document
-from whorl.dossiers.composing import LEAST_CENTRAL, CaseDocuments, compose_opinion
+from whorl.dossiers.composing import CaseDocuments, compose_opinion, speaks_for
 from whorl.dossiers.differences import differences
 from whorl.dossiers.events import Alternative, CodedMember, Opined
 from whorl.dossiers.opinion import Headline, Opinion, Weighed, parse_opinion
@@ -147,13 +147,10 @@ def not_excluded(opinion: Opinion) -> tuple[Alternative, ...]:
     It does where something is left after interval and caps, and the central value is clear: as for the verdict.
     """
     return tuple(
-        one.alternative for one in opinion.treated if not isinstance(one, Weighed) or not _speaks_for_claim(one)
+        one.alternative
+        for one in opinion.treated
+        if not isinstance(one, Weighed) or not speaks_for(one.evidence.emerged)
     )
-
-
-def _speaks_for_claim(weighed: Weighed) -> bool:
-    ratio = weighed.evidence.emerged
-    return ratio.log10_lr > 0 and ratio.central >= LEAST_CENTRAL
 
 
 def _models(view: CaseView) -> tuple[CodedMember, CodedMember]:
