@@ -226,7 +226,12 @@ def conclude(desk: Desk) -> Path:
         desk.do("case", "opinion", desk.path, by="analyst")
         reasons = "An opinion was given."
         desk.do("case", "close", desk.path, "--outcome", "completed", "--reasons", reasons, by="manager")
-    desk.do("dossier", "build", desk.path, "-o", dossier, by="manager")
+    page, printed = desk.folder / "report.html", desk.folder / "report.pdf"
+    desk.do("case", "report", desk.path, "-o", page, "--pdf", printed)
+    desk.do(
+        "dossier", "build", desk.path, "-o", dossier,
+        "--add", f"report.html={page}", "--add", f"report.pdf={printed}", by="manager",
+    )  # fmt: skip
     desk.do("dossier", "verify", dossier)
     return dossier
 

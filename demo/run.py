@@ -77,6 +77,7 @@ def main() -> None:
     print("\n=== Northwind Labs complains; both sides are heard, and the case ends in one file\n")
     dossier = cases.play("derived", shown=True)
     show("Whoever has the file checks it, offline", "dossier", "verify", str(dossier.relative_to(ROOT)))
+    print(f"Open {dossier.with_name('report.html').relative_to(ROOT)} in a browser for the report of the case.")
 
 
 if __name__ == "__main__":

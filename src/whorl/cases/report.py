@@ -8,7 +8,7 @@ import base64
 import hashlib
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any, Final
@@ -24,9 +24,8 @@ from whorl.core.errors import InputError
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["read_report", "render_html", "render_pdf"]
+__all__ = ["PRINTED", "printed_data", "read_report", "render_html", "render_pdf"]
 
-GENERATOR: Final = 'name="generator" content="Whorl'
 _FONT: Final = '"Libertinus Serif"'
 _FAMILY: Final = re.compile(r"system-ui[^;]*")
 _PALETTE: Final = {
@@ -43,12 +42,14 @@ _PALETTE: Final = {
 # What the typeface of the printed document has; all else is written out, as \N would be in a program.
 _PRINTABLE: Final = (
     *range(0x20, 0x7F),
-    *range(0xA1, 0x180),
-    *range(0x391, 0x3CA),
+    *range(0xA1, 0xAD),
+    *range(0xAE, 0x180),
+    *range(0x391, 0x3A2),
+    *range(0x3A3, 0x3CA),
     *range(0x410, 0x450),
     *map(ord, "\u2010\u2013\u2014\u2018\u2019\u201a\u201c\u201d\u201e\u2026\u2022\u00a0\u2212\u20ac\u0401\u0451"),
 )
-_PRINTED: Final = frozenset(map(chr, _PRINTABLE))
+PRINTED: Final = frozenset(map(chr, _PRINTABLE))
 
 
 def render_html(report: CaseReport) -> str:
@@ -89,18 +90,34 @@ def render_pdf(report: CaseReport) -> bytes:
     InputError
         If the typesetter is not installed.
     """
-    environment = _environment()
     try:
         import typst
     except ImportError as error:
         raise InputError(
             "the printed report needs the package typst; install it with: pip install 'whorl[report]'"
         ) from error
-    data = _printable(asdict(report))
+    with as_file(files("whorl.cases").joinpath("templates", "case.typ")) as template:
+        made = typst.compile(
+            template,
+            format="pdf",
+            ignore_system_fonts=True,
+            sys_inputs={"report": printed_data(report)},
+            pdf_standards=["ua-1"],
+        )
+    assert isinstance(made, bytes)
+    return made
+
+
+def printed_data(report: CaseReport) -> str:
+    """What the printed document is made of, as JSON: every text a string in it, and nothing markup."""
+    environment = _environment()
+    data = _printable(asdict(replace(report, layers=None)))
     data["pictures"] = {
         "forest": _picture(
             environment, "forest", pictures.printed_forest(report.ratios, report.untested), report, "forest-print"
         ),
+        "layers": _picture(environment, "layers", report.layers, report, "layers"),
+        "layer_words": _layer_words(report),
         "forest_words": _shown(_forest_words(report)),
         "curves": [
             {
@@ -116,16 +133,7 @@ def render_pdf(report: CaseReport) -> bytes:
         "readers_task": words.READERS_TASK,
         "glossary": words.GLOSSARY,
     }
-    with as_file(files("whorl.cases").joinpath("templates", "case.typ")) as template:
-        made = typst.compile(
-            template,
-            format="pdf",
-            ignore_system_fonts=True,
-            sys_inputs={"report": json.dumps(data)},
-            pdf_standards=["ua-1"],
-        )
-    assert isinstance(made, bytes)
-    return made
+    return json.dumps(data)
 
 
 def _picture(environment: "Environment", macro: str, picture: Any, report: CaseReport, name: str) -> str | None:
@@ -134,7 +142,7 @@ def _picture(environment: "Environment", macro: str, picture: Any, report: CaseR
         return None
     module = environment.get_template("case_pictures.html").make_module({"report": report})
     drawn = str(getattr(module, macro)(picture, name))
-    style = environment.get_template("case_pictures.css").render()
+    style = "".join(environment.get_template(name).render() for name in ("case_pictures.css", "case_layers.css"))
     for colour, value in _PALETTE.items():
         style = style.replace(f"var(--{colour})", value)
     return drawn.replace("<title", f"<style>{_FAMILY.sub(_FONT, style)}</style><title", 1)
@@ -149,11 +157,12 @@ def _environment() -> "Environment":
     environment.filters |= {
         "forest_words": _forest_words,
         "curve_words": _curve_words,
+        "layer_words": _layer_words,
         "limit_words": _limit_words,
         "paragraphs": _paragraphs,
     }
     environment.globals |= {
-        "layout": pictures,
+        "places": pictures,
         "NOT_SAID": words.NOT_SAID,
         "READERS_TASK": words.READERS_TASK,
         "GLOSSARY": words.GLOSSARY,
@@ -170,6 +179,17 @@ def _forest_words(report: CaseReport) -> str:
     ]
     said += [f"Against {name.lower()}: not tested." for name, _ in report.untested]
     return " ".join(said)
+
+
+def _layer_words(report: CaseReport) -> str:
+    """What the map of the layers shows."""
+    if report.layers is None:
+        return ""
+    found = len(report.layers.links)
+    return (
+        f"{found} of {len(report.layers.questioned)} layers of the questioned model have a counterpart among the "
+        f"{len(report.layers.reference)} layers of the reference."
+    )
 
 
 def _curve_words(line: ScoreLine) -> str:
@@ -207,4 +227,4 @@ def _printable(value: Any) -> Any:
 
 
 def _shown(text: str) -> str:
-    return "".join(one if one in _PRINTED else one.encode("unicode_escape").decode("ascii") for one in visible(text))
+    return "".join(one if one in PRINTED else one.encode("unicode_escape").decode("ascii") for one in visible(text))

@@ -6,6 +6,7 @@ Both outputs are made from it and from nothing else, so that they cannot say dif
 from dataclasses import dataclass
 
 from whorl.cases.report_wording import Standing
+from whorl.comparison.pictures import LayerPicture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +243,8 @@ class CaseReport:
     standing : whether there is an opinion to show; figures are given for "issued" alone
     version : "Opinion 1", or empty
     at : time of the last event: the report is as old as that
+    origin, strange : whose population the ratios rest on, and whether this release does not know it
+    layer_lines : questioned layer, reference layer, share of neurons that agree
     """
 
     generator: str
@@ -267,6 +270,8 @@ class CaseReport:
     shared: HeadlineLine | None
     ratios: tuple[RatioLine, ...]
     untested: tuple[tuple[str, str], ...]
+    origin: str
+    strange: bool
     exhibits: tuple[ExhibitLine, ...]
     events: tuple[EventLine, ...]
     protocol: ProtocolLines | None
@@ -275,6 +280,8 @@ class CaseReport:
     controls: tuple[ControlLine, ...]
     failed: tuple[str, ...]
     findings: tuple[FindingLine, ...]
+    layers: LayerPicture | None
+    layer_lines: tuple[tuple[int, str, str], ...]
     exact: tuple[ExactLine, ...]
     scores: tuple[ScoreLine, ...]
     fusion: tuple[FusionLine, ...]

@@ -28,19 +28,24 @@ _KEY_LETTERS: Final = 16
 _HASH_LETTERS: Final = 16
 
 
-def event_lines(view: CaseView) -> tuple[EventLine, ...]:
-    """Every event in its order, with the record's hash abbreviated."""
-    return tuple(_line(event, view.state) for event in view.events)
+def event_lines(view: CaseView, *, outcomes: bool) -> tuple[EventLine, ...]:
+    """Every event in its order, with the record's hash abbreviated.
+
+    Parameters
+    ----------
+    outcomes : whether to say what each comparison gave; not where no opinion is in force, lest a reader take it for one
+    """
+    return tuple(_line(event, view.state, outcomes=outcomes) for event in view.events)
 
 
-def _line(event: Event, state: State) -> EventLine:
+def _line(event: Event, state: State, *, outcomes: bool) -> EventLine:
     record = event.record
     party = state.parties.get(record.actor)
     return EventLine(
         number=record.sequence,
         at=words.day_and_time(record.at),
         what=words.EVENTS[record.kind],
-        detail="" if event.body is None else _detail(event.body),
+        detail="" if event.body is None else _detail(event.body, outcomes=outcomes),
         who=f"key {record.actor[:_KEY_LETTERS]}" if party is None else party.name,
         role="" if party is None else words.ROLES[party.role],
         hash=record.hash.hex()[:_HASH_LETTERS],
@@ -48,7 +53,7 @@ def _line(event: Event, state: State) -> EventLine:
     )
 
 
-def _detail(body: "Body") -> str:
+def _detail(body: "Body", *, outcomes: bool) -> str:
     match body:
         case Joined(party=party):
             return f"{party.name}, {words.ROLES[party.role].lower()}"
@@ -59,7 +64,8 @@ def _detail(body: "Body") -> str:
         case Acquired(code=code, title=title):
             return code if title is None else f"{code}: {title}"
         case Analysed(questioned=code, reference=reference, summary=summary):
-            return f"{code} with {reference}: {words.RELATIONS.get(summary.relation, summary.relation)}"
+            found = f": {words.RELATIONS.get(summary.relation, summary.relation)}" if outcomes else ""
+            return f"{code} with {reference}{found}"
         case Responded(declined=declined):
             return "declined" if declined else ""
         case Replicated() as made:

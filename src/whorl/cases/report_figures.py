@@ -18,11 +18,13 @@ from whorl.cases.report_document import (
     RatioLine,
     ScoreLine,
 )
+from whorl.comparison.pictures import LayerPicture, layer_picture
+from whorl.comparison.population import shipped_population
 from whorl.comparison.wording import at_most, decimal, short_digest
 from whorl.core.evidence import Access as WeightAccess
-from whorl.core.evidence import Finding, LikelihoodRatio, NotComparable
+from whorl.core.evidence import Finding, LayerMatch, LikelihoodRatio, NotComparable
 from whorl.dossiers.composing import CaseDocuments
-from whorl.dossiers.opinion import Headline, NotWeighed, Opinion, Weighed
+from whorl.dossiers.opinion import FoundPair, Headline, NotWeighed, Opinion, Weighed
 from whorl.statistics.ratio_caps import LEAST_CLAIM
 from whorl.statistics.ratio_population import Cell, ratio_of
 from whorl.statistics.weight_of_evidence import WeightOfEvidence
@@ -39,9 +41,13 @@ class Figures:
     shared: HeadlineLine | None = None
     ratios: tuple[RatioLine, ...] = ()
     untested: tuple[tuple[str, str], ...] = ()
+    origin: str = ""
+    strange: bool = False
     deviations: tuple[str, ...] = ()
     limitations: tuple[str, ...] = ()
     findings: tuple[FindingLine, ...] = ()
+    layers: LayerPicture | None = None
+    layer_lines: tuple[tuple[int, str, str], ...] = ()
     exact: tuple[ExactLine, ...] = ()
     scores: tuple[ScoreLine, ...] = ()
     fusion: tuple[FusionLine, ...] = ()
@@ -58,7 +64,12 @@ NO_FIGURES: Final = Figures()
 def figures_of(opinion: Opinion, documents: CaseDocuments) -> Figures:
     """The figures of an opinion that is in force and whose numbers were made again."""
     tested = [one for one in opinion.treated if isinstance(one, Weighed)]
+    weights = next((_finding(one, documents) for one in opinion.findings if one.group == "weights"), None)
+    strange = _strange(documents)
+    origin = words.STRANGE_POPULATION.format(names=", ".join(strange)) if strange else words.KNOWN_POPULATION
     return Figures(
+        origin=origin if tested else "",
+        strange=bool(strange),
         headline=_headline(opinion.headline, tested),
         shared=None if opinion.shared_weights == opinion.headline else _headline(opinion.shared_weights, tested),
         ratios=tuple(_ratio(one, opinion.headline, alone=len(tested) == 1) for one in tested),
@@ -76,6 +87,8 @@ def figures_of(opinion: Opinion, documents: CaseDocuments) -> Figures:
             )
             for one in opinion.findings
         ),
+        layers=None if weights is None else layer_picture(weights),
+        layer_lines=() if weights is None else tuple(map(_layer, weights.layers)),
         exact=tuple(
             ExactLine(method=one.method, bound=f"at most {at_most(one.log10_p)}", null=one.null)
             for one in opinion.exact
@@ -83,6 +96,16 @@ def figures_of(opinion: Opinion, documents: CaseDocuments) -> Figures:
         scores=tuple(line for one in tested for line in _scores(one, opinion, documents)),
         fusion=tuple(_fusion(one) for one in tested),
         priors=_priors(opinion.headline),
+    )
+
+
+def _strange(documents: CaseDocuments) -> list[str]:
+    """Populations that are not the release's own, by name and digest."""
+    known = shipped_population().digest
+    return sorted(
+        f"{population.name}, {short_digest(digest)}"
+        for digest, population in documents.populations.items()
+        if digest != known
     )
 
 
@@ -167,6 +190,14 @@ def _scores(one: Weighed, opinion: Opinion, documents: CaseDocuments) -> list[Sc
     return lines
 
 
+def _layer(layer: LayerMatch) -> tuple[int, str, str]:
+    return layer.questioned, "none" if layer.reference is None else str(layer.reference), decimal(layer.agreement)
+
+
+def _finding(found: FoundPair, documents: CaseDocuments) -> Finding:
+    return Finding.model_validate_json(documents.findings[found.document])
+
+
 def _limit(ratio: LikelihoodRatio, least: float | None) -> str:
     if ratio.log10_lr < LEAST_CLAIM:
         return "The ratio is below 2 as it stands."
@@ -181,7 +212,7 @@ def _cell(
     if not isinstance(ratio, LikelihoodRatio) or ratio.population not in documents.populations:
         return None
     found = next(one for one in opinion.findings if one.group == group)
-    finding = Finding.model_validate_json(documents.findings[found.document])
+    finding = _finding(found, documents)
     whole = all(side.access == "weights" for side in (finding.questioned, finding.reference))
     access: WeightAccess = "weights" if whole else "fingerprint"
     return documents.populations[ratio.population].cell(access, ratio.alternative)
@@ -220,8 +251,7 @@ def _said(ratio: LikelihoodRatio | NotComparable) -> str:
 
 
 def _group(group: str) -> str:
-    titles = {str(name): title for name, title in words.GROUPS.items()}
-    return titles.get(group, group)
+    return next((title for name, title in words.GROUPS.items() if name == group), group)
 
 
 def _interval(lower: float, upper: float) -> str:

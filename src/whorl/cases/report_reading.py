@@ -1,13 +1,11 @@
 """Reading a case into its report: who, what, when, and the opinion in force, whose figures are made again first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from whorl import __version__
 from whorl.cases import report_wording as words
-from whorl.cases.analysing import read_tools
 from whorl.cases.case import Case, CaseView
 from whorl.cases.report_document import (
     AppealLine,
@@ -23,29 +21,14 @@ from whorl.cases.report_document import (
 )
 from whorl.cases.report_events import event_lines
 from whorl.cases.report_figures import NO_FIGURES, Figures, figures_of
-from whorl.core.errors import VerificationError
-from whorl.dossiers.composing import CaseDocuments, compose_opinion
+from whorl.cases.report_opinion import Issued, controls_of, frozen_at, opinion_issued
 from whorl.dossiers.custody import Event
-from whorl.dossiers.differences import differences
-from whorl.dossiers.events import Acquired, Opined, Proposition, Responded, Reviewed
-from whorl.dossiers.opinion import Control, Opinion, Remarks, parse_opinion
-from whorl.dossiers.opinion_steps import MAX_OPINION_BYTES
-from whorl.dossiers.proceeding import proceed
-from whorl.dossiers.ratios_again import TOLERANCE
-from whorl.dossiers.references import opinion_in_force
+from whorl.dossiers.events import Acquired, Proposition, Responded, Reviewed
+from whorl.dossiers.opinion import Control
 from whorl.dossiers.state import State
 from whorl.statistics.verbal_scale import shipped_scale
 
 _KEY_LETTERS: Final = 16
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Issued:
-    """The opinion in force, its event and the documents that it follows from."""
-
-    opinion: Opinion
-    event: Opined
-    documents: CaseDocuments
 
 
 def read_report(case: Case) -> CaseReport:
@@ -63,12 +46,10 @@ def read_report(case: Case) -> CaseReport:
     """
     view = case.read()
     state = view.state
-    issued = None if state.unseen else _issued(case, view)
+    issued = None if state.unseen else opinion_issued(case, view)
     standing = _standing(state, issued)
     figures = NO_FIGURES if issued is None or standing != "issued" else figures_of(issued.opinion, issued.documents)
-    scale = shipped_scale()
-    opened = state.opened
-    controls = tuple(map(_control, _controls(case, view, issued)))
+    controls = tuple(map(_control, controls_of(case, view, issued)))
     return CaseReport(
         generator=f"Whorl {__version__}",
         standing=standing,
@@ -80,20 +61,7 @@ def read_report(case: Case) -> CaseReport:
         case=view.id,
         head=view.head,
         at=words.day_and_time(view.events[-1].record.at),
-        title="Case, its opening erased" if opened is None else opened.title,
-        question="" if opened is None else opened.question,
-        questioned="" if opened is None else opened.questioned.name,
-        reference="" if opened is None else opened.reference.name,
-        claim=_claim(state),
-        licence="" if opened is None else opened.licence,
-        funding="" if opened is None else opened.funding,
-        people=tuple(
-            Person(name=one.name, role=words.ROLES[one.role], key=one.id[:_KEY_LETTERS])
-            for one in state.parties.values()
-        ),
-        propositions=tuple(map(_proposition, state.propositions)),
-        exhibits=tuple(_exhibit(state, one) for one in state.acquired),
-        events=event_lines(view),
+        events=event_lines(view, outcomes=standing == "issued"),
         protocol=_protocol(view),
         controls=controls,
         failed=tuple(
@@ -101,69 +69,60 @@ def read_report(case: Case) -> CaseReport:
             for one in controls
             if not one.behaved
         ),
-        replies=tuple(map(_reply, state.responses)),
-        reply_until=_time(state.reply_until),
-        replications=_replications(state),
-        review=_review(view.events),
-        appeals=tuple(
-            AppealLine(grounds=", ".join(words.GROUNDS[ground] for ground in one.grounds), text=one.text)
-            for one in state.appeals
-        ),
-        decisions=tuple((one.result, one.reasons) for one in state.decisions),
-        closed=None if state.closed is None else (state.closed.outcome, state.closed.reasons),
-        bands=tuple((_from(band.above_log10), band.support) for band in scale.bands),
-        scale=f"{scale.id}/{scale.version}",
-        scale_source=scale.source,
+        **_beginning(state),
+        **_hearing(view),
+        **_scale(),
         **figures.members(),
     )
 
 
-def _issued(case: Case, view: CaseView) -> _Issued | None:
-    digest = opinion_in_force(view.events)
-    if digest is None:
-        return None
-    place, event = next(
-        (place, event.body)
-        for place, event in reversed(list(enumerate(view.events)))
-        if isinstance(event.body, Opined) and event.body.document == f"sha256:{digest}"
-    )
-    opinion = parse_opinion(case.store.get(event.document), what="opinion", most=MAX_OPINION_BYTES)
-    state = proceed(view.events[:place])
-    documents = _documents(case, state)
-    again = compose_opinion(
-        state, documents, case=view.id, protocol_sequence=opinion.protocol_sequence, remarks=opinion.remarks
-    )
-    largest, places = differences(opinion.model_dump(mode="json"), again.model_dump(mode="json"), where="opinion")
-    if places or largest > TOLERANCE:
-        where = places[0][:400] if places else f"a number that differs by {largest:.3g}"
-        raise VerificationError(
-            f"expected the opinion that follows from the findings, found another: {where}; no report is made of it"
-        )
-    return _Issued(opinion=opinion, event=event, documents=documents)
+def _beginning(state: State) -> dict[str, Any]:
+    """What the case is about, who takes part, and what was taken."""
+    opened = state.opened
+    return {
+        "title": "Case, its opening erased" if opened is None else opened.title,
+        "question": "" if opened is None else opened.question,
+        "questioned": "" if opened is None else opened.questioned.name,
+        "reference": "" if opened is None else opened.reference.name,
+        "claim": _claim(state),
+        "licence": "" if opened is None else opened.licence,
+        "funding": "" if opened is None else opened.funding,
+        "people": tuple(
+            Person(name=one.name, role=words.ROLES[one.role], key=one.id[:_KEY_LETTERS])
+            for one in state.parties.values()
+        ),
+        "propositions": tuple(map(_proposition, state.propositions)),
+        "exhibits": tuple(_exhibit(state, one) for one in state.acquired),
+    }
 
 
-def _documents(case: Case, state: State) -> CaseDocuments:
-    populations = () if state.protocol is None else state.protocol.populations
-    return CaseDocuments(
-        findings={one.document: case.store.get(one.document) for one in state.analysed},
-        populations=read_tools([case.store.get(digest) for digest in populations]).populations,
-    )
-
-
-def _controls(case: Case, view: CaseView, issued: _Issued | None) -> tuple[Control, ...]:
-    """What the controls gave: a fact, whether there is an opinion or not."""
+def _hearing(view: CaseView) -> dict[str, Any]:
+    """What was answered, made again, reviewed and appealed."""
     state = view.state
-    if issued is not None:
-        return issued.opinion.controls
-    if state.unseen or state.unblinded is None:
-        return ()
-    made = compose_opinion(
-        state, _documents(case, state), case=view.id, protocol_sequence=_frozen_at(view), remarks=Remarks()
-    )
-    return made.controls
+    return {
+        "replies": tuple(map(_reply, state.responses)),
+        "reply_until": _time(state.reply_until),
+        "replications": _replications(state),
+        "review": _review(view.events),
+        "appeals": tuple(
+            AppealLine(grounds=", ".join(words.GROUNDS[ground] for ground in one.grounds), text=one.text)
+            for one in state.appeals
+        ),
+        "decisions": tuple((one.result, one.reasons) for one in state.decisions),
+        "closed": None if state.closed is None else (state.closed.outcome, state.closed.reasons),
+    }
 
 
-def _standing(state: State, issued: _Issued | None) -> words.Standing:
+def _scale() -> dict[str, Any]:
+    scale = shipped_scale()
+    return {
+        "bands": tuple((_from(band.above_log10), band.support) for band in scale.bands),
+        "scale": f"{scale.id}/{scale.version}",
+        "scale_source": scale.source,
+    }
+
+
+def _standing(state: State, issued: Issued | None) -> words.Standing:
     if state.unseen or state.opened is None:
         return "erased"
     if state.failed_controls:
@@ -173,7 +132,7 @@ def _standing(state: State, issued: _Issued | None) -> words.Standing:
     return "annulled" if state.annulled else "none"
 
 
-def _verdict(standing: words.Standing, issued: _Issued | None, figures: Figures) -> str:
+def _verdict(standing: words.Standing, issued: Issued | None, figures: Figures) -> str:
     if issued is None or standing != "issued":
         return words.STANDINGS[standing]
     verdict = issued.opinion.verdict
@@ -214,7 +173,7 @@ def _protocol(view: CaseView) -> ProtocolLines | None:
     line_up = protocol.line_up
     return ProtocolLines(
         at=_time(state.frozen_at),
-        event=_frozen_at(view),
+        event=frozen_at(view),
         methods=tuple(
             (
                 words.GROUPS[one.group],
@@ -281,10 +240,6 @@ def _review(events: Sequence[Event]) -> ReviewLines | None:
             (words.POINTS.get(one.point, one.point), words.ANSWERS[one.answer], one.note) for one in last.checklist
         ),
     )
-
-
-def _frozen_at(view: CaseView) -> int:
-    return [event.record.kind for event in view.events].index("frozen")
 
 
 def _from(log10: float) -> str:

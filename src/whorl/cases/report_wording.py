@@ -195,7 +195,8 @@ GLOSSARY: Final = (
     ),
     (
         "Bounded value",
-        "The end of the interval nearer to 1, cut at the caps. The words of the scale are given to this value alone.",
+        "What may be claimed: the end of the interval nearer to 1, cut at the cap by families, then weakened by the "
+        "process, whose own mistakes might explain the findings too. Words of the scale are given to this value alone.",
     ),
     ("Central value", "The calibrated ratio before interval and caps."),
     (
@@ -222,6 +223,11 @@ GLOSSARY: Final = (
         "A bound that holds by symmetry and needs no population: how rarely independent models would agree this much.",
     ),
     ("Record hash", "What the next record names as the one before it: no event can be left out or changed unseen."),
+)
+KNOWN_POPULATION: Final = "Ratios rest on the population of this release."
+STRANGE_POPULATION: Final = (
+    "Ratios rest on a population that this release does not know ({names}). A population of somebody's own making can "
+    "say anything: ask who made it, of which models."
 )
 READERS_TASK: Final = (
     "This table is for the reader's prior and no part of the opinion. How probable the claim was before these findings "

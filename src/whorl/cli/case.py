@@ -10,6 +10,7 @@ import typer
 
 from whorl.cli.case_access import CaseFolder, case_at, entered, entered_text, key_at
 from whorl.cli.case_export import export
+from whorl.cli.case_report import report
 from whorl.cli.case_ruling import appeal, close, decide, expunge, opinion, replicate, respond, review
 from whorl.cli.exits import Exit, exits
 from whorl.cli.files import print_json, require_input
@@ -275,6 +276,7 @@ for _name, _command, _help in (
     ("appeal", appeal, "Appeal against the opinion, as a party."),
     ("decide", decide, "Decide on an appeal."),
     ("expunge", expunge, "Erase what was said, and leave a tombstone."),
+    ("report", report, "Write what a reader must know of the case."),
     ("export", export, "Write a case in another format."),
     ("show", show, "Check a case and say where it stands."),
     ("template", template, "Print an example of a file to fill in."),

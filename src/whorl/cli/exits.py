@@ -20,6 +20,7 @@ EXTRAS = {
     "threadpoolctl": "weights",
     "gguf": "weights",
     "jinja2": "report",
+    "typst": "report",
     "httpx2": "probes",
     "pyarrow": "probes",
     "rfc3161_client": "time",
