@@ -150,8 +150,9 @@ def test_a_model_that_does_not_come_from_the_ancestor_is_refused(other: str) -> 
 
 def test_cousins_of_the_demo_have_their_ancestor_in_common() -> None:
     """Two fine-tunes of base on different text, one of them rewritten."""
-    for questioned, other in (("suspect", "cousin"), ("cousin", "suspect")):
-        test = ancestor_test(DEMO / "base", DEMO / questioned, DEMO / other, jobs=1)
+    suspect, cousin = DEMO / "suspect", DEMO.with_name("case_models") / "cousin"
+    for questioned, other in ((suspect, cousin), (cousin, suspect)):
+        test = ancestor_test(DEMO / "base", questioned, other, jobs=1)
         assert test.reading == "common_ancestor"
         assert test.least_favourable is not None
         assert test.least_favourable.log10_lr < 0

@@ -98,7 +98,7 @@ def test_templates_of_public_models_are_rendered_as_transformers_renders_them() 
         ("{{ 9 ** (9 ** 9) }}", "stopped"),
         ("{{ 'x' * 100000000000 }}", "memory"),
         ("{% set n = namespace(t='x') %}{% for a in range(90) %}{% set n.t = n.t ~ n.t %}{% endfor %}", "memory"),
-        ("{% set n = namespace(l=[]) %}{% for a in range(99) %}{% set n.l = n.l + [PART ~ a] %}{% endfor %}", "memory"),
+        ("{% set n = namespace(l=[]) %}{% for a in range(99) %}{% set n.l = n.l + [PART ~ a] %}{% endfor %}", ""),
         ("{% for a in range(99999) %}{{ 'x' * 100 }}{% endfor %}", "memory"),
     ],
     ids=["loops", "power", "product", "doubling", "list", "length"],
@@ -115,7 +115,9 @@ def test_a_hostile_template_ends_in_an_error_within_seconds_and_little_memory(te
     assert told["seconds"] < 15
     assert told["trouble"] == "broken"
     assert "expected a chat template that takes at most 1 s of processor time, 512 MiB" in told["detail"]
-    assert f"({exceeded}); it is not run again" in told["detail"]
+    # Which limit a list of large texts meets first is a matter of the machine.
+    limits = [exceeded] if exceeded else ["memory", "stopped"]
+    assert any(f"({limit}); it is not run again" in told["detail"] for limit in limits)
     # A run asks thousands of questions.
     assert told["again"] == told["detail"]
     assert told["seconds_again"] < 0.5

@@ -263,7 +263,10 @@ def test_a_model_that_says_something_else_is_another_claim() -> None:
     claimant = Claimant.new()
     body = model()
     claim = {"entry": {"id": "a" * 52, "issuer": claimant.key.id.hex()}}
-    other = {"content": {"statement": {"predicate": {"body": model().model_dump(mode="json")}}}}
+    other = {
+        "content": {"statement": {"predicate": {"body": model().model_dump(mode="json")}}},
+        "standing": {"standing": "good"},
+    }
     remote, _, _ = registry(answer({"claims": [claim]}), answer(other))
     with remote:
         assert remote.same_entry(body, issuer=claimant.key.id) is None
