@@ -55,7 +55,7 @@ CASES = {
         story="Lark is Harrow, fine-tuned, then permuted, rotated and rescaled until no number is the same.",
         questioned="suspect",
         reference="base",
-        verdict="supports_claim",
+        verdict="supports_shared_weights",
         reply="We trained Lark from scratch.",
     ),
     "common-ancestor": KnownCase(

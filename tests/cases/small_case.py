@@ -32,6 +32,13 @@ from whorl.entries.keys import IssuerKey, PrivateKey, encode_public
 POPULATION = files("whorl.comparison").joinpath("population.json").read_bytes()
 MODELS = Path(__file__).parents[2] / "demo" / "models"
 START = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
+
+
+def model_at(name: str) -> Path:
+    """A model of the demo, or one that only its cases need."""
+    return next(path for path in (MODELS / name, MODELS.with_name("case_models") / name) if path.exists())
+
+
 NAMES: dict[Role, str] = {
     "manager": "Ada Manager",
     "complainant": "Northwind Labs",
@@ -118,16 +125,16 @@ def plan() -> ProtocolPlan:
 
 
 def candidates(
-    *, questioned: str = "suspect", positive: str = "base-q8.gguf", negative: str = "student", decoy: str = "twin"
+    *, questioned: str = "suspect", positive: str = "base-q8.gguf", negative: str = "stranger", decoy: str = "twin"
 ) -> Candidates:
     def one(name: str, file: str) -> Candidate:
-        return Candidate(name=name, path=str(MODELS / file))
+        return Candidate(name=name, path=str(model_at(file)))
 
     return Candidates(
         schema_="whorl.line-up-candidates/1",
         questioned=one(questioned, questioned),
         reference=one("base", "base"),
-        decoys=(one("decoy one", decoy), one("decoy two", "student")),
+        decoys=(one("decoy one", decoy), one("decoy two", "passerby")),
         positive_controls=(one("known copy", positive),),
         negative_controls=(one("known stranger", negative),),
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_case import MODELS
+from small_case import model_at
 from typer.testing import CliRunner, Result
 
 from whorl.cli.case import case
@@ -59,14 +59,14 @@ def opening(desk: Desk) -> Path:
     return desk.file("opening", stated)
 
 
-def line_up(desk: Desk, *, positive: str = "base-q8.gguf", negative: str = "student") -> Path:
+def line_up(desk: Desk, *, positive: str = "base-q8.gguf", negative: str = "stranger") -> Path:
     def one(name: str, model: str) -> dict[str, str]:
-        return {"name": name, "path": str(MODELS / model)}
+        return {"name": name, "path": str(model_at(model))}
 
     stated = desk.template("line-up") | {
         "questioned": one("suspect", "suspect"),
         "reference": one("base", "base"),
-        "decoys": [one("stranger one", "twin"), one("stranger two", "student")],
+        "decoys": [one("stranger one", "twin"), one("stranger two", "passerby")],
         "positive_controls": [one("known copy", positive)],
         "negative_controls": [one("known stranger", negative)],
         "draw": {"decoys": 2},

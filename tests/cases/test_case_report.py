@@ -217,7 +217,7 @@ def test_a_case_that_supports_the_claim(reported: Of) -> None:
     report = reported("supported")
     text = page(report).text
     assert report.standing == "issued"
-    assert report.verdict == "Weak support for the claim"
+    assert report.verdict == "Weak support for shared weights, and no direction"
     assert report.headline is not None
     for said in (
         report.statement,
@@ -237,12 +237,12 @@ def test_a_case_that_supports_the_claim(reported: Of) -> None:
         assert said in text
     assert any(one.detail.endswith("trained weights are shared") for one in report.events)
     assert {name for name, _ in report.untested} == {
-        "A common ancestor", "The same data", "A common teacher", "The other direction", "A published idea",
+        "A common teacher", "The other direction", "A published idea",
     }  # fmt: skip
     assert sum(line.headline for line in report.ratios) == 1
     least = min(report.ratios, key=lambda line: line.log10)
     assert least.headline
-    assert [line.without is not None for line in report.ratios] == [True, True]
+    assert [line.without is not None for line in report.ratios] == [True] * 4
 
 
 def test_a_case_that_does_not_decide(reported: Of) -> None:
@@ -259,8 +259,8 @@ def test_weights_that_are_shared_in_no_known_direction(reported: Of) -> None:
     text = page(report).text
     assert re.fullmatch(r"(Weak|Moderate) support for shared weights, and no direction", report.verdict)
     assert report.shared is not None
-    assert report.shared.against == "Independent training"
-    assert "They do not tell descent from a common ancestor." in text
+    assert report.shared.against == "A common start alone"
+    assert "do not tell descent of the questioned model from a common ancestor" in text
     assert "the ratio for trained weights that are shared, in whatever direction" in text
 
 
@@ -533,7 +533,7 @@ def test_the_map_of_the_layers_is_a_picture_and_a_table(reported: Of) -> None:
 
 def test_a_curve_goes_through_the_case_and_below_2_at_the_threshold(reported: Of) -> None:
     report = reported("supported")
-    assert len(report.scores) == 2
+    assert report.scores
     for line in report.scores:
         curve = score_curve(line)
         assert curve is not None

@@ -129,14 +129,15 @@ def all_weighed(standing: Standing) -> Standing:
     """The same as if every way to share weights had been weighed, with the ratio against independent training."""
     opinion = standing.opinion
     assert opinion is not None
-    (weighed,) = (one for one in opinion.treated if isinstance(one, Weighed))
+    weighed = next(one for one in opinion.treated if isinstance(one, Weighed) and one.alternative == "independent")
     treated = tuple(
         weighed.model_copy(update={"alternative": one.alternative})
         if one.alternative in ("common_ancestor", "reverse_direction")
         else one
         for one in opinion.treated
     )
-    return dataclasses.replace(standing, opinion=opinion.model_copy(update={"treated": treated}))
+    changed = opinion.model_copy(update={"treated": treated, "verdict": "supports_claim"})
+    return dataclasses.replace(standing, opinion=changed)
 
 
 # What may be said
@@ -145,7 +146,7 @@ def all_weighed(standing: Standing) -> Standing:
 @pytest.mark.parametrize(
     ("name", "verdict", "support"),
     [
-        ("supported", "supports_claim", "shared_weights"),
+        ("supported", "supports_shared_weights", "shared_weights"),
         ("shared", "supports_shared_weights", "shared_weights"),
         ("inconclusive", "inconclusive", None),
         ("against", "supports_alternative", None),
@@ -174,7 +175,7 @@ def test_descent_needs_a_ratio_against_every_other_way_to_share_weights(standing
 def test_findings_on_weights_support_no_learning_from_answers(standing: Standings) -> None:
     opinion = standing("supported").opinion
     assert opinion is not None
-    claimed = opinion.model_copy(update={"claim": "learned_from"})
+    claimed = opinion.model_copy(update={"claim": "learned_from", "verdict": "supports_claim"})
     assert support_of(claimed) is None
     asked = tuple(one.model_copy(update={"group": "behaviour"}) for one in claimed.findings)
     assert support_of(claimed.model_copy(update={"findings": asked})) == "learning"
@@ -315,7 +316,7 @@ def test_a_found_dependency_that_is_not_declared(standing: Standings) -> None:
     opinion = standing("shared").opinion
     assert opinion is not None
     assert opinion.shared_weights is not None
-    assert (row.found.ratio.against, row.found.ratio.bounded) == ("independent", opinion.shared_weights.log10_lr)
+    assert (row.found.ratio.against, row.found.ratio.bounded) == ("same_seed", opinion.shared_weights.log10_lr)
     assert row.found.ratio.bounded <= min(row.found.ratio.caps.values()) < row.found.ratio.lower
     assert "common_ancestor" in row.found.not_excluded
 
@@ -483,7 +484,7 @@ def test_learning_from_answers_is_no_pedigree(standing: Standings) -> None:
     opinion = standing("supported").opinion
     assert opinion is not None
     asked = tuple(one.model_copy(update={"group": "behaviour"}) for one in opinion.findings)
-    changed = opinion.model_copy(update={"claim": "learned_from", "findings": asked})
+    changed = opinion.model_copy(update={"claim": "learned_from", "verdict": "supports_claim", "findings": asked})
     document = bill_of_materials(dataclasses.replace(standing("supported"), opinion=changed))
     assert "pedigree" not in document["metadata"]["component"]
     assert properties(document)["whorl:supported"] == ["learning"]

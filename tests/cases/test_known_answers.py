@@ -1,6 +1,7 @@
 """Six cases whose answer is known, from the complaint to the dossier: what must come out, and that it verifies."""
 
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -101,7 +102,26 @@ def test_descent_and_a_common_ancestor_look_alike_to_weights(tmp_path: Path) -> 
     assert opinion.verdict == "supports_shared_weights"
     assert opinion.headline is not None
     assert (opinion.headline.against, opinion.headline.log10_lr) == ("common_ancestor", 0.0)
-    assert "do not tell descent from a common ancestor" in opinion.statement
+    assert "do not tell descent of the questioned model from a common ancestor" in opinion.statement
+
+
+@pytest.mark.parametrize("name", ["derived", "same-seed", "common-ancestor"])
+def test_leaving_an_alternative_untested_gains_nothing(tmp_path: Path, name: str) -> None:
+    """What the finding has a ratio against is weighed, whoever would rather not."""
+    case = known.CASES[name]
+    honest, _ = played(tmp_path / "honest", case)
+    fewer, _ = played(tmp_path / "fewer", replace(case, tested=("independent",)))
+    assert honest is not None
+    assert fewer is not None
+    assert (fewer.verdict, fewer.headline) == (honest.verdict, honest.headline)
+
+
+def test_models_that_change_places_are_not_said_to_descend(tmp_path: Path) -> None:
+    """The questioned model is the ancestor: weights are shared, and nobody is called the descendant."""
+    case = replace(known.CASES["derived"], questioned="base", reference="suspect")
+    opinion, _ = played(tmp_path, case)
+    assert opinion is not None
+    assert opinion.verdict != "supports_claim"
 
 
 def test_weights_give_no_ratio_for_a_claim_about_answers(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def deal(candidates: Candidates, *, salt: bytes, digest_of: Callable[[str], str]
     Raises
     ------
     InputError
-        If there are too few candidates of a kind, or one name stands for two.
+        If there are too few candidates of a kind, or one name or content stands for two.
     """
     pools: tuple[tuple[MemberRole, Sequence[Candidate], int], ...] = (
         ("questioned", (candidates.questioned,), 1),
@@ -135,13 +135,16 @@ def deal(candidates: Candidates, *, salt: bytes, digest_of: Callable[[str], str]
             raise InputError(f"line-up: expected at least {number} candidates for {role}, found {len(pool)}; add some")
         chosen += [(role, one) for one in sorted(pool, key=lambda one: _place(b"draw", salt, one.name))[:number]]
     chosen.sort(key=lambda pair: _place(b"deal", salt, pair[1].name))
-    return DealtLineUp(
-        salt=salt.hex(),
-        members=tuple(
-            DealtMember(code=f"M-{number}", role=role, name=one.name, path=one.path, digest=digest_of(one.path))
-            for number, (role, one) in enumerate(chosen, start=1)
-        ),
+    members = tuple(
+        DealtMember(code=f"M-{number}", role=role, name=one.name, path=one.path, digest=digest_of(one.path))
+        for number, (role, one) in enumerate(chosen, start=1)
     )
+    if len({member.digest for member in members}) < len(members):
+        raise InputError(
+            "line-up: expected another content for each model, found one under two names: a control that is the "
+            "reference itself, or a stranger who stands there twice, cannot fail"
+        )
+    return DealtLineUp(salt=salt.hex(), members=members)
 
 
 def read_candidates(path: Path) -> Candidates:

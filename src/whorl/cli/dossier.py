@@ -102,8 +102,8 @@ def verify(
     """Check a dossier offline, step by step, with nothing but the base install.
 
     Exit status 0: no step failed, and the steps that could not be asked are named; 1: a step failed; 2: an argument
-    is not what it should be. Without --policy receipts are not checked; without --case or --key any case of any
-    issuer will do.
+    is not what it should be; 3: no step failed, but the opinion or its numbers could not be checked. Without --policy
+    receipts are not checked; without --case or --key any case of any issuer will do.
     """
     require_input(file, expected="a dossier")
     if policy is not None:
@@ -127,7 +127,8 @@ def verify(
     if found.failed:
         first = found.failed[0]
         raise VerificationError(f"step {first.number} ({first.name}) failed: {first.detail}")
-    return Exit.DONE
+    unsure = {step.name for step in found.not_checked} & {"opinion", "numbers"}
+    return Exit.INCONCLUSIVE if unsure else Exit.DONE
 
 
 def _built(files: "Mapping[str, Source]", case: Path, key: "IssuerKey", output: Path) -> "Built":

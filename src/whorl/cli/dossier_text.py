@@ -44,6 +44,10 @@ def print_verification(found: "Verification", *, expected: bool) -> None:
         return
     if found.not_checked:
         print_lines("", "What was not checked is not claimed to hold.")
+    print_lines(
+        "",
+        "Report and exports in the file are as its issuer made them: what they say was not held against the opinion.",
+    )
     if not expected:
         print_lines(
             "", "No case and no key was given that you expect: case and issuer are what the file says they are."

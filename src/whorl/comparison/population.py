@@ -196,7 +196,7 @@ def direction_of(population: Population, access: Access, figures: Figures) -> Di
     return Direction(
         questioned_from_reference=forth / total,
         reference_from_questioned=back / total,
-        common_ancestor=1 - forth / total - back / total,
+        common_ancestor=max(0.0, 1 - forth / total - back / total),
     )
 
 

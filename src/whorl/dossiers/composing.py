@@ -34,6 +34,7 @@ from whorl.statistics.weight_of_evidence import weigh
 
 MAX_FINDING_BYTES: Final = 16 << 20
 MAX_FINDING_DEPTH: Final = 16
+_DERIVED: Final = frozenset({"identical", "derived"})
 LEAST_CENTRAL: Final = 1.0
 """log10 of the calibrated ratio below which nothing is called support, however narrow its interval."""
 _OF_WEIGHTS: Final[Mapping[Alternative, WeightAlternative]] = {
@@ -42,7 +43,7 @@ _OF_WEIGHTS: Final[Mapping[Alternative, WeightAlternative]] = {
     "shared_data": "same_data",
     "same_seed": "same_seed",
 }
-_SHARED_WEIGHTS: Final[frozenset[Alternative]] = frozenset({"common_ancestor", "reverse_direction"})
+_OF_DESCENT: Final[frozenset[Alternative]] = frozenset({"common_ancestor", "reverse_direction"})
 """Alternatives under which trained weights are shared too: only descent is in question."""
 _NOT_MEASURED: Final[Mapping[Alternative, str]] = {
     "shared_teacher": "no population of models with one teacher and separate weights is calibrated",
@@ -98,6 +99,11 @@ def compose_opinion(
     (questioned,) = state.members_in("questioned")
     about = [one for one in state.analysed if one.questioned == questioned]
     findings = {one.group: _finding(documents.findings, one.document) for one in about}
+    if len(findings) != len(about):
+        raise VerificationError(
+            "expected one finding of each group of evidence on the questioned model, found two of one group: an "
+            "opinion would have to choose between them"
+        )
     for found in findings.values():
         for item in found.evidence:
             if isinstance(item, LikelihoodRatio):
@@ -106,8 +112,9 @@ def compose_opinion(
     tested = [one for one in treated if isinstance(one, Weighed)]
     void = state.failed_controls
     headline = _headline(tested)
-    shared = _headline([one for one in tested if one.alternative not in _SHARED_WEIGHTS])
-    verdict = _verdict(tested, headline, shared, void=bool(void))
+    shared = _headline([one for one in tested if one.alternative not in _OF_DESCENT])
+    related = all(found.conclusion.relation in _DERIVED for found in findings.values())
+    verdict = _verdict(tested, headline, shared, void=bool(void), related=related)
     return Opinion(
         case=case,
         protocol_sequence=protocol_sequence,
@@ -161,17 +168,16 @@ def _treated(
     planned: tuple[Alternative, bool, str], findings: Mapping[Group, Finding], documents: CaseDocuments, state: State
 ) -> Treated:
     alternative, tested, how = planned
-    if not tested:
-        return NotWeighed(alternative=alternative, reason=how)
     if _claim(state) == "learned_from":
         return NotWeighed(alternative=alternative, reason="no ratio: weights do not show what was learned from answers")
     against = _OF_WEIGHTS.get(alternative)
     if against is None:
-        return NotWeighed(alternative=alternative, reason=f"no ratio: {_NOT_MEASURED[alternative]}")
+        return NotWeighed(alternative=alternative, reason=f"no ratio: {_NOT_MEASURED[alternative]}" if tested else how)
     groups = sorted({method.group for method in state.comparing_methods()})
     ratios: dict[str, LikelihoodRatio | NotComparable] = {
         group: _ratio(findings.get(group), against) for group in groups
     }
+    # A ratio that was found counts, whether or not somebody wished to test the alternative.
     if not any(isinstance(one, LikelihoodRatio) for one in ratios.values()):
         return NotWeighed(alternative=alternative, reason="; ".join(one.detail for one in ratios.values())[:2000])
     fusion = NotComparable(
@@ -253,16 +259,19 @@ def _with_headlines(treated: "list[Treated]") -> "list[Treated]":
     ]
 
 
-def _verdict(tested: "list[Weighed]", headline: Headline | None, shared: Headline | None, *, void: bool) -> Verdict:
+def _verdict(
+    tested: "list[Weighed]", headline: Headline | None, shared: Headline | None, *, void: bool, related: bool
+) -> Verdict:
+    """The verdict; ``related`` says whether the findings themselves call the questioned model derived."""
     if void:
         return "void"
     if headline is None:
         return "not_answerable"
-    if speaks_for(headline):
+    if speaks_for(headline) and related and {one.alternative for one in tested} >= _OF_DESCENT:
         return "supports_claim"
     if headline.log10_lr < 0 and headline.central <= -LEAST_CENTRAL:
         return "supports_alternative"
-    if shared is not None and speaks_for(shared) and len(tested) > 1:
+    if shared is not None and speaks_for(shared) and related:
         return "supports_shared_weights"
     return "inconclusive"
 
@@ -305,7 +314,9 @@ def _statement(verdict: Verdict, headline: Headline | None, shared: Headline | N
             return (
                 f"The findings are at least about {_times(shared.log10_lr)} times more probable if trained weights are "
                 f"shared than under the least favourable alternative without, {_SPOKEN[shared.against]}. They do not "
-                f"tell descent from {_SPOKEN[headline.against]}." + _untold(tested) + ending
+                "tell descent of the questioned model from a common ancestor, nor from descent in the other direction."
+                + _untold(tested)
+                + ending
             )
 
 

@@ -1,6 +1,6 @@
 """Steps 8 and 9: the opinion is of this case, and every number of it follows from what lies beside it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Final
 
@@ -55,7 +55,10 @@ def numbers_step(examination: Examination) -> Found:
         return found
     events, place, event = found
     if any(one.body is None for one in events[:place]):
-        return NotChecked("events that the opinion rests on were erased, so its numbers cannot be made again")
+        raise VerificationError(
+            "expected an opinion whose numbers can be made again, found one that rests on events that were erased: it "
+            "must be erased with them"
+        )
     state = proceed(events[:place])
     opinion = _opinion(examination, event)
     documents = CaseDocuments(
@@ -81,22 +84,23 @@ def numbers_step(examination: Examination) -> Found:
             f"{largest:.3g}"
         )
     tested = sum(one.outcome == "tested" for one in opinion.treated)
-    return Passed(
+    again_by = "a second analyst made the findings again" if state.replications else "no second analyst made them again"
+    detail = (
         f"the whole opinion was composed again: {tested} alternatives with a ratio, {len(opinion.controls)} controls, "
-        f"largest difference {largest:.1g}; {_origin_of(documents.populations)}"
+        f"largest difference {largest:.1g}; that the findings follow from the exhibits is not asked here: {again_by}; "
+    )
+    shipped, strange = _shipped_population(), sorted(documents.populations)
+    if strange == [shipped]:
+        return Passed(f"{detail}ratios rest on the population of this release")
+    return NotChecked(
+        f"{detail}ratios rest on populations that this release does not know "
+        f"({', '.join(one[:19] for one in strange if one != shipped)}...): ask who made them, of which models"
     )
 
 
-def _origin_of(populations: Mapping[str, Population]) -> str:
-    """Whether the reader's own release calibrated the ratios: a population of somebody's making can say anything."""
-    shipped = Population.model_validate_json(files("whorl.comparison").joinpath("population.json").read_bytes()).digest
-    strange = sorted(set(populations) - {shipped})
-    if not strange:
-        return "ratios rest on the population of this release"
-    return (
-        f"ratios rest on populations that this release does not know ({', '.join(one[:19] for one in strange)}...): "
-        "ask who made them, of which models"
-    )
+def _shipped_population() -> str:
+    """Digest of the population that comes with the reader's release: one of somebody's making can say anything."""
+    return Population.model_validate_json(files("whorl.comparison").joinpath("population.json").read_bytes()).digest
 
 
 def _in_force(examination: Examination) -> Found | tuple[Sequence[Event], int, Opined]:

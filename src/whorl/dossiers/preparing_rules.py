@@ -242,6 +242,12 @@ def _require_line_up(state: State, members: tuple[CodedMember, ...]) -> None:
         raise VerificationError("rule 16: expected the line-up that the protocol states, found another")
     if by_code[line_up.reference].role != "reference" or len({member.name for member in members}) != len(members):
         raise VerificationError("rule 16: expected the reference under its code and each model once, found otherwise")
+    digests = [member.digest for member in members if member.digest is not None]
+    if len(set(digests)) != len(digests):
+        raise VerificationError(
+            "rule 16: expected another content for each model of the line-up, found one twice: a control that is the "
+            "reference itself, or one stranger under several names, cannot fail"
+        )
     for member in members:
         about = {"questioned": state.opened.questioned, "reference": state.opened.reference}.get(member.role)
         if about is not None and (member.name != about.name or about.digest not in (None, member.digest)):

@@ -63,7 +63,7 @@ def require_recorded(state: State, one: Analysed, data: bytes) -> None:
 def _require_exhibit(state: State, one: Analysed, code: str, subject: Subject) -> None:
     access = NEEDED_ACCESS[one.group]
     acquired = next((exhibit for exhibit in state.acquired if (exhibit.code, exhibit.access) == (code, access)), None)
-    if acquired is None or (subject.name, subject.digest) != (code, acquired.digest):
+    if acquired is None or (subject.name, subject.digest, subject.access) != (code, acquired.digest, acquired.access):
         raise VerificationError(
             f"finding {one.document}: expected it to be about {code} as it was acquired, found it about "
             f"{subject.name[:60]!a} with other content, or under another name"

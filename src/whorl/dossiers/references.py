@@ -66,13 +66,19 @@ def erased_blobs(events: Sequence[Event]) -> dict[str, int]:
 
 
 def opinion_in_force(events: Sequence[Event]) -> str | None:
-    """Hex digest of the last opinion that was issued; None where none was, or an appeal annulled it."""
+    """Hex digest of the last opinion that was issued; None where none was, or it lost its force.
+
+    An appeal that annuls or varies it takes its force away, until there is a new version. So does the erasure of a
+    later opinion or ruling: nobody can tell any more what that said.
+    """
     digest = None
     for event in events:
+        if event.body is None and event.record.kind in ("opined", "appeal_decided"):
+            digest = None
         match event.body:
             case Opined(document=document):
                 digest = _hex(document)
-            case AppealDecided(result="annulled"):
+            case AppealDecided(result="annulled" | "varied"):
                 digest = None
             case _:
                 pass
