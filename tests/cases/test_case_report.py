@@ -351,7 +351,7 @@ def test_an_opinion_that_does_not_follow_from_the_findings_gets_no_report(made: 
         headline_log10=opinion.headline.log10_lr,
         cause="correction",
     )
-    with pytest.raises(VerificationError, match="expected the opinion that follows from the findings"):
+    with pytest.raises(VerificationError, match="expected the numbers that follow from the findings"):
         read_report(steps.case)
 
 
@@ -370,6 +370,7 @@ def test_the_prior_table_is_bayes_rule_on_the_bounded_headline_and_the_courts_ta
 @EVERY
 def test_every_word_is_one_that_a_comparison_can_bear(reported: Of, name: str) -> None:
     report = reported(name)
+    assert len(page(report).lines) > 30
     for line in page(report).lines:
         require_fair(line, where=f"page of the case {name}")
     for text in texts_of(json.loads(printed_data(report))):

@@ -23,6 +23,7 @@ def findings(case_after: CaseAfter) -> tuple[State, dict[str, bytes]]:
 
 def test_what_was_found_was_recorded(findings: tuple[State, dict[str, bytes]]) -> None:
     state, stored = findings
+    assert len(state.analysed) == 5
     for one in state.analysed:
         require_recorded(state, one, stored[one.document])
 

@@ -160,7 +160,7 @@ def test_an_opinion_on_another_case(verified: Verify, tmp_path: Path) -> None:
     case = whole_case(opinion=False)
     opine(case, opinion_on(whole_case(opinion=False, title="Origin of lumen-2")))
     case.build(tmp_path / "x.dossier")
-    refused(verified(tmp_path / "x.dossier"), 8, why="expected an opinion on case")
+    refused(verified(tmp_path / "x.dossier"), 8, 9, why="expected an opinion on case")
 
 
 def test_numbers_edited_in_a_finding_or_a_population(verified: Verify, files: Files) -> None:

@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pydantic import ValidationError
-
 from whorl.cases.store import CaseStore
 from whorl.core.digest import digest_bytes
 from whorl.core.errors import InputError
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 
 FINGERPRINT_COMPARISON: Final = "fingerprint_comparison/1"
 _MOST_DIFFERENCES: Final = 100
-_LARGEST_POPULATION: Final = 1 << 26
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,17 +57,9 @@ def read_tools(populations: Sequence[bytes]) -> Tools:
     InputError
         If one is none that this release knows.
     """
-    from whorl.statistics.ratio_population import Population
+    from whorl.statistics.ratio_population import parse_populations
 
-    found = {}
-    for data in populations:
-        parse_json_object(data, what="population", max_bytes=_LARGEST_POPULATION, max_depth=32)
-        try:
-            population = Population.model_validate_json(data)
-        except ValidationError:
-            raise InputError("expected a calibrated population, as `whorl calibrate` writes it, found none") from None
-        found[population.digest] = population
-    return Tools(populations=found)
+    return Tools(populations=parse_populations({f"population {place}": data for place, data in enumerate(populations)}))
 
 
 def require_usable(methods: Sequence[Method], tools: Tools) -> None:

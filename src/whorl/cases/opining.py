@@ -2,12 +2,14 @@
 
 from typing import Literal
 
-from whorl.cases.analysing import read_tools
+from whorl.cases.analysing import tools_of
 from whorl.cases.case import Case, CaseView
 from whorl.cases.casework import opine
 from whorl.core.errors import VerificationError
 from whorl.dossiers.composing import CaseDocuments, compose_opinion
+from whorl.dossiers.issued_opinion import Confirmed, Issued, confirm_opinion, frozen_at
 from whorl.dossiers.opinion import Opinion, Remarks
+from whorl.dossiers.state import State
 from whorl.dossiers.wording import require_fair
 from whorl.entries.keys import IssuerKey
 
@@ -26,18 +28,29 @@ def composed(case: Case, remarks: Remarks) -> Opinion:
         raise VerificationError("expected a case whose protocol is fixed, found one without; freeze it first")
     for text in (*remarks.deviations, *remarks.limitations):
         require_fair(text, where="remark")
-    documents = CaseDocuments(
-        findings={one.document: case.store.get(one.document) for one in state.analysed},
-        populations=read_tools([case.store.get(digest) for digest in state.protocol.populations]).populations,
-    )
-    kinds = [event.record.kind for event in view.events]
     return compose_opinion(
-        state,
-        documents,
-        case=view.kept[0].record.hash.hex(),
-        protocol_sequence=kinds.index("frozen"),
-        remarks=remarks,
+        state, documents_of(case, state), case=view.id, protocol_sequence=frozen_at(view.events), remarks=remarks
     )
+
+
+def documents_of(case: Case, state: State) -> CaseDocuments:
+    """The findings and populations that an opinion on the case follows from."""
+    return CaseDocuments(
+        findings={one.document: case.store.get(one.document) for one in state.analysed},
+        populations={} if state.protocol is None else tools_of(state, case.store).populations,
+    )
+
+
+def confirmed_opinion(case: Case, view: CaseView, issued: Issued) -> Confirmed:
+    """The opinion in force, composed again from the case's own exhibits.
+
+    Raises
+    ------
+    InputError, VerificationError
+        As `whorl.dossiers.issued_opinion.confirm_opinion`.
+    """
+    data = case.store.get(issued.event.document)
+    return confirm_opinion(data, view.events, issued, documents_of=lambda state: documents_of(case, state))
 
 
 def issue(

@@ -19,12 +19,11 @@ from whorl.cases.report_document import (
     ScoreLine,
 )
 from whorl.comparison.pictures import LayerPicture, layer_picture
-from whorl.comparison.population import shipped_population
 from whorl.comparison.wording import at_most, decimal, short_digest
-from whorl.core.evidence import Access as WeightAccess
 from whorl.core.evidence import Finding, LayerMatch, LikelihoodRatio, NotComparable
 from whorl.dossiers.composing import CaseDocuments
 from whorl.dossiers.opinion import FoundPair, Headline, NotWeighed, Opinion, Weighed
+from whorl.dossiers.ratios_again import cell_of, unknown_populations
 from whorl.statistics.ratio_caps import LEAST_CLAIM
 from whorl.statistics.ratio_population import Cell, ratio_of
 from whorl.statistics.weight_of_evidence import WeightOfEvidence
@@ -65,7 +64,7 @@ def figures_of(opinion: Opinion, documents: CaseDocuments) -> Figures:
     """The figures of an opinion that is in force and whose numbers were made again."""
     tested = [one for one in opinion.treated if isinstance(one, Weighed)]
     weights = next((_finding(one, documents) for one in opinion.findings if one.group == "weights"), None)
-    strange = _strange(documents)
+    strange = [f"{one.name}, {short_digest(one.digest)}" for one in unknown_populations(documents.populations)]
     origin = words.STRANGE_POPULATION.format(names=", ".join(strange)) if strange else words.KNOWN_POPULATION
     return Figures(
         origin=origin if tested else "",
@@ -96,16 +95,6 @@ def figures_of(opinion: Opinion, documents: CaseDocuments) -> Figures:
         scores=tuple(line for one in tested for line in _scores(one, opinion, documents)),
         fusion=tuple(_fusion(one) for one in tested),
         priors=_priors(opinion.headline),
-    )
-
-
-def _strange(documents: CaseDocuments) -> list[str]:
-    """Populations that are not the release's own, by name and digest."""
-    known = shipped_population().digest
-    return sorted(
-        f"{population.name}, {short_digest(digest)}"
-        for digest, population in documents.populations.items()
-        if digest != known
     )
 
 
@@ -212,10 +201,7 @@ def _cell(
     if not isinstance(ratio, LikelihoodRatio) or ratio.population not in documents.populations:
         return None
     found = next(one for one in opinion.findings if one.group == group)
-    finding = _finding(found, documents)
-    whole = all(side.access == "weights" for side in (finding.questioned, finding.reference))
-    access: WeightAccess = "weights" if whole else "fingerprint"
-    return documents.populations[ratio.population].cell(access, ratio.alternative)
+    return cell_of(ratio, _finding(found, documents), documents.populations)
 
 
 def _curve(cell: Cell) -> tuple[CurvePoint, ...]:

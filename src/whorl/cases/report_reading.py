@@ -21,9 +21,10 @@ from whorl.cases.report_document import (
 )
 from whorl.cases.report_events import event_lines
 from whorl.cases.report_figures import NO_FIGURES, Figures, figures_of
-from whorl.cases.report_opinion import Issued, controls_of, frozen_at, opinion_issued
+from whorl.cases.report_opinion import controls_of, opinion_issued
 from whorl.dossiers.custody import Event
 from whorl.dossiers.events import Acquired, Proposition, Responded, Reviewed
+from whorl.dossiers.issued_opinion import Confirmed, frozen_at
 from whorl.dossiers.opinion import Control
 from whorl.dossiers.state import State
 from whorl.statistics.verbal_scale import shipped_scale
@@ -122,7 +123,7 @@ def _scale() -> dict[str, Any]:
     }
 
 
-def _standing(state: State, issued: Issued | None) -> words.Standing:
+def _standing(state: State, issued: Confirmed | None) -> words.Standing:
     if state.unseen or state.opened is None:
         return "erased"
     if state.failed_controls:
@@ -132,7 +133,7 @@ def _standing(state: State, issued: Issued | None) -> words.Standing:
     return "annulled" if state.annulled else "none"
 
 
-def _verdict(standing: words.Standing, issued: Issued | None, figures: Figures) -> str:
+def _verdict(standing: words.Standing, issued: Confirmed | None, figures: Figures) -> str:
     if issued is None or standing != "issued":
         return words.STANDINGS[standing]
     verdict = issued.opinion.verdict
@@ -173,7 +174,7 @@ def _protocol(view: CaseView) -> ProtocolLines | None:
     line_up = protocol.line_up
     return ProtocolLines(
         at=_time(state.frozen_at),
-        event=frozen_at(view),
+        event=frozen_at(view.events),
         methods=tuple(
             (
                 words.GROUPS[one.group],

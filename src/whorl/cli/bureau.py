@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _MEANING: Final = (
     "Each is a lead, never a finding, as that bureau says it; nothing here shows which models they are or that one is "
-    "related. The bureau can ask their makers to show them for a test of the pair."
+    "related. Of small models that had nothing in common but their text, 8 pairs in 100 came as near: where many are "
+    "sealed, some are near by chance. The bureau can ask their makers to show them for a test of the pair."
 )
 _NONE: Final = (
     "It says that nothing near is sealed with it that this bureau may find. That does not show that there is none."

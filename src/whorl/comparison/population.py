@@ -32,6 +32,7 @@ from whorl.statistics.calibration import (
 from whorl.statistics.labelled_pairs import MIN_FAMILIES, LabelledPairs, can_be_held_out, labelled_pairs
 from whorl.statistics.ratio_caps import RatioCaps, calibration_caps
 from whorl.statistics.ratio_population import (
+    MAX_BYTES,
     SCHEMA,
     Caps,
     Cell,
@@ -45,7 +46,6 @@ from whorl.statistics.ratio_population import (
 from whorl.weights.files import read_bounded
 
 METHOD: Final = "population_ratio/1"
-MAX_BYTES: Final = 16 << 20
 LEAST_MOVED: Final = 1e-4
 SMALL_MOVE: Final = 2e-3
 LIKE_NOISE: Final = 1.15  # largest direction of the change over noise; rounding and noise here 1.0 to 1.1

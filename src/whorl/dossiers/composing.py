@@ -4,12 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from pydantic import ValidationError
-
 from whorl.core.errors import InputError, VerificationError
 from whorl.core.evidence import Alternative as WeightAlternative
 from whorl.core.evidence import Finding, LikelihoodRatio, NotComparable, PValue
-from whorl.core.strict_json import parse_json_object
 from whorl.dossiers.events import Alternative, Claim, Group, MemberRole, Outcome
 from whorl.dossiers.opinion import (
     Control,
@@ -25,6 +22,7 @@ from whorl.dossiers.opinion import (
     Weighed,
 )
 from whorl.dossiers.ratios_again import falls_below, require_ratio
+from whorl.dossiers.recorded import require_recorded
 from whorl.dossiers.state import State
 from whorl.statistics.fusion import METHOD as FUSION
 from whorl.statistics.ratio_caps import LEAST_CLAIM
@@ -32,8 +30,6 @@ from whorl.statistics.ratio_population import Population
 from whorl.statistics.verbal_scale import shipped_scale, verbal_label
 from whorl.statistics.weight_of_evidence import weigh
 
-MAX_FINDING_BYTES: Final = 16 << 20
-MAX_FINDING_DEPTH: Final = 16
 _DERIVED: Final = frozenset({"identical", "derived"})
 LEAST_CENTRAL: Final = 1.0
 """log10 of the calibrated ratio below which nothing is called support, however narrow its interval."""
@@ -67,7 +63,7 @@ class CaseDocuments:
 
     Parameters
     ----------
-    findings : stored findings on the questioned model, by the digest that the chain names
+    findings : every stored finding, by the digest that the chain names
     populations : by their own digests
     """
 
@@ -89,7 +85,8 @@ def compose_opinion(
     Raises
     ------
     VerificationError
-        If the case is not unblinded, or a finding's ratio is not the one that its population gives.
+        If the case is not unblinded, a finding says something else than the chain does, or its ratio is not the one
+        that its population gives.
     InputError
         If a finding or a population is missing or malformed.
     """
@@ -97,8 +94,10 @@ def compose_opinion(
         raise VerificationError("expected a case that is unblinded before an opinion is given, found one that is not")
     members = {member.code: member for member in state.unblinded.members}
     (questioned,) = state.members_in("questioned")
+    for one in state.analysed:  # controls are judged by what the chain says of them
+        require_recorded(state, one, _stored(documents.findings, one.document))
     about = [one for one in state.analysed if one.questioned == questioned]
-    findings = {one.group: _finding(documents.findings, one.document) for one in about}
+    findings = {one.group: Finding.model_validate_json(documents.findings[one.document]) for one in about}
     if len(findings) != len(about):
         raise VerificationError(
             "expected one finding of each group of evidence on the questioned model, found two of one group: an "
@@ -143,15 +142,10 @@ def compose_opinion(
     )
 
 
-def _finding(findings: Mapping[str, bytes], digest: str) -> Finding:
-    data = findings.get(digest)
-    if data is None:
+def _stored(findings: Mapping[str, bytes], digest: str) -> bytes:
+    if digest not in findings:
         raise InputError(f"expected the finding {digest}, found none; it is missing from the case")
-    parse_json_object(data, what="finding", max_bytes=MAX_FINDING_BYTES, max_depth=MAX_FINDING_DEPTH)
-    try:
-        return Finding.model_validate_json(data)
-    except ValidationError:
-        raise InputError(f"expected a finding of schema whorl.finding/1 as {digest}, found something else") from None
+    return findings[digest]
 
 
 def _claim(state: State) -> Claim:

@@ -1,12 +1,13 @@
 """A finding's ratio computed again from its scores and the population that it names."""
 
 from collections.abc import Mapping
+from importlib.resources import files
 from typing import Final
 
 from whorl.core.errors import InputError, VerificationError
 from whorl.core.evidence import Finding, LikelihoodRatio
 from whorl.statistics.ratio_caps import LEAST_CLAIM
-from whorl.statistics.ratio_population import Cell, Population, ratio_of
+from whorl.statistics.ratio_population import Cell, Population, parse_populations, ratio_of
 
 TOLERANCE: Final = 1e-6
 """Of log10 ratios: another machine's arithmetic may differ in the last digits."""
@@ -23,7 +24,7 @@ def require_ratio(ratio: LikelihoodRatio, finding: Finding, populations: Mapping
     VerificationError
         If a number is another one.
     """
-    cell = _cell(ratio, finding, populations)
+    cell = cell_of(ratio, finding, populations)
     again = ratio_of(cell, tuple(ratio.statistic[name] for name in cell.scores))
     caps = cell.supporting if again.central >= 0 else cell.opposing
     numbers = {
@@ -53,7 +54,7 @@ def falls_below(
 
     Other scores stay as they are.
     """
-    cell = _cell(ratio, finding, populations)
+    cell = cell_of(ratio, finding, populations)
     place = cell.scores.index(score)
     scores = [ratio.statistic[name] for name in cell.scores]
 
@@ -69,7 +70,20 @@ def falls_below(
     return high
 
 
-def _cell(ratio: LikelihoodRatio, finding: Finding, populations: Mapping[str, Population]) -> Cell:
+def unknown_populations(populations: Mapping[str, Population]) -> list[Population]:
+    """Those that do not come with the reader's release: one of somebody's making can say anything."""
+    shipped = parse_populations({"population": files("whorl.comparison").joinpath("population.json").read_bytes()})
+    return [populations[digest] for digest in sorted(set(populations) - set(shipped))]
+
+
+def cell_of(ratio: LikelihoodRatio, finding: Finding, populations: Mapping[str, Population]) -> Cell:
+    """The cell of the population that a finding's ratio was taken from.
+
+    Raises
+    ------
+    InputError, VerificationError
+        As `require_ratio`.
+    """
     population = populations.get(ratio.population)
     if population is None:
         raise InputError(f"expected the population {ratio.population} that a ratio rests on, found none")

@@ -98,7 +98,7 @@ def _step(number: int, name: str, ask: Callable[[Examination], Found], examinati
         found = ask(examination)
     except (InputError, VerificationError) as error:
         return Step(number=number, name=name, outcome="failed", detail=str(error))
-    except (ValueError, ArithmeticError) as error:  # well-formed numbers that nothing can be computed with
+    except (ValueError, ArithmeticError, LookupError) as error:  # well-formed, and nothing can be computed with it
         detail = f"expected values that can be computed with, found {type(error).__name__}: {str(error)[:300]}"
         return Step(number=number, name=name, outcome="failed", detail=detail)
     match found:

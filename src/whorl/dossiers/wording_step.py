@@ -3,9 +3,9 @@
 from whorl.core.errors import VerificationError
 from whorl.core.strict_json import parse_json_object
 from whorl.dossiers.examination import Examination, Found, NotChecked, Passed
+from whorl.dossiers.issued_opinion import MAX_OPINION_BYTES
 from whorl.dossiers.layout import place_of
 from whorl.dossiers.opinion import MAX_DEPTH
-from whorl.dossiers.opinion_steps import MAX_OPINION_BYTES
 from whorl.dossiers.references import opinion_in_force
 from whorl.dossiers.texts import texts_of
 from whorl.dossiers.wording import require_fair

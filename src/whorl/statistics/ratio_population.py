@@ -4,19 +4,22 @@ Light enough for whoever checks a finding offline: a case's scores and this docu
 scores come out of a comparison, and how a population is calibrated, stands in `whorl.comparison.population`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from whorl.core.digest import digest_document
+from whorl.core.errors import InputError
 from whorl.core.evidence import Access, Alternative, Document
+from whorl.core.strict_json import parse_json_object
 from whorl.statistics.calibration import Calibration, FamilyJackknife
 from whorl.statistics.ratio_caps import RatioCaps, headline_log10_lr
 
 SCHEMA: Final = "whorl.population/1"
+MAX_BYTES: Final = 16 << 20
 DIRECTION_SCORES: Final = 6  # of `whorl.comparison.population.direction_scores`
 
 
@@ -103,6 +106,31 @@ class Population(Document):
     def cell(self, access: Access, alternative: Alternative) -> Cell | None:
         """The cell for one access and alternative, or None where the zoo had no data for it."""
         return next((c for c in self.cells if (c.access, c.alternative) == (access, alternative)), None)
+
+
+def parse_populations(files: Mapping[str, bytes]) -> dict[str, Population]:
+    """Populations that came with a case, by their own digests.
+
+    Parameters
+    ----------
+    files : by the name that a message gives them
+
+    Raises
+    ------
+    InputError
+        If one is none.
+    """
+    found = {}
+    for name, data in files.items():
+        parse_json_object(data, what=name, max_bytes=MAX_BYTES, max_depth=16)
+        try:
+            population = Population.model_validate_json(data)
+        except ValidationError:
+            raise InputError(
+                f"{name}: expected a calibrated population, as `whorl calibrate` writes it, found something else"
+            ) from None
+        found[population.digest] = population
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,18 +5,14 @@ from typing import Final, Literal, TypeAlias
 
 from pydantic import Field
 
-from whorl.cases.analysing import read_tools
 from whorl.cases.case import Case, CaseView
-from whorl.core.errors import InputError, VerificationError
+from whorl.cases.opining import confirmed_opinion
+from whorl.core.errors import InputError
 from whorl.core.evidence import Document
-from whorl.dossiers.composing import CaseDocuments, compose_opinion, speaks_for
-from whorl.dossiers.differences import differences
-from whorl.dossiers.events import Alternative, CodedMember, Opined
-from whorl.dossiers.opinion import Headline, Opinion, Weighed, parse_opinion
-from whorl.dossiers.opinion_steps import MAX_OPINION_BYTES
-from whorl.dossiers.proceeding import proceed
-from whorl.dossiers.ratios_again import TOLERANCE
-from whorl.dossiers.references import opinion_in_force
+from whorl.dossiers.composing import speaks_for
+from whorl.dossiers.events import Alternative, CodedMember
+from whorl.dossiers.issued_opinion import Issued, issued_opinion
+from whorl.dossiers.opinion import Headline, Opinion, Weighed
 
 Support: TypeAlias = Literal["descent", "shared_weights", "learning"]
 Kind: TypeAlias = Literal["weights", "learning"]
@@ -80,14 +76,13 @@ def standing_of(case: Case) -> Standing:
             version=None,
             withheld=withheld,
         )
-    place, event = issued
     return Standing(
         view=view,
         questioned=questioned,
         reference=reference,
-        opinion=_checked(case, view, place, event),
-        digest=event.document,
-        version=event.version,
+        opinion=confirmed_opinion(case, view, issued).opinion,
+        digest=issued.event.document,
+        version=issued.event.version,
         withheld=None,
     )
 
@@ -165,43 +160,15 @@ def _models(view: CaseView) -> tuple[CodedMember, CodedMember]:
     return members[questioned], members[state.protocol.line_up.reference]
 
 
-def _issued(view: CaseView) -> tuple[tuple[int, Opined] | None, str | None]:
+def _issued(view: CaseView) -> tuple[Issued | None, str | None]:
     state = view.state
     if state.failed_controls:
         return None, "The run is void: a control did not come out as it must, and no ratio of it counts."
-    digest = opinion_in_force(view.events)
-    if digest is None and state.annulled:
+    issued = issued_opinion(view.events)
+    if issued is None and state.annulled:
         return None, "An appeal annulled the opinion, and no other was issued."
-    if digest is None:
+    if issued is None:
         return None, "No opinion is in force."
-    for place in reversed(range(len(view.events))):
-        body = view.events[place].body
-        if isinstance(body, Opined) and body.document == f"sha256:{digest}":
-            if any(event.body is None for event in view.events[:place]):
-                return None, "Events that the opinion rests on were erased, so it cannot be checked."
-            return (place, body), None
-    raise AssertionError("the opinion in force is one that an event names")
-
-
-def _checked(case: Case, view: CaseView, place: int, event: Opined) -> Opinion:
-    """The opinion, if it is what follows from the case as it stood then."""
-    opinion = parse_opinion(case.store.get(event.document), what="opinion", most=MAX_OPINION_BYTES)
-    state = proceed(view.events[:place])
-    populations = () if state.protocol is None else state.protocol.populations
-    again = compose_opinion(
-        state,
-        CaseDocuments(
-            findings={one.document: case.store.get(one.document) for one in state.analysed},
-            populations=read_tools([case.store.get(digest) for digest in populations]).populations,
-        ),
-        case=view.id,
-        protocol_sequence=[one.record.kind for one in view.events].index("frozen"),
-        remarks=opinion.remarks,
-    )
-    largest, places = differences(opinion.model_dump(mode="json"), again.model_dump(mode="json"), where="opinion")
-    if places or largest > TOLERANCE:
-        found = places[0][:400] if places else f"a number that differs by {largest:.3g}"
-        raise VerificationError(
-            f"expected the opinion that follows from the findings, found something else: {found}; export nothing of it"
-        )
-    return opinion
+    if issued.unfounded:
+        return None, "Events that the opinion rests on were erased, so it cannot be checked."
+    return issued, None
