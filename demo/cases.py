@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,7 +46,7 @@ class KnownCase:
     reply: str
     tested: Sequence[str] = ("independent", "shared_data", "same_seed")
     positive_control: str = "base-q8.gguf"
-    documents: Mapping[str, str] = field(default_factory=dict)
+    alibi: bool = False
 
 
 CASES = {
@@ -85,12 +85,12 @@ CASES = {
     ),
     "independent": KnownCase(
         title="Robin and Harrow",
-        story="Robin was trained independently, and its maker sealed that it existed before Harrow could be had.",
+        story="Robin was trained independently, and its maker sealed in a registry that it existed.",
         questioned="twin",
         reference="base",
         verdict="supports_alternative",
-        reply="Robin existed before Harrow was released; see the sealed deposit.",
-        documents={"A deposit of the registry": "alibi"},
+        reply="Robin existed when we sealed it; see the deposit.",
+        alibi=True,
     ),
     "void": KnownCase(
         title="Lark and Harrow, with a control that fails",
@@ -156,7 +156,8 @@ def play(name: str, *, shown: bool = False) -> Path:
     case = CASES[name]
     desk = Desk(name, case, shown=shown)
     prepare(desk)
-    examine(desk)
+    exhibits = deposit(desk) if case.alibi else {}
+    examine(desk, exhibits)
     return conclude(desk)
 
 
@@ -200,11 +201,20 @@ def prepare(desk: Desk) -> None:
     )  # fmt: skip
 
 
-def examine(desk: Desk) -> None:
+def deposit(desk: Desk) -> Mapping[str, Path]:
+    """The respondent sealed in a registry that the model exists, and opens it now: receipt and opened member."""
+    sealed, registry, opened = desk.folder / "alibi", desk.folder / "registry", desk.folder / "opened.json"
+    model = member(desk.case.questioned)["path"]
+    named = ("--claimant", PEOPLE["respondent"], "--jurisdiction", "BR")
+    desk.do("alibi", "deposit", model, "-o", sealed, "--registry", registry, *named, by="respondent")
+    whorl("alibi", "show", str(sealed / "sealed.json"), "-m", "0", "-o", str(opened), shown=desk.shown, as_json=False)
+    return {"Receipt of a sealed deposit": sealed / "commitment-receipt.json", "What was sealed in it": opened}
+
+
+def examine(desk: Desk, exhibits: Mapping[str, Path]) -> None:
     """Take the exhibits, compare them under codes, and see who was who."""
     desk.do("case", "acquire", desk.path, by="manager")
-    for title, kind in desk.case.documents.items():
-        document = desk.form(kind, {"deposit": "of a sealed list, before the reference was released"})
+    for title, document in exhibits.items():
         desk.do(
             "case", "acquire", desk.path, "--document", document, "--title", title,
             "--how", "handed in by the respondent", by="respondent",
