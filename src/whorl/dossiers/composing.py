@@ -292,7 +292,8 @@ def _statement(verdict: Verdict, headline: Headline | None, shared: Headline | N
             assert headline is not None
             return (
                 f"The findings are at least about {_times(-headline.log10_lr)} times more probable under "
-                f"{_SPOKEN[headline.against]} than under the claim." + ending
+                f"{_SPOKEN[headline.against]} than under the claim. A descendant that was changed in ways which no "
+                "family of the population shows could look alike." + ending
             )
         case "supports_claim":
             assert headline is not None
