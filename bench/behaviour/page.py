@@ -7,7 +7,7 @@ from bench.behaviour.page_tables import SPOKEN, Figures, between, percent, table
 TOGETHER = ("macro mean", "pooled", "pooled, 100 items or more")
 
 
-def page(results: Figures) -> str:
+def page(results: Figures, ceiling: Figures) -> str:
     """The whole page."""
     lines = [
         "# Validation of behavioural scores on real answers",
@@ -18,6 +18,7 @@ def page(results: Figures) -> str:
         *data_section(results["sets"]),
         *area_section(results["areas"], results["hits"]),
         *split_section(results["splits"]),
+        *ceiling_section(ceiling),
         *rate_section(results["p"], results["p_of_splits"]),
         *ratio_section(results["ratios"]),
         *teacher_section(results["teachers"]),
@@ -165,6 +166,40 @@ def split_section(splits: Figures) -> list[str]:
             ),
         )
     return lines
+
+
+def ceiling_section(ceiling: Figures) -> list[str]:
+    """What labels could gain."""
+    return [
+        "## What labels could gain",
+        "",
+        "Made by `python -m bench.behaviour.ceiling REALDATA`. All eight measures of agreement that the scores are "
+        "made of, and the naive similarity, joined by a logistic regression. In sample: its weights are learned from "
+        "the very pairs that it judges. Left out: for each family, from pairs that do not touch it; areas are means "
+        "over the families' related pairs, against unrelated pairs that touch the family, and Whorl's own score, which "
+        "learns nothing from labels, on the same pairs. Sets with at least 20 related pairs of at least 2 families.",
+        "",
+        *table(
+            ("Data set", "Relation", "Related", "Families", "In sample", "Whorl", "Left out", "Whorl, the same pairs"),
+            (
+                (
+                    row["set"],
+                    SPOKEN[row["relation"]],
+                    row["pairs"],
+                    row["families"],
+                    f"{row['in_sample']:.3f}",
+                    f"{row['own']:.3f}",
+                    "" if row["held_out"] is None else f"{row['held_out']:.3f}",
+                    "" if row["own_held_out"] is None else f"{row['own_held_out']:.3f}",
+                )
+                for row in ceiling["rows"]
+            ),
+        ),
+        "Areas near the targets are mostly reached in sample alone. Left out, what was learned helps for student and "
+        "teacher and on alpaca_eval, and does worse than the plain scores on most other sets: the answers come from a "
+        "handful of families, and what tells one family's relatives from strangers does not tell the next one's.",
+        "",
+    ]
 
 
 def rate_section(rates: Figures, of_splits: Figures) -> list[str]:

@@ -13,7 +13,7 @@ from bench.behaviour.naive import naive_similarity
 from bench.behaviour.page import page
 from bench.behaviour.rates import share
 from bench.behaviour.realdata import RealData, halves
-from bench.behaviour.study import PAGE, RESULTS
+from bench.behaviour.study import CEILING, PAGE, RESULTS
 from whorl.comparison.answer_pairs import pair_rows
 from whorl.comparison.answer_population import build_population
 from whorl.comparison.documented_lineage import DocumentedEdge, Lineage
@@ -163,4 +163,5 @@ def test_a_share_of_nothing_has_the_upper_end_that_its_comparisons_allow() -> No
 
 
 def test_the_page_is_made_from_the_committed_results() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(json.loads(RESULTS.read_text(encoding="utf-8")))
+    results, ceiling = (json.loads(file.read_text(encoding="utf-8")) for file in (RESULTS, CEILING))
+    assert PAGE.read_text(encoding="utf-8") == page(results, ceiling)
