@@ -1,14 +1,16 @@
-"""The validation study: ``python -m bench.zoo.study [ZOO]`` writes docs/validation.md.
+"""The validation study: ``python -m bench.zoo.study [ZOO | --calibrate]`` writes docs/validation.md
+and docs/validation-calibration.md with its pictures.
 
 With the folder of a zoo its pairs are compared first (what is in the ledger ZOO/pairs.jsonl is not compared again), and
-the packed measurements, the truth and the calibrated population are renewed. Without it the committed ones are used.
+the packed measurements, the truth and the calibrated population are renewed. With ``--calibrate`` the population is
+fitted again to the committed measurements. Without an argument all committed ones are used.
 """
 
 import json
 import lzma
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -19,11 +21,12 @@ import numpy as np
 
 from bench.zoo.peer_summary import RESULT as PEERS
 from bench.zoo.peer_summary import peer_table
+from bench.zoo.study_calibration import CellStudy, calibration_page, cell_studies, draw_cells, reported_table
+from bench.zoo.study_tables import rate, table
 from whorl.comparison.figures import MeasuredPair
 from whorl.comparison.kinship import INHERITANCE, MATCHED, MatchedWeights, judge
 from whorl.comparison.measuring import measure_pairs
 from whorl.comparison.population import (
-    ALTERNATIVES,
     calibrate,
     cell_data,
     contained_structure,
@@ -34,11 +37,8 @@ from whorl.comparison.population import (
 )
 from whorl.comparison.zoo import Pair, Zoo, planned_pairs, read_zoo
 from whorl.core.evidence import Access, Relation
-from whorl.statistics.calibration import fit_family_jackknife, held_out_log10_lr
-from whorl.statistics.intervals import clopper_pearson
-from whorl.statistics.ratio_caps import effective_comparisons, headline_log10_lr, rate_upper_limit
-from whorl.statistics.ratio_checks import turing_checks
-from whorl.statistics.ratio_cost import ratio_performance
+from whorl.statistics.calibration import held_out_log10_lr
+from whorl.statistics.ratio_caps import effective_comparisons, rate_upper_limit
 from whorl.statistics.ratio_population import Population, Ratio, ratio_of
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +46,8 @@ RESULTS = ROOT / "bench" / "results" / "zoo"
 PAIRS = RESULTS / "pairs.jsonl.xz"
 POPULATION = ROOT / "src" / "whorl" / "comparison" / "population.json"
 PAGE = ROOT / "docs" / "validation.md"
+CALIBRATION = ROOT / "docs" / "validation-calibration.md"
+IMAGES = ROOT / "docs" / "images"
 SEED = 20261124
 NAME = "Whorl zoo 1"
 LEAST_SHARE = 0.25  # of a merge: less than this of a model's weights is not counted as carrying them
@@ -167,23 +169,6 @@ def held_out_ratios(population: Population, rows: Sequence[MeasuredPair], access
 
 def _short(verdict: Verdict) -> bool:
     return any("-short" in family for family in verdict.row.families)
-
-
-def rate(hits: int, total: int) -> str:
-    """A share with its counts and Clopper-Pearson interval."""
-    if not total:
-        return "none"
-    lower, upper = clopper_pearson(hits, total)
-    return f"{hits} of {total} ({100 * hits / total:.1f} %, 95 % interval {100 * lower:.1f} to {100 * upper:.1f})"
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """A Markdown table."""
-    return [
-        "| " + " | ".join(header) + " |",
-        "|" + " --- |" * len(header),
-        *("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows),
-    ]
 
 
 def share_carried(zoo: Zoo, child: str, ancestor: str) -> float:
@@ -374,48 +359,7 @@ def true_changes(zoo: Zoo, child: str, ancestor: str) -> set[str]:
     return changes
 
 
-def calibration(population: Population, rows: Sequence[MeasuredPair]) -> list[str]:
-    """Held-out ratios, cell by cell: cost, misleading ratios, and whether they are too large."""
-    lines = []
-    for access in ("weights", "fingerprint"):
-        for alternative in ALTERNATIVES:
-            cell, data = population.cell(access, alternative), cell_data(population, rows, access, alternative)
-            if cell is None or data is None:
-                continue
-            held_out = held_out_log10_lr(data.pairs)
-            whole = fit_family_jackknife(data.pairs).log10_ratios(data.pairs.scores)
-            reach = (whole.upper - whole.lower) / 2
-            supporting, opposing = cell.supporting.ratio_caps(), cell.opposing.ratio_caps()
-            # What a finding reports: the interval's end nearer 0, after every cap.
-            bounded = np.array(
-                [
-                    headline_log10_lr(ratio - half, ratio + half, supporting=supporting, opposing=opposing)
-                    for ratio, half in zip(held_out, reach, strict=True)
-                ]
-            )
-            found = ratio_performance(data.pairs, bounded)
-            against = ~data.pairs.is_h1
-            check = turing_checks(bounded[against], data.pairs.families[against], data.pairs.weights[against])[0]
-            lines.append(
-                (
-                    access,
-                    alternative.replace("_", " "),
-                    f"{cell.families[0]} / {cell.families[1]}",
-                    f"{cell.pairs[0]} / {cell.pairs[1]}",
-                    f"{found.cllr:.3f} ({found.cllr_lower:.3f} to {found.cllr_upper:.3f})",
-                    f"{found.cllr_cal:.3f}",
-                    f"{found.misleading_h1.misleading} / {found.misleading_h2.misleading}",
-                    f"{check.mean:.2f} ({check.lower:.2f} to {check.upper:.2f})",
-                    f"{headline_log10_lr(9, 9, supporting=supporting, opposing=opposing):.2f}",
-                )
-            )
-    header = (
-        "Access", "Alternative", "Families", "Pairs", "Cllr", "Cllr_cal", "Misleading", "E[min(LR, 10)]", "Cap, log10",
-    )  # fmt: skip
-    return table(header, lines)
-
-
-def page(zoo: Zoo, population: Population, rows: Sequence[MeasuredPair]) -> str:
+def page(zoo: Zoo, population: Population, rows: Sequence[MeasuredPair], studies: Sequence[CellStudy]) -> str:
     """The whole page."""
     ratios, stored_ratios = (held_out_ratios(population, rows, access) for access in ("weights", "fingerprint"))
     verdicts = held_out_verdicts(ratios, rows, "weights")
@@ -466,9 +410,11 @@ def page(zoo: Zoo, population: Population, rows: Sequence[MeasuredPair]) -> str:
         "Numbers before the slash are of pairs of ancestor and descendant, those after it of the alternative. Figures "
         "are of held-out ratios as reported: the interval's end nearer 1, after caps. Misleading: ratios below 1 "
         "although the first holds, and ratios above 1 although the alternative does. E[min(LR, 10)] is of pairs of the "
-        "alternative and should not exceed 1; the last column is the largest ratio that a finding can report.",
+        "alternative and should not exceed 1; the last column is the largest ratio that a finding can report. Caps "
+        "weaken every ratio on purpose, which is what Cllr_cal is made of here; how well the ratios are calibrated "
+        "before caps, beside what a perfect system would show: [calibration](validation-calibration.md).",
         "",
-        *calibration(population, rows),
+        *reported_table(studies),
         "",
         *published_statistics(),
         "## Cost",
@@ -525,22 +471,32 @@ def _own_starts() -> int:
     return sum(record["parent"] is None and record["kin"] is None for record in records.values())
 
 
+def calibrate_again(rows: Sequence[MeasuredPair]) -> list[MeasuredPair]:
+    """Renew the population that is shipped; returns the rows with what a comparison says with it."""
+    measured_with = shipped_population()
+    population = calibrate(rows, name=NAME)
+    POPULATION.write_bytes(population_bytes(population))
+    shipped_population.cache_clear()
+    return rederived(rows, measured_with, population)
+
+
 def main(arguments: list[str]) -> None:
-    """Measure if asked to, calibrate, and write the page."""
-    if arguments:
+    """Measure or calibrate if asked to, and write the page."""
+    if arguments == ["--calibrate"]:
+        PAIRS.write_bytes(packed(calibrate_again(unpacked())))
+    elif arguments:
         folder = Path(arguments[0])
-        measured_with = shipped_population()
-        rows = measure(folder)
-        population = calibrate(rows, name=NAME)
-        rows = rederived(rows, measured_with, population)
+        rows = calibrate_again(measure(folder))
         RESULTS.mkdir(parents=True, exist_ok=True)
         PAIRS.write_bytes(packed(rows))
         (RESULTS / "zoo.json").write_bytes((folder / "zoo.json").read_bytes())
         (RESULTS / "records.json").write_bytes((folder / "records.json").read_bytes())
-        POPULATION.write_bytes(population_bytes(population))
-        shipped_population.cache_clear()
     rows = unpacked()
-    PAGE.write_text(page(read_zoo(RESULTS), shipped_population(), rows), encoding="utf-8")
+    studies = cell_studies(shipped_population(), rows)
+    PAGE.write_text(page(read_zoo(RESULTS), shipped_population(), rows, studies), encoding="utf-8")
+    CALIBRATION.write_text(calibration_page(shipped_population(), studies), encoding="utf-8")
+    for name, drawn in draw_cells(shipped_population()).items():
+        (IMAGES / name).write_text(drawn, encoding="utf-8")
     print(f"{PAGE}: {len(rows)} measured pairs")
 
 

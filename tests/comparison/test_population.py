@@ -252,6 +252,34 @@ def test_the_digest_is_that_of_the_content(whole: Population, tmp_path: Path) ->
         assert whole.model_copy(update=change).digest != whole.digest
 
 
+def test_a_population_without_held_out_ratios_is_read_and_has_a_digest_of_its_own(
+    whole: Population, tmp_path: Path
+) -> None:
+    assert all(cell.held_out is not None for cell in whole.cells)
+    bare = whole.model_copy(update={"cells": tuple(cell.model_copy(update={"held_out": None}) for cell in whole.cells)})
+    assert b"held_out" not in population_bytes(bare)
+    path = tmp_path / "population.json"
+    path.write_bytes(population_bytes(bare))
+    again = read_population(path)
+    assert again == bare
+    assert again.digest != whole.digest
+    document = json.loads(population_bytes(bare))
+    document["cells"][0]["held_out"] = None
+    path.write_text(json.dumps(document))
+    assert read_population(path).digest == bare.digest, "absent and null are the same"
+    assert population_ratios(bare, "weights", DERIVED) == population_ratios(whole, "weights", DERIVED)
+
+
+def test_fingerprints_level_off_against_a_common_start() -> None:
+    """An average of half a stranger and runs from one start hold about as much; less than that speaks no louder."""
+    population = shipped_population()
+    low, lower, high, higher = (
+        population_ratios(population, "fingerprint", inherited(held, 0.5))["same_seed"].central
+        for held in (0.5, 0.3, 0.8, 0.9)
+    )
+    assert low == lower < 0 < high < higher
+
+
 def test_the_same_pairs_give_the_same_population_in_any_order() -> None:
     rows = world(np.random.default_rng(7), 8)
     assert calibrate(rows, name="x") == calibrate(rows, name="x")
@@ -306,6 +334,8 @@ DAMAGES: dict[str, Damage] = {
     "a range turned round": set_to([[1.0, 0.0]], "cells", 0, "ranges"),
     "no family left out": set_to([], "cells", 0, "without"),
     "no degree of freedom": set_to(0, "cells", 0, "degrees_of_freedom"),
+    "held-out ratios that fall": set_to([1.0, 0.0], "cells", 0, "held_out", "log10_lr"),
+    "held-out shares of more than all": set_to([2.0], "cells", 0, "held_out", "share_h1"),
     "a score of descent too few": set_to([1.0], "directions", 0, "slopes"),
 }
 

@@ -5,7 +5,7 @@ import pytest
 from pair_worlds import every_two, true_log10_lr, unrelated_scores
 
 from whorl.core.arrays import AnyArray, Doubles
-from whorl.statistics.ratio_checks import turing_checks
+from whorl.statistics.ratio_checks import mean_ratio, turing_checks
 
 STRENGTH = 1.2
 
@@ -90,6 +90,24 @@ def test_check_known_answers() -> None:
     shrunk = turing_checks(ratios[:3] / 10, families[:3], np.ones(3), levels=(10.0,))[0]
     assert shrunk.lower < shrunk.mean < shrunk.upper <= 10
     assert even.unseen == 0
+
+
+def test_mean_ratio_known_answers() -> None:
+    families = np.arange(3)[:, None].repeat(2, axis=1)
+    found = mean_ratio(np.log10([4.0, 1.0, 0.25]), families, np.ones(3))
+    assert found.mean == pytest.approx(5.25 / 3)
+    assert found.largest == pytest.approx(np.log10(4))
+    left_out = np.log([0.625, 2.125, 2.5])
+    reach = np.exp(4.3026527 * np.sqrt(2 / 3 * ((left_out - left_out.mean()) ** 2).sum()))
+    assert (found.lower, found.upper) == pytest.approx((5.25 / 3 / reach, 5.25 / 3 * reach))
+    assert not found.refuted
+    weighted = mean_ratio(np.log10([4.0, 1.0, 0.25]), families, np.array([1.0, 2.0, 4.0]))
+    assert weighted.mean == pytest.approx(7 / 7)
+    assert mean_ratio(np.full(3, 1.0), families, np.ones(3)).refuted, "always ten"
+    with pytest.raises(ValueError, match="infinite"):
+        mean_ratio(np.array([0.0, 1.0, np.inf]), families, np.ones(3))
+    with pytest.raises(ValueError, match="3 families"):
+        mean_ratio(np.zeros(2), families[:2], np.ones(2))
 
 
 def test_order_does_not_matter_and_input_stays() -> None:

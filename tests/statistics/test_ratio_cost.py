@@ -4,7 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from pair_worlds import additive_world, true_log10_lr
+from scipy.optimize import isotonic_regression
 
 from whorl.core.arrays import AnyArray, Doubles
 from whorl.statistics.calibration import held_out_log10_lr
@@ -77,6 +80,39 @@ def test_no_order_or_monotone_change_moves_discrimination() -> None:
         assert log_ratio_cost(best, truth) <= log_ratio_cost(ratios * factor, truth)
     assert equal_error_rate(ratios * 7 - 2, truth) == pytest.approx(equal_error_rate(ratios, truth))
     assert np.array_equal(ratios, before)
+
+
+small = st.integers(-3, 3).map(float)
+
+
+@given(st.lists(st.tuples(small, st.booleans(), st.integers(1, 5)), min_size=2, max_size=40))
+def test_the_best_recalibration_is_isotonic_regression_and_is_left_alone_by_another(
+    given_pairs: list[tuple[float, bool, int]],
+) -> None:
+    ratios, truth, weights = (np.array(column) for column in zip(*given_pairs, strict=True))
+    assume(truth.any() and not truth.all())
+    share = weights / np.where(truth, weights[truth].sum(), weights[~truth].sum())
+    values, place = np.unique(ratios, return_inverse=True)
+    sizes = np.array([np.bincount(place[side], share[side], minlength=values.size) for side in (truth, ~truth)])
+    reference = isotonic_regression(sizes[0] / sizes.sum(axis=0), weights=sizes.sum(axis=0)).x[place]
+    best = isotonic_log10_lr(ratios, truth, weights)
+    assert 1 / (1 + 10.0**-best) == pytest.approx(reference, abs=1e-9)
+    for side, end in ((truth, -math.inf), (~truth, math.inf)):
+        assert not (best[side] == end).any(), "an infinite ratio is never wrong about its own pairs"
+    held = np.clip(best, -9.0, 9.0)
+    assert np.clip(isotonic_log10_lr(held, truth, weights), -9.0, 9.0) == pytest.approx(held, abs=1e-9)
+    distance = dev_pav(best, truth, weights)
+    assert distance is None or distance == pytest.approx(0, abs=1e-9)
+    assert log_ratio_cost(best, truth, weights) <= log_ratio_cost(ratios, truth, weights) + 1e-12
+    assert log_ratio_cost(best, truth, weights) <= 1 + 1e-12, "saying nothing is a monotone recalibration"
+    half = empirical_cross_entropy(ratios, truth, weights, prior_h1=0.5)
+    assert half == pytest.approx(log_ratio_cost(ratios, truth, weights))
+    curve = tippett_curve(ratios, truth, weights)
+    for shares in (curve.share_h1, curve.share_h2):
+        assert shares[0] == pytest.approx(1), "all ratios are at least the least of them"
+        assert (np.diff(shares) <= 1e-12).all()
+    assert curve.share_h1[-1] + curve.share_h2[-1] > 0
+    assert curve.share_h1 @ np.ones(values.size) == pytest.approx(sizes[0] @ np.arange(1, values.size + 1))
 
 
 def test_equal_error_rate_known_answers() -> None:

@@ -29,6 +29,7 @@ from whorl.statistics.calibration import (
     fit_family_jackknife,
     held_out_log10_lr,
 )
+from whorl.statistics.held_out_ratios import held_out_summary
 from whorl.statistics.labelled_pairs import MIN_FAMILIES, LabelledPairs, can_be_held_out, labelled_pairs
 from whorl.statistics.ratio_caps import RatioCaps, calibration_caps
 from whorl.statistics.ratio_population import (
@@ -81,6 +82,16 @@ def _slope(figures: Figures, part: Literal["structure", "bulk"], side: Side) -> 
 def contained_structure(figures: Figures) -> float:
     """Correlation in the structured parts: what one model has of the other's, in both directions."""
     return min(1.0, math.sqrt(_slope(figures, "structure", "reference") * _slope(figures, "structure", "questioned")))
+
+
+def _structure_not_lost(figures: Figures) -> float:
+    """Natural log of one over the structure that is not contained, from where the sign of descent counts at all.
+
+    Where the log odds are not linear in what is contained: an average of half a stranger holds no more of its
+    ancestor than runs from one start hold of each other, so that below that limit less speaks no louder against.
+    """
+    least = CONTAINED_FROM + LEAST_SIGN * CONTAINED_STEP
+    return -math.log(1 - max(least, contained_structure(figures)) + SMALL_LOSS)
 
 
 def _kept_structure(figures: Figures) -> float:
@@ -155,7 +166,7 @@ def scores_against(alternative: Alternative, access: Access) -> Mapping[str, Cal
     if alternative != "same_seed":
         return {"agreement": _agreement}
     if access == "fingerprint":  # of signs; what was lost and what was learned are blurred beyond use
-        return {"contained_structure": contained_structure}
+        return {"structure_not_lost": _structure_not_lost}
     return {"least_sign_of_descent": _least_sign_of_descent}
 
 
@@ -352,7 +363,8 @@ def _cell(
     if not can_be_held_out(pairs):
         return None
     fit = fit_family_jackknife(pairs)
-    supporting, opposing = calibration_caps(pairs, held_out_log10_lr(pairs))
+    held_out = held_out_log10_lr(pairs)
+    supporting, opposing = calibration_caps(pairs, held_out)
     counts = [
         (len(np.unique(pairs.families[side])), int(np.count_nonzero(side))) for side in (pairs.is_h1, ~pairs.is_h1)
     ]
@@ -370,6 +382,7 @@ def _cell(
         ),
         supporting=_stored(supporting),
         opposing=_stored(opposing),
+        held_out=held_out_summary(pairs, held_out),
     )
 
 
@@ -418,4 +431,4 @@ def read_population(path: Path) -> Population:
 
 def population_bytes(population: Population) -> bytes:
     """The stored form: canonical JSON."""
-    return canonical_json(population.model_dump(mode="json", by_alias=True)) + b"\n"
+    return canonical_json(population.model_dump(mode="json", by_alias=True, exclude_none=True)) + b"\n"

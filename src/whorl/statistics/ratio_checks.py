@@ -1,8 +1,8 @@
 """Is it true that unrelated pairs get large ratios rarely enough? Turing's check, in a form that samples can answer.
 
 Null hypothesis: the ratios are calibrated or cautious, so that E[LR | H2] <= 1 and, by Markov's inequality,
-t P(LR >= t | H2) <= 1 for every t. A plain mean of ratios misleads both ways, because a handful of huge ones carry it;
-hence means of ratios cut off at c.
+t P(LR >= t | H2) <= 1 for every t. A plain mean of ratios (`mean_ratio`) misleads both ways, because a handful of huge
+ones carry it; hence means of ratios cut off at c (`turing_checks`).
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from whorl.core.arrays import AnyArray
+from whorl.core.arrays import AnyArray, Doubles, Ints
 from whorl.statistics.labelled_pairs import deleted_family_means, jackknife_error
 from whorl.statistics.ratio_caps import effective_comparisons, rate_upper_limit
 from whorl.statistics.student import student_quantile
@@ -55,6 +55,52 @@ class TuringCheck:
         return self.upper + self.unseen <= TOLERANCE
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeanRatio:
+    """The plain mean of ratios, with a two-sided 95 % delete-one-family jackknife of its logarithm.
+
+    Parameters
+    ----------
+    mean, lower, upper : weighted mean of LR; its limits speak of ratios as large as those that were observed
+    largest : log10 of the largest ratio among them
+    """
+
+    mean: float
+    lower: float
+    upper: float
+    largest: float
+
+    @property
+    def refuted(self) -> bool:
+        """Whether the ratios are shown to be too large on average."""
+        return self.lower > 1
+
+
+def mean_ratio(log10_lr: AnyArray, families: AnyArray, weights: AnyArray) -> MeanRatio:
+    """Turing's identity on pairs for which the alternative holds: E[LR | H2] is 1 for calibrated ratios.
+
+    A family is deleted with all its pairs. A bootstrap would have to draw families with replacement, and two copies of
+    one family have no pairs between them.
+
+    Parameters
+    ----------
+    log10_lr, families, weights : as in `turing_checks`, but finite
+
+    Raises
+    ------
+    ValueError
+        As `turing_checks`; or if a ratio is infinite.
+    """
+    ratios, codes, heavy, count = _checked(log10_lr, families, weights)
+    if not np.isfinite(ratios).all():
+        raise ValueError("the mean of infinite ratios is infinite")
+    values = 10.0**ratios
+    mean = float(np.average(values, weights=heavy))
+    error = float(jackknife_error(np.log(np.maximum(deleted_family_means(values, codes, heavy, count), 1e-300))))
+    reach = math.exp(min(700.0, student_quantile(count - 1, 0.975) * error))
+    return MeanRatio(mean=mean, lower=mean / reach, upper=mean * reach, largest=float(ratios.max()))
+
+
 def turing_checks(
     log10_lr: AnyArray, families: AnyArray, weights: AnyArray, *, levels: tuple[float, ...] = LEVELS
 ) -> tuple[TuringCheck, ...]:
@@ -78,17 +124,9 @@ def turing_checks(
     ValueError
         If there is no pair, a ratio is NaN, fewer than 3 families, or one family is in every pair.
     """
-    ratios, touched, heavy = np.asarray(log10_lr, np.float64), np.asarray(families), np.asarray(weights, np.float64)
-    if not ratios.size or ratios.ndim != 1 or touched.shape != (ratios.size, 2) or heavy.shape != ratios.shape:
-        raise ValueError("expected at least one ratio, and two families and a weight for each")
-    if np.isnan(ratios).any() or not (np.isfinite(heavy).all() and (heavy > 0).all()):
-        raise ValueError("ratios must be numbers and weights positive: leave out pairs without a ratio")
-    labels, codes = np.unique(touched, return_inverse=True)
-    if labels.size < 3:
-        raise ValueError(f"expected at least 3 families, got {labels.size}")
-    codes = codes.reshape(-1, 2)
+    ratios, codes, heavy, count = _checked(log10_lr, families, weights)
     comparisons = effective_comparisons(codes, rho=None)
-    quantile = student_quantile(labels.size - 1, 0.95)
+    quantile = student_quantile(count - 1, 0.95)
     checks = []
     for level in levels:
         if not 1 < level < math.inf:
@@ -97,7 +135,7 @@ def turing_checks(
         reaching = ratios >= math.log10(level)
         mean, share = (float(np.average(array, weights=heavy)) for array in (cut, reaching))
         means, shares = (
-            deleted_family_means(array.astype(np.float64), codes, heavy, labels.size) for array in (cut, reaching)
+            deleted_family_means(array.astype(np.float64), codes, heavy, count) for array in (cut, reaching)
         )
         # The upper limit on the logarithm: such means are positive and skewed, and a symmetric limit is too low.
         factor = math.exp(min(700.0, quantile * float(jackknife_error(np.log(np.maximum(means, 1e-300))))))
@@ -115,3 +153,16 @@ def turing_checks(
             )
         )
     return tuple(checks)
+
+
+def _checked(log10_lr: AnyArray, families: AnyArray, weights: AnyArray) -> tuple[Doubles, Ints, Doubles, int]:
+    """Ratios, families as places, weights, and the number of families."""
+    ratios, touched, heavy = np.asarray(log10_lr, np.float64), np.asarray(families), np.asarray(weights, np.float64)
+    if not ratios.size or ratios.ndim != 1 or touched.shape != (ratios.size, 2) or heavy.shape != ratios.shape:
+        raise ValueError("expected at least one ratio, and two families and a weight for each")
+    if np.isnan(ratios).any() or not (np.isfinite(heavy).all() and (heavy > 0).all()):
+        raise ValueError("ratios must be numbers and weights positive: leave out pairs without a ratio")
+    labels, codes = np.unique(touched, return_inverse=True)
+    if labels.size < 3:
+        raise ValueError(f"expected at least 3 families, got {labels.size}")
+    return ratios, codes.reshape(-1, 2).astype(np.int64), heavy, labels.size

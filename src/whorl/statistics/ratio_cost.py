@@ -257,12 +257,18 @@ def _misleading(pairs: LabelledPairs, side: AnyArray, wrong: AnyArray) -> Mislea
 
 def _pooled(ratios: Doubles, truth: AnyArray, share: Doubles) -> tuple[Doubles, AnyArray, Doubles]:
     """Per distinct ratio, rising: weight under H1 and H2, shape (2, m); place of each pair; pooled chance of H1."""
-    from scipy.optimize import isotonic_regression
-
     values, place = np.unique(ratios, return_inverse=True)
     sizes = np.array([np.bincount(place[side], share[side], minlength=values.size) for side in (truth, ~truth)])
-    both = sizes.sum(axis=0)
-    return sizes, place, np.asarray(isotonic_regression(sizes[0] / both, weights=both).x)
+    blocks: list[tuple[float, float, int]] = []
+    for h1, h2 in sizes.T.tolist():
+        count = 1
+        # Cross-multiplied, so that a block of one kind only is 0 or 1 exactly.
+        while blocks and blocks[-1][0] * h2 >= h1 * blocks[-1][1]:
+            before = blocks.pop()
+            h1, h2, count = h1 + before[0], h2 + before[1], count + before[2]
+        blocks.append((h1, h2, count))
+    chance = np.repeat([h1 / (h1 + h2) for h1, h2, _ in blocks], [count for _, _, count in blocks])
+    return sizes, place, chance
 
 
 def _checked(log10_lr: AnyArray, is_h1: AnyArray, weights: AnyArray | None) -> tuple[Doubles, AnyArray, Doubles]:

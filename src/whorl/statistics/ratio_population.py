@@ -16,6 +16,7 @@ from whorl.core.errors import InputError
 from whorl.core.evidence import Access, Alternative, Document
 from whorl.core.strict_json import parse_json_object
 from whorl.statistics.calibration import Calibration, FamilyJackknife
+from whorl.statistics.held_out_ratios import HeldOut
 from whorl.statistics.ratio_caps import RatioCaps, headline_log10_lr
 
 SCHEMA: Final = "whorl.population/1"
@@ -59,6 +60,7 @@ class Cell(Document):
     ranges: tuple[tuple[float, float], ...] = Field(description="least and largest value of each score in the zoo")
     supporting: Caps
     opposing: Caps
+    held_out: HeldOut | None = Field(default=None, description="absent where whoever calibrated it kept none")
 
     @model_validator(mode="after")
     def _scores_fit(self) -> "Cell":
@@ -101,7 +103,8 @@ class Population(Document):
     @property
     def digest(self) -> str:
         """SHA-256 of the canonical document."""
-        return digest_document(SCHEMA, self.model_dump(mode="json"))
+        # What is absent is left out: a population from before there were held-out ratios keeps its digest.
+        return digest_document(SCHEMA, self.model_dump(mode="json", exclude_none=True))
 
     def cell(self, access: Access, alternative: Alternative) -> Cell | None:
         """The cell for one access and alternative, or None where the zoo had no data for it."""
