@@ -72,8 +72,8 @@ def test_lineage_beside_the_table_is_found_and_said(controls: Path, tmp_path: Pa
     code, out, _ = run("population", "build", controls, "-o", tmp_path / "p.pop", "--json", "-q")
     document = json.loads(out)
     assert code == 0
-    assert document["families"] == 30
     assert document["lineage"] == "lineage.csv"
+    assert document["families"] == 30
     assert document["datasets"] == [{"dataset": "d", "models": 30, "items": 25}]
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from sample_findings import HOSTILE_NAME
 
-from whorl.comparison.behaviour_document import (
+from whorl.core.behaviour import (
     AskedModel,
     Behaviour,
     BehaviourEvidence,
@@ -226,12 +226,18 @@ def control_scores(value: float, phrasing: float) -> tuple[ControlScores, ...]:
     rng = np.random.default_rng(20261126)
     return (
         ControlScores(
-            title="Agreement beyond the questions", value=value, controls=tuple(rng.normal(0.4, 1.5, 68).tolist())
+            speaks_to="weights-related",
+            title="Agreement beyond the questions",
+            value=value,
+            controls=tuple(rng.normal(0.4, 1.5, 68).tolist()),
+            reference_controls=tuple(rng.normal(0.4, 1.5, 68).tolist()),
         ),
         ControlScores(
+            speaks_to="learned-from",
             title="Openings, closings and phrases in common",
             value=phrasing,
             controls=tuple(rng.gamma(2.0, 0.5, 68).tolist()),
+            reference_controls=tuple(rng.gamma(2.0, 0.5, 68).tolist()),
         ),
     )
 
@@ -469,8 +475,10 @@ def hostile() -> Behaviour:
             statistic(HOSTILE_NAME, "learned-from", None, None, HOSTILE_NAME, method=HOSTILE_NAME),
         ),
         similarities=(
-            ControlScores(title=HOSTILE_NAME, value=-4e9, controls=()),
-            ControlScores(title="t" * 500, value=0.0, controls=(0.0,) * 3000),
+            ControlScores(speaks_to="learned-from", title=HOSTILE_NAME, value=-4e9, controls=(), reference_controls=()),
+            ControlScores(
+                speaks_to="weights-related", title="t" * 500, value=0.0, controls=(0.0,) * 3000, reference_controls=()
+            ),
         ),
         limits=(HOSTILE_NAME,),
         warnings=(HOSTILE_NAME, "w" * 3000),

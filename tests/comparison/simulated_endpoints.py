@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from whorl.comparison.asked import Asked, labels_of
-from whorl.comparison.behaviour_document import AskedModel
+from whorl.core.behaviour import AskedModel
 from whorl.fingerprints.answer_table import Answer
 from whorl.probes.battery import Battery, Item
 

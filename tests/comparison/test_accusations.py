@@ -16,8 +16,8 @@ from whorl.comparison.answer_scores import LabelledScores, Weighing, score_pairs
 from whorl.comparison.answer_sources import dataset_name
 from whorl.comparison.asked import Asked, labels_of
 from whorl.comparison.behaviour import compare_behaviour
-from whorl.comparison.behaviour_document import Behaviour
 from whorl.comparison.documented_lineage import DocumentedEdge, Lineage
+from whorl.core.behaviour import Behaviour
 from whorl.fingerprints.answer_table import Answer, answer_tables
 from whorl.probes.families import battery
 

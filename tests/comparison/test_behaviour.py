@@ -9,8 +9,8 @@ from simulated_endpoints import Simulated, answers, asked
 from whorl.comparison.answer_population import AnswerPopulation, build_population
 from whorl.comparison.answer_sources import dataset_name
 from whorl.comparison.behaviour import compare_behaviour
-from whorl.comparison.behaviour_document import Behaviour
 from whorl.comparison.documented_lineage import DocumentedEdge, Lineage
+from whorl.core.behaviour import Behaviour
 from whorl.core.errors import InputError
 from whorl.fingerprints.answer_table import answer_tables
 from whorl.probes.battery import Battery

@@ -16,14 +16,6 @@ from hypothesis import strategies as st
 from test_report import Page
 
 from whorl.cli.files import is_whorl_page
-from whorl.comparison.behaviour_document import (
-    Behaviour,
-    ControlScores,
-    EndpointOutcome,
-    LearnedOutcome,
-    RelatedOutcome,
-    Verdict,
-)
 from whorl.comparison.behaviour_pictures import (
     BARS_HEIGHT,
     STRIP_MARGIN,
@@ -46,6 +38,14 @@ from whorl.comparison.behaviour_wording import (
     verdicts_of,
 )
 from whorl.comparison.conduct_pictures import MOST_CLASSES, matrices
+from whorl.core.behaviour import (
+    Behaviour,
+    ControlScores,
+    EndpointOutcome,
+    LearnedOutcome,
+    RelatedOutcome,
+    Verdict,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 EVERY_SAMPLE = pytest.mark.parametrize("name", samples.ALL)
@@ -307,7 +307,9 @@ numbers = st.floats(-1e6, 1e6).map(lambda number: round(number, 3))
 @settings(max_examples=200, deadline=None)
 @given(numbers, st.lists(numbers, max_size=30))
 def test_every_strip_stays_in_its_frame_and_has_round_ticks(value: float, controls: list[float]) -> None:
-    drawn = strip(ControlScores(title="t", value=value, controls=tuple(controls)))
+    drawn = strip(
+        ControlScores(speaks_to="learned-from", title="t", value=value, controls=tuple(controls), reference_controls=())
+    )
     xs = [float(x) for x in re.findall(r"M([\d.]+) ", drawn.dots)]
     assert len(xs) == len(controls)
     assert all(STRIP_MARGIN - 6 <= x <= STRIP_WIDTH - STRIP_MARGIN + 6 for x in (*xs, drawn.value))

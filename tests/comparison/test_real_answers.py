@@ -16,8 +16,8 @@ from bench.behaviour.safety import Judged, read_judged, safety_pairs
 from whorl.comparison.answer_pairs import PairRow, pair_rows
 from whorl.comparison.answer_population import build_population
 from whorl.comparison.asked import Asked
-from whorl.comparison.behaviour_document import AskedModel, BehaviourEvidence
 from whorl.comparison.shared_failures import shared_failures
+from whorl.core.behaviour import AskedModel, BehaviourEvidence
 from whorl.fingerprints.answer_table import Answer, AnswerTable, answer_tables
 from whorl.probes.battery import Battery, Item, Message
 from whorl.probes.normalising import normalise

@@ -9,7 +9,7 @@ from simulated_endpoints import Simulated
 from typer.testing import CliRunner
 
 from whorl.cli.main import app
-from whorl.comparison.behaviour_document import Behaviour
+from whorl.core.behaviour import Behaviour
 from whorl.endpoints.exchange import EndpointName, Reply
 from whorl.probes.battery import Battery
 from whorl.probes.families import battery

@@ -9,7 +9,7 @@ from whorl.cli.progress import shown_progress
 from whorl.core.errors import InputError
 
 if TYPE_CHECKING:
-    from whorl.comparison.behaviour_document import Behaviour
+    from whorl.core.behaviour import Behaviour
     from whorl.probes.battery import Battery
 
 TRANSCRIPT = "a transcript that `whorl probe` wrote"

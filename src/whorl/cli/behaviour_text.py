@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.text import Text
 
 from whorl.cli.summary import LABEL_WIDTH, LIMITS_SHOWN, LONGEST_NAME, WIDTH, print_facts, print_lines
-from whorl.comparison.behaviour_document import AskedModel, Behaviour, BehaviourEvidence, Verdict
 from whorl.comparison.behaviour_wording import (
     A_LEAD,
     FROM_POPULATION,
@@ -24,6 +23,7 @@ from whorl.comparison.behaviour_wording import (
     verdicts_of,
 )
 from whorl.comparison.wording import visible
+from whorl.core.behaviour import AskedModel, Behaviour, BehaviourEvidence, Verdict
 
 CANDIDATES_SHOWN: Final = 4
 FLAGS_SHOWN: Final = 3

@@ -1,8 +1,9 @@
 """``whorl population``: control models for behavioural comparison."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +11,9 @@ from whorl.cli.exits import Exit, exits
 from whorl.cli.files import lineage_beside, print_json, require_input, require_output, write_whole
 from whorl.cli.options import AsJson, Quiet
 from whorl.cli.progress import shown_progress
+
+if TYPE_CHECKING:
+    from whorl.comparison.answer_population import AnswerPopulation
 
 population = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Control models to compare answers against.")
 
@@ -51,27 +55,60 @@ def build(
     file = io.BytesIO()
     write_population(built, file)
     write_whole(out, file.getvalue())
-    families = {family for model in built.models if (family := known.family(model)) is not None}
-    summary = {
-        "schema": "whorl.answer-population-summary/1",
-        "digest": built.digest,
-        "models": len(built.models),
-        "families": len(families),
-        "lineage": None if documented is None else documented.name,
-        "controls_for_ratios": built.labelled.controls,
-        "datasets": [
-            {"dataset": made.dataset, "models": len(made.models), "items": len(made.items)} for made in built.tables
-        ],
-    }
+    summary = _summary(built)
     if as_json:
-        print_json(summary)
+        print_json(summary | {"lineage": None if documented is None else documented.name})
         return Exit.DONE
-    typer.echo(f"{len(built.models)} models of {len(families)} known families, {len(built.tables)} data sets -> {out}")
-    for made in built.tables:
-        typer.echo(f"  {made.dataset}: {len(made.models)} models x {len(made.items)} items")
+    _print(summary, f" -> {out}")
     if documented is None:
         typer.echo("No lineage was given: nothing is known of which models are related, so nothing can be calibrated.")
     return Exit.DONE
 
 
-population.command("build", short_help="Make a population from tables of answers.")(exits(build))
+def show(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A population of `whorl population build`.")],
+    as_json: AsJson = False,
+) -> Exit:
+    """Say what a population holds, with the digests by which the protocol of a case names it and its questions."""
+    require_input(file, expected="a population of `whorl population build`")
+
+    from whorl.comparison.answer_population import read_population
+
+    summary = _summary(read_population(file))
+    if as_json:
+        print_json(summary)
+        return Exit.DONE
+    _print(summary, "")
+    typer.echo(f"  digest {summary['digest']}")
+    for battery in summary["batteries"]:
+        typer.echo(f"  battery {battery['name']}, seed {battery['seed']}: {battery['digest']}")
+    return Exit.DONE
+
+
+def _summary(built: "AnswerPopulation") -> dict[str, Any]:
+    families = {family for model in built.models if (family := built.lineage.family(model)) is not None}
+    return {
+        "schema": "whorl.answer-population-summary/1",
+        "digest": built.digest,
+        "models": len(built.models),
+        "families": len(families),
+        "controls_for_ratios": built.labelled.controls,
+        "datasets": [
+            {"dataset": made.dataset, "models": len(made.models), "items": len(made.items)} for made in built.tables
+        ],
+        "batteries": [{"name": one.name, "seed": one.seed, "digest": one.digest} for one in built.batteries],
+    }
+
+
+def _print(summary: Mapping[str, Any], where: str) -> None:
+    data_sets = summary["datasets"]
+    typer.echo(f"{summary['models']} models of {summary['families']} known families, {len(data_sets)} data sets{where}")
+    for made in data_sets:
+        typer.echo(f"  {made['dataset']}: {made['models']} models x {made['items']} items")
+
+
+for _name, _command, _help in (
+    ("build", build, "Make a population from tables of answers."),
+    ("show", show, "Say what a population holds, and its digests."),
+):
+    population.command(_name, short_help=_help)(exits(_command))

@@ -299,8 +299,8 @@ def _further_limits(
         found.append(f"No ratio is given: {beyond}.")
     if figures is not None and max(figures.scaled) > SCALED:
         found.append(
-            f"{max(figures.scaled):.0%} of a change is the ancestor itself made shorter or longer (weight decay): two "
-            "trainings share that without sharing anything else."
+            f"A share of {max(figures.scaled):.2f} of a change is the ancestor itself made shorter or longer (weight "
+            "decay): two trainings share that without sharing anything else."
         )
     return tuple(found)
 

@@ -100,6 +100,11 @@ class AncestorTest(StoredDocument):
     parameters: dict[str, int | float | str]
 
     @property
+    def exit_code(self) -> Literal[0, 3]:
+        """The command line's exit status: 3 where nothing can be read off the figures, or there are none."""
+        return 3 if self.reading in (None, "unchanged", "undecided") else 0
+
+    @property
     def least_favourable(self) -> AncestorRatio | None:
         """The ratio against whichever alternative explains the figures best."""
         return min(self.ratios, key=lambda ratio: ratio.log10_lr, default=None)

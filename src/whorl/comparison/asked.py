@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from whorl.comparison.answer_population import AnswerPopulation
-from whorl.comparison.behaviour_document import AskedModel
+from whorl.core.behaviour import AskedModel
 from whorl.core.errors import InputError
 from whorl.fingerprints.answer_table import LONGEST_ANSWER, AnswerTable, item_name, prompt_of
 from whorl.probes.battery import Battery, Family, Item

@@ -7,11 +7,9 @@ from whorl import __version__
 from whorl.comparison.answer_population import AnswerPopulation
 from whorl.comparison.answer_sources import dataset_name
 from whorl.comparison.asked import LINEAGE_FAMILIES, Asked, labels_of, texts_of
-from whorl.comparison.behaviour_document import UNKNOWN, Behaviour, BehaviourEvidence, Controls, Verdict, Verdicts
 from whorl.comparison.conduct import conduct_rows, profiles
 from whorl.comparison.documented_lineage import CIRCUMSTANCES
 from whorl.comparison.lineage_verdicts import (
-    LEVEL,
     ScoredTogether,
     learned_verdict,
     line_verdict,
@@ -21,6 +19,7 @@ from whorl.comparison.lineage_verdicts import (
 )
 from whorl.comparison.same_endpoint import compare_endpoints
 from whorl.comparison.shared_failures import shared_failures
+from whorl.core.behaviour import LEVEL, UNKNOWN, Behaviour, BehaviourEvidence, Controls, Verdict, Verdicts
 from whorl.core.errors import InputError
 from whorl.core.progress import Progress, silent
 from whorl.fingerprints.answer_table import AnswerTable

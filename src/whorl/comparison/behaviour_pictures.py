@@ -6,8 +6,8 @@ from math import ceil, floor, isclose, log10
 from statistics import median
 from typing import Final
 
-from whorl.comparison.behaviour_document import Behaviour, ControlScores, Profile
 from whorl.comparison.wording import visible
+from whorl.core.behaviour import Behaviour, ControlScores, Profile
 
 STRIP_WIDTH: Final = 880.0
 STRIP_MARGIN: Final = 24.0

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 from whorl.comparison import behaviour_pictures as pictures
 from whorl.comparison import behaviour_wording as wording
 from whorl.comparison import conduct_pictures
-from whorl.comparison.behaviour_document import Behaviour, ConductRow, Profile
 from whorl.comparison.report import page_environment, page_style
+from whorl.core.behaviour import Behaviour, ConductRow, Profile
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -6,8 +6,8 @@ No sentence here names an offence, gives a share of anything taken over, or turn
 import math
 from typing import Final, Literal, TypeAlias
 
-from whorl.comparison.behaviour_document import UNKNOWN, Behaviour, BehaviourEvidence, Verdict, Verdicts
 from whorl.comparison.wording import at_least, at_most, visible
+from whorl.core.behaviour import UNKNOWN, Behaviour, BehaviourEvidence, Verdict, Verdicts
 
 Asking: TypeAlias = Literal["endpoint", "line", "weights-related", "learned-from"]
 Standing: TypeAlias = Literal["found", "nothing", "open"]

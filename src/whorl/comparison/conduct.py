@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from whorl.comparison.asked import Asked, items_of
-from whorl.comparison.behaviour_document import ConductRow, Profile, ProfilePoint
+from whorl.core.behaviour import ConductRow, Profile, ProfilePoint
 from whorl.probes.battery import Battery, Family, Item
 
 _CONDUCT: Final[tuple[Family, ...]] = ("guardrails", "failure_transfer")

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from whorl.comparison.behaviour_document import Behaviour, ConductRow
 from whorl.comparison.behaviour_pictures import sides
 from whorl.comparison.behaviour_wording import CLASSES, class_words
 from whorl.comparison.wording import visible
+from whorl.core.behaviour import Behaviour, ConductRow
 
 GUTTER: Final = 176.0
 TOP: Final = 66.0

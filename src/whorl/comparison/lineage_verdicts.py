@@ -23,10 +23,10 @@ from whorl.comparison.answer_scores import (
     score_pairs,
 )
 from whorl.comparison.asked import Asked, lineage_controls, lineage_table
-from whorl.comparison.behaviour_document import UNKNOWN, Candidate, ControlScores, Verdict
 from whorl.comparison.documented_lineage import CIRCUMSTANCES, SHARING_WEIGHTS, Lineage
 from whorl.comparison.same_answers import SameModel, same_models
 from whorl.core.arrays import Doubles
+from whorl.core.behaviour import LEVEL, UNKNOWN, Candidate, ControlScores, Verdict
 from whorl.core.progress import Progress
 from whorl.fingerprints.answer_table import AnswerTable, joined
 from whorl.probes.battery import Battery
@@ -35,8 +35,6 @@ from whorl.statistics.model_calibration import LEAST_CONTROLS, conformal_rank
 
 QUESTIONED: Final = "(questioned)"
 REFERENCE: Final = "(reference)"
-LEVEL: Final = 0.02
-"""Largest conformal p of a line, of shared weights and of a teacher: with 50 controls, to pass every one of them."""
 _SHOWN: Final = 8
 _LEAST_POWER_FAMILIES: Final = 3
 _APART: Final = ("unrelated", "unknown")
@@ -86,6 +84,12 @@ class ScoredTogether:
 
     def score(self, question: Question, one: int, other: int) -> float:
         return float(self.pairs.scores[question][one, other])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Explained:
+    circumstance: str
+    reason: str
 
 
 def scored_together(
@@ -218,7 +222,15 @@ def weights_verdict(scored: ScoredTogether | None) -> Verdict:
         )
     alike = _matched(scored, score, controls)
     if alike is not None:
-        return Verdict(outcome="inconclusive", log10_lr=0.0, p=p, score=score, power=power, reason=alike)
+        return Verdict(
+            outcome="inconclusive",
+            log10_lr=0.0,
+            p=p,
+            score=score,
+            power=power,
+            explained_by=alike.circumstance,
+            reason=alike.reason,
+        )
     nearer = f"The two agree beyond the questions more than either does with any of {fewest} control models"
     if not isinstance(ratios["unrelated"], float) or ratios["unrelated"] <= 0:
         return Verdict(
@@ -250,7 +262,7 @@ def weights_verdict(scored: ScoredTogether | None) -> Verdict:
     )
 
 
-def _matched(scored: ScoredTogether, score: float, controls: Sequence[int]) -> str | None:
+def _matched(scored: ScoredTogether, score: float, controls: Sequence[int]) -> _Explained | None:
     """Why models of the same circumstances explain the agreement, where one of them stands as near.
 
     The sharpest comparison is with models of the same era, language, jurisdiction or vendor: they are alike for reasons
@@ -263,9 +275,10 @@ def _matched(scored: ScoredTogether, score: float, controls: Sequence[int]) -> s
             same = [other for other in controls if value is not None and scored.circumstance(other, kind) == value]
             near = [_row(scored, "same_weights", side, same) for side in (scored.questioned, scored.reference)]
             if any((row >= score).any() for row in near):
-                return (
-                    f"Of {len(same)} unrelated control models of the same {kind} ({value}), some stand as near: what "
-                    f"models of one {kind} have in common explains the agreement."
+                return _Explained(
+                    circumstance=kind,
+                    reason=f"Of {len(same)} unrelated control models of the same {kind} ({value}), some stand as near: "
+                    f"what models of one {kind} have in common explains the agreement.",
                 )
     return None
 
@@ -457,15 +470,28 @@ def _teacher(scored: ScoredTogether, place: int, reference: Asked | None) -> Can
 def similarities(scored: ScoredTogether | None) -> tuple[ControlScores, ...]:
     if scored is None or scored.reference is None:
         return ()
-    found = []
-    titles: Mapping[Question, str] = {
-        "same_weights": "Agreement beyond the questions",
-        "taught": "Openings, closings and phrases in common",
-    }
-    controls = _unrelated(scored, scored.questioned, scored.reference)
-    for question, title in titles.items():
-        value = scored.score(question, scored.questioned, scored.reference)
-        if not np.isnan(value):
-            row = _row(scored, question, scored.questioned, controls)
-            found.append(ControlScores(title=title, value=value, controls=tuple(float(one) for one in row)))
-    return tuple(found)
+    apart = _unrelated(scored, scored.questioned, scored.reference)
+    of_teacher = _unrelated(scored, scored.reference)
+    found = (
+        _control_scores(scored, "same_weights", apart, apart),
+        _control_scores(scored, "taught", apart, of_teacher),
+    )
+    return tuple(one for one in found if one is not None)
+
+
+def _control_scores(
+    scored: ScoredTogether, question: Question, of_questioned: Sequence[int], of_reference: Sequence[int]
+) -> ControlScores | None:
+    assert scored.reference is not None
+    value = scored.score(question, scored.questioned, scored.reference)
+    if np.isnan(value):
+        return None
+    return ControlScores(
+        speaks_to="weights-related" if question == "same_weights" else "learned-from",
+        title="Agreement beyond the questions"
+        if question == "same_weights"
+        else "Openings, closings and phrases in common",
+        value=value,
+        controls=tuple(_row(scored, question, scored.questioned, of_questioned).tolist()),
+        reference_controls=tuple(_row(scored, question, scored.reference, of_reference).tolist()),
+    )

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from whorl.comparison.asked import Asked
-from whorl.comparison.behaviour_document import BehaviourEvidence, Verdict
+from whorl.core.behaviour import BehaviourEvidence, Verdict
 from whorl.probes.battery import Battery, Family, Item
 from whorl.statistics.cell_choices import CellTest, cell_power, cell_test, choice_counts
 from whorl.statistics.detection_power import DetectionPower, detection_power

@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 
 from whorl.comparison.asked import Asked, items_of
-from whorl.comparison.behaviour_document import BehaviourEvidence
 from whorl.core.arrays import AnyArray, Ints
+from whorl.core.behaviour import BehaviourEvidence
 from whorl.probes.battery import Battery, Family, Item
 from whorl.statistics.model_calibration import PairCalibration, PairScores, TooFewControls, calibrate_pair, pair_scores
 from whorl.statistics.not_testable import NotTestable

@@ -4,7 +4,7 @@
 asked. Format: ``docs/specs/behaviour.md``.
 """
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -13,7 +13,9 @@ from whorl.core.evidence import Document, StoredDocument
 EndpointOutcome: TypeAlias = Literal["same", "changed", "inconclusive"]
 RelatedOutcome: TypeAlias = Literal["supported", "none_found", "inconclusive"]
 LearnedOutcome: TypeAlias = Literal["candidates", "none_of_these", "inconclusive"]
-UNKNOWN = "unknown"
+UNKNOWN: Final = "unknown"
+LEVEL: Final = 0.02
+"""Largest conformal p of a line, of shared weights and of a teacher: with 50 controls, to pass every one of them."""
 
 
 class AskedModel(Document):
@@ -54,6 +56,9 @@ class Verdict(Document):
     power: float | None = Field(
         default=None, ge=0, le=1, description="how probably the contrary would have been seen, over control models"
     )
+    explained_by: str | None = Field(
+        default=None, description="circumstance of unrelated models that stand as near: era, language, ..."
+    )
     reason: str = Field(description="one or two sentences for people")
     candidates: tuple[Candidate, ...] = ()
 
@@ -85,11 +90,13 @@ class BehaviourEvidence(Document):
 
 
 class ControlScores(Document):
-    """A score and what control models give, for the picture."""
+    """A score and what control models give: a calibrated p is its rank among them."""
 
+    speaks_to: Literal["weights-related", "learned-from"]
     title: str
     value: float
-    controls: tuple[float, ...]
+    controls: tuple[float, ...] = Field(description="of the questioned model and controls unrelated to both sides")
+    reference_controls: tuple[float, ...] = Field(description="of controls that were held against the reference")
 
 
 class ProfilePoint(Document):
