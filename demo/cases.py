@@ -1,6 +1,6 @@
-"""Six cases with known answers, each from the complaint to the verified dossier, by commands that anybody can repeat.
+"""Seven cases with known answers, each from the complaint to the verified dossier, by commands that anybody can repeat.
 
-``python demo/cases.py`` plays the first one; with names it plays those; ``--all`` plays all six. What must come out is
+``python demo/cases.py`` plays the first one; with names it plays those; ``--all`` plays all. What must come out is
 in `CASES`: the tests ask for the same.
 """
 
@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = (ROOT / "demo" / "models", ROOT / "demo" / "case_models")
+CHAT = ROOT / "demo" / "chat_models"
 OUT = ROOT / "demo-out" / "cases"
 WHORL = Path(sys.executable).parent / "whorl"
 PEOPLE = {
@@ -33,6 +34,15 @@ UNTESTED = {
     "published_idea": "an idea passes on no weights",
 }
 
+CLAIMS = {
+    "derived": "{} was made from the weights of {}.",
+    "learned_from": "{} was trained on answers of {}.",
+}
+QUESTIONS = {
+    "derived": "Do the weights of {} descend from those of {}?",
+    "learned_from": "Did {} learn from the answers of {}?",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class KnownCase:
@@ -45,8 +55,10 @@ class KnownCase:
     verdict: str
     reply: str
     tested: Sequence[str] = ("independent", "shared_data", "same_seed")
+    claim: str = "derived"
     positive_control: str = "base-q8.gguf"
     alibi: bool = False
+    by_answers: bool = False
 
 
 CASES = {
@@ -82,6 +94,18 @@ CASES = {
         reference="base",
         verdict="supports_alternative",
         reply="Siskin's weights are ours.",
+    ),
+    "student-answers": KnownCase(
+        title="Siskin-Chat and Heron-Chat",
+        story="Both are behind APIs alone. Siskin-Chat learned from Heron-Chat's answers, with weights of its own.",
+        questioned="siskin",
+        reference="heron",
+        claim="learned_from",
+        verdict="inconclusive",
+        reply="Siskin-Chat is ours, and was trained on public dialogues.",
+        tested=(),
+        positive_control="egret",
+        by_answers=True,
     ),
     "independent": KnownCase(
         title="Robin and Harrow",
@@ -166,7 +190,7 @@ def prepare(desk: Desk) -> None:
     case, public = desk.case, desk.draw_keys()
     opening = {
         "title": case.title,
-        "question": f"Do the weights of {case.questioned} descend from those of {case.reference}?",
+        "question": QUESTIONS[case.claim].format(case.questioned, case.reference),
         "parties": [{"name": who, "role": role, "keys": public[role]} for role, who in PEOPLE.items()],
         "questioned": {"name": case.questioned, "digest": None},
         "reference": {"name": case.reference, "digest": None},
@@ -175,30 +199,49 @@ def prepare(desk: Desk) -> None:
         "funding": "Paid by the bureau; the analyst has no relation to either party.",
     }
     desk.do("case", "new", desk.path, "--opening", desk.form("opening", opening), by="manager")
-    claim = proposition(
-        "h1", "complainant", "derived", f"{case.questioned} was made from the weights of {case.reference}."
-    )
+    claim = proposition("h1", "complainant", case.claim, CLAIMS[case.claim].format(case.questioned, case.reference))
     answer = proposition("h2", "respondent", "independent", f"{case.questioned} was trained independently.")
     for side, one in (("complainant", claim), ("respondent", answer)):
         form = desk.form(f"propositions-{side}", {"propositions": [one]})
         desk.do("case", "propose", desk.path, "--propositions", form, by=side)
     protocol = json.loads(run_plain("case", "template", "protocol"))
+    controls: tuple[str, ...] = ()
+    if case.by_answers:
+        protocol["methods"], controls = [answer_method()], ("--population", str(CHAT / "controls.pop"))
     protocol["treatments"] = [
         {"alternative": one["alternative"], "tested": one["alternative"] in case.tested, "how": how(case, one)}
         for one in protocol["treatments"]
     ]
-    line_up = {
-        "schema": "whorl.line-up-candidates/1",
-        "questioned": member(case.questioned),
-        "reference": member(case.reference),
-        "decoys": [member(one) for one in ("twin", "student", "passerby") if one != case.questioned][:2],
-        "positive_controls": [member(case.positive_control)],
-        "negative_controls": [member("passerby" if case.positive_control == "stranger" else "stranger")],
-    }
     desk.do(
         "case", "freeze", desk.path, "--protocol", desk.form("protocol", protocol),
-        "--line-up", desk.form("line-up", line_up), by="manager",
+        "--line-up", desk.form("line-up", line_up(case)), *controls, by="manager",
     )  # fmt: skip
+
+
+def line_up(case: KnownCase) -> dict[str, object]:
+    """Candidates for the line-up: two decoys, a control known to descend from the reference, and a stranger."""
+    if case.by_answers:
+        decoys, stranger = ["robin", "plover"], "dunlin"
+    else:
+        decoys = [one for one in ("twin", "student", "passerby") if one != case.questioned][:2]
+        stranger = "passerby" if case.positive_control == "stranger" else "stranger"
+    standing = asked_member if case.by_answers else member
+    return {
+        "schema": "whorl.line-up-candidates/1",
+        "questioned": standing(case.questioned),
+        "reference": standing(case.reference),
+        "decoys": [standing(one) for one in decoys],
+        "positive_controls": [standing(case.positive_control)],
+        "negative_controls": [standing(stranger)],
+    }
+
+
+def answer_method() -> dict[str, object]:
+    """The comparison of answers, with the digests of the control models and of what they were asked."""
+    told = whorl("population", "show", str(CHAT / "controls.pop"), shown=False)
+    (battery,) = told["batteries"]  # type: ignore[misc]
+    parameters = {"population": told["digest"], "battery": battery["digest"]}
+    return {"group": "behaviour", "method": "answer_comparison/1", "parameters": parameters}
 
 
 def deposit(desk: Desk) -> Mapping[str, Path]:
@@ -250,6 +293,15 @@ def member(name: str) -> dict[str, str]:
     return {"name": name, "path": str(next(folder / name for folder in MODELS if (folder / name).exists()))}
 
 
+def asked_member(name: str) -> dict[str, object]:
+    """A model that is only asked: its transcript, and the endpoint that the transcript's first line names."""
+    path = CHAT / f"{name}.jsonl"
+    with path.open(encoding="utf-8") as file:
+        asked = json.loads(file.readline())["entry"]["endpoint"]
+    endpoint = {"address": asked["address"], "model": asked["model"]}
+    return {"name": name, "transcript": str(path), "endpoint": endpoint}
+
+
 def proposition(number: str, side: str, alternative: str, statement: str) -> dict[str, str]:
     return {"id": number, "level": "source", "side": side, "alternative": alternative, "statement": statement}
 
@@ -257,11 +309,16 @@ def proposition(number: str, side: str, alternative: str, statement: str) -> dic
 def how(case: KnownCase, treatment: Mapping[str, str]) -> str:
     if treatment["alternative"] in case.tested:
         return "by fingerprint_comparison/1 on the population of the release"
+    if case.by_answers:
+        return "answers are ranked among control models, and have no calibrated ratio against one alternative"
     return UNTESTED[treatment["alternative"]]
 
 
 def run_plain(*words: str) -> str:
-    return subprocess.run([str(WHORL), *words], capture_output=True, text=True, check=True).stdout
+    done = subprocess.run([str(WHORL), *words], capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 3):
+        sys.exit(f"whorl {shlex.join(words)} failed with {done.returncode}:\n{done.stderr or done.stdout}")
+    return done.stdout
 
 
 def main(names: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """A whole case on the demo's models, step by step: who takes part, what is proposed, and how far it goes."""
 
 import hashlib
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -144,6 +145,11 @@ def checklist() -> tuple[CheckedPoint, ...]:
     return tuple(CheckedPoint(point=point, answer="yes") for point in CHECKLIST)
 
 
+def opinion_saying(verdict: str) -> bytes:
+    """As much of an opinion as the case looks at."""
+    return json.dumps({"schema": "test", "verdict": verdict}).encode()
+
+
 @dataclass
 class Steps:
     """The steps of a case in their order; each may be replaced by the test that is about it."""
@@ -198,7 +204,7 @@ class Steps:
         )
 
     def opine(self) -> CaseView:
-        return casework.opine(self.case, b'{"schema": "test"}', key_of("analyst"), headline_log10=0.19)
+        return casework.opine(self.case, opinion_saying("inconclusive"), key_of("analyst"), headline_log10=0.19)
 
     def close(self) -> CaseView:
         return casework.close(self.case, key_of("manager"), outcome="completed", reasons="The opinion was issued.")

@@ -2,18 +2,23 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_case import Steps, key_of
+from small_case import Steps, candidates, key_of
 
 from whorl.cases import casework, erasing
+from whorl.cases.bundling import dossier_files
 from whorl.cases.case import Case
 from whorl.cases.erasing import expunge
 from whorl.cases.line_up import SECRET_FILE
 from whorl.core.errors import InputError, VerificationError
+from whorl.dossiers.building import build_dossier
+from whorl.dossiers.case_facts import facts_of
 from whorl.dossiers.custody import write_chain
 from whorl.dossiers.state import State
+from whorl.dossiers.verifying import verify_dossier
 
 CaseAfter = Callable[[str], Steps]
 
@@ -57,6 +62,35 @@ def test_one_document(case_after: CaseAfter) -> None:
     assert steps.case.store.get(letter.digest) == b"Letter" * 50
     assert after.state.tombstones[0].blobs == (log.digest,)
     assert after.state.opened is not None
+
+
+@pytest.mark.parametrize("kind", ["frozen", "unblinded"])
+def test_the_line_up_goes_with_any_event_that_tells_it(case_after: CaseAfter, kind: str) -> None:
+    steps = case_after("close")
+    number = next(event.record.sequence for event in steps.case.read().events if event.record.kind == kind)
+    expunge(steps.case, key_of("manager"), ground="court_order", events=[4])
+    assert (steps.path / SECRET_FILE).exists()
+    expunge(steps.case, key_of("manager"), ground="court_order", events=[number])
+    assert not (steps.path / SECRET_FILE).exists()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_that_a_run_was_void_is_known_once_its_unblinding_is_gone(case_after: CaseAfter, whole: bool) -> None:
+    steps = replace(case_after("propose"), candidates=candidates(positive="twin", decoy="student"))
+    for step in ("freeze", "acquire", "analyse", "unblind"):
+        view = getattr(steps, step)()
+    assert view.state.void
+    number = view.events[-1].record.sequence
+    casework.close(steps.case, key_of("manager"), outcome="void", reasons="A control failed.")
+    after = expunge(steps.case, key_of("manager"), ground="court_order", events=None if whole else [number, number + 1])
+    assert after.state.void
+    assert steps.case.read().state.void
+    out = steps.path.with_name("x.dossier")
+    files = dossier_files(after, steps.case.store)
+    build_dossier(files, facts=facts_of(files), key=key_of("manager"), out=out)
+    found = verify_dossier(out, now=steps.clock())
+    assert (found.failed, found.void, found.verdict) == ((), True, None)
+    assert "the run is void, nothing in it counts: a tombstone says so" in found.steps[5].detail
 
 
 def test_an_exhibit_that_another_event_names_stays(case_after: CaseAfter) -> None:

@@ -29,6 +29,7 @@ from whorl.cases.opining import composed, issue
 from whorl.cases.report import PRINTED, printed_data, read_report, render_html, render_pdf
 from whorl.cases.report_document import CaseReport
 from whorl.cases.report_pictures import narrow_forest, score_curve, wide_forest
+from whorl.cases.report_trust import entropy_rows, tippett_rows, trust_words
 from whorl.cli.case_report import report as report_command
 from whorl.comparison.population import shipped_population
 from whorl.core.errors import InputError, VerificationError
@@ -92,6 +93,23 @@ class OwnPopulation(Reported):
         )
 
 
+class OlderPopulation(Reported):
+    """A case whose population keeps no held-out ratios."""
+
+    def freeze(self) -> Any:
+        shipped = shipped_population()
+        cells = tuple(cell.model_copy(update={"held_out": None}) for cell in shipped.cells)
+        made = shipped.model_copy(update={"cells": cells})
+        method = plan().methods[0].model_copy(update={"parameters": {"population": made.digest}})
+        return casework.freeze(
+            self.case,
+            plan=plan().model_copy(update={"methods": (method,)}),
+            candidates=self.candidates,
+            populations=[made.model_dump_json(by_alias=True, exclude_none=True).encode()],
+            key=key_of("manager"),
+        )
+
+
 class Hostile(Reported):
     """A case in which whoever may write something writes markup."""
 
@@ -105,14 +123,23 @@ class Hostile(Reported):
         return casework.respond(self.case, key_of("respondent"), statement=f"{MARKUP}\nРобин, 日本語 😀 \u0639")
 
 
+class Silent(Reported):
+    """A case whose respondent lets the window pass."""
+
+    def respond(self) -> Any:
+        self.clock.at += timedelta(days=31)
+
+
 CASES: dict[str, tuple[type[Reported], dict[str, Any], str]] = {
     "supported": (Reported, {}, "close"),
     "inconclusive": (Reported, {"candidates": candidates(questioned="sibling")}, "close"),
     "own population": (OwnPopulation, {}, "opine"),
+    "older population": (OlderPopulation, {}, "opine"),
     "shared": (SharedOnly, {}, "opine"),
     "against": (Reported, {"candidates": candidates(questioned="twin", decoy="student")}, "opine"),
     "void": (Reported, {"candidates": candidates(positive="twin", decoy="student")}, "unblind"),
     "unanswered": (Reported, {}, "unblind"),
+    "silent": (Silent, {}, "close"),
     "new": (Reported, {}, "propose"),
     "hostile": (
         Hostile,
@@ -273,7 +300,15 @@ def test_findings_that_speak_for_the_respondent(reported: Of) -> None:
 
 
 def test_an_opinion_without_any_ratio(reported: Of) -> None:
-    nothing: dict[str, Any] = {"headline": None, "shared": None, "ratios": (), "scores": (), "fusion": (), "priors": ()}
+    nothing: dict[str, Any] = {
+        "headline": None,
+        "shared": None,
+        "ratios": (),
+        "scores": (),
+        "trust": (),
+        "fusion": (),
+        "priors": (),
+    }
     report = replace(reported("supported"), verdict=words.VERDICTS["not_answerable"], **nothing)
     text = page(report).text
     assert "No alternative could be weighed." in text
@@ -297,6 +332,7 @@ def test_without_an_opinion_in_force_there_is_no_figure(reported: Of, name: str)
     shown = page(report)
     assert report.standing == {"unanswered": "none", "new": "none"}.get(name, name)
     assert (report.headline, report.ratios, report.scores, report.priors, report.fusion) == (None, (), (), (), ())
+    assert (report.trust, report.untried) == ((), ())
     assert "svg" not in [tag for tag, attributes in shown.tags if (attributes.get("class") or "").startswith("forest")]
     assert "at least" not in shown.text
     assert "times as probable under the claim" not in shown.text
@@ -546,6 +582,38 @@ def test_a_curve_goes_through_the_case_and_below_2_at_the_threshold(reported: Of
     assert score_curve(replace(report.scores[0], curve=())) is None
 
 
+def test_every_tested_alternative_shows_how_far_its_ratios_can_be_trusted(reported: Of) -> None:
+    report = reported("supported")
+    assert [line.alternative for line in report.trust] == [line.alternative for line in report.ratios]
+    shown = page(report)
+    printed = json.loads(printed_data(report))
+    population = shipped_population()
+    for line, ratio, drawn in zip(report.trust, report.ratios, printed["pictures"]["trust"], strict=True):
+        assert line.central == ratio.log10_central, "one group of evidence: its mean is its own ratio"
+        assert trust_words(line) in shown.text
+        assert drawn["words"] == trust_words(line)
+        assert line.families in [cell.families for cell in population.cells]
+        if line.tippett:
+            assert drawn["shares"].startswith("<svg")
+            assert drawn["entropy"].startswith("<svg")
+            for row in (*tippett_rows(line), *entropy_rows(line)):
+                assert " ".join(row) in shown.text
+        else:
+            assert drawn["shares"] is None
+    curves = [attributes for tag, attributes in shown.tags if tag == "svg" and attributes.get("class") == "curve trust"]
+    assert len(curves) == 2 * sum(bool(line.tippett) for line in report.trust) == 6
+
+
+def test_a_population_that_keeps_no_held_out_ratios_says_so(reported: Of) -> None:
+    report = reported("older population")
+    assert report.trust == ()
+    assert len(report.untried) == len(report.ratios) == 4
+    for text in (page(report).text, json.loads(printed_data(report))["untried"][0]):
+        assert "Weights, against independent training" in text
+    assert "The population keeps no held-out ratios for: Weights, against" in page(report).text
+    assert render_pdf(report).startswith(b"%PDF-")
+
+
 @given(st.floats(min_value=-12, max_value=12))
 def test_a_bound_is_never_rounded_away_from_1(log10: float) -> None:
     def value(said: str) -> float:
@@ -708,3 +776,14 @@ def test_details_on_demand(browser: Any, reported: Of, tmp_path: Path) -> None:
     assert "needs a number above 1" in page.locator("#posterior").inner_text()
     assert complaints == []
     page.context.close()
+
+
+def test_a_respondent_who_was_not_heard_is_said_not_to_have_been(reported: Of) -> None:
+    said = "The respondent was not heard."
+    silent = reported("silent")
+    assert silent.statement
+    assert said in Page(render_html(silent)).text
+    assert json.loads(printed_data(silent))["unheard"] is True
+    assert render_pdf(silent).startswith(b"%PDF-")
+    for name in ("supported", "unanswered", "void"):  # answered; the window is open; nobody was asked
+        assert said not in Page(render_html(reported(name))).text

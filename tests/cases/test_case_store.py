@@ -1,5 +1,7 @@
 """The case's folder: what is on the disk when, who writes, and what a crash or a stranger's file leaves."""
 
+import errno
+import hashlib
 import os
 import signal
 import sqlite3
@@ -16,10 +18,11 @@ import pytest
 from small_case import START, Clock, Steps, key_of, opening, propositions
 
 from whorl.cases import casework
+from whorl.cases import store as store_room
 from whorl.cases.case import Case
-from whorl.cases.store import _SCHEMA, DATABASE, CaseStore, create_store
+from whorl.cases.store import _SCHEMA, DATABASE, FolderStore, create_store
 from whorl.core.errors import InputError, VerificationError
-from whorl.dossiers.custody import Kept
+from whorl.dossiers.custody import Kept, write_chain
 from whorl.dossiers.events import Proposed
 
 CaseAfter = Callable[[str], Steps]
@@ -30,7 +33,7 @@ def test_a_store_gives_back_what_it_took(tmp_path: Path) -> None:
     assert store.kept() == ()
     digest = store.put(b"an exhibit")
     assert store.get(digest) == b"an exhibit"
-    assert CaseStore(tmp_path / "case").get(digest) == b"an exhibit"
+    assert FolderStore(tmp_path / "case").get(digest) == b"an exhibit"
     assert (tmp_path / "case").stat().st_mode & 0o077 == 0
 
 
@@ -111,7 +114,7 @@ NOT_A_CASE = {
 def test_a_folder_with_something_else(tmp_path: Path, what: str) -> None:
     NOT_A_CASE[what](tmp_path / DATABASE)
     with pytest.raises(InputError, match=r"cannot be read|expected a case of this release"):
-        CaseStore(tmp_path).kept()
+        FolderStore(tmp_path).kept()
 
 
 def test_a_record_that_is_none(tmp_path: Path) -> None:
@@ -185,6 +188,65 @@ def test_a_crash_while_the_case_was_made_leaves_no_case(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="no entropy"):
         casework.new_case(tmp_path / "case", opening(), key_of("manager"), now=Clock(), random_bytes=broken)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_while_the_case_was_made_leaves_nothing_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store_room, "sync_folder", full)
+    with pytest.raises(InputError, match=r"case: expected room .* \(No space left on device\); nothing was made"):
+        casework.new_case(tmp_path / "case", opening(), key_of("manager"), now=Clock(), random_bytes=os.urandom)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_that_finds_no_room_leaves_nothing_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def small(file: Path) -> sqlite3.Connection:
+        connection = real(file)
+        connection.execute("PRAGMA max_page_count = 2")
+        return connection
+
+    real = store_room._connect
+    monkeypatch.setattr(store_room, "_connect", small)
+    with pytest.raises(InputError, match=r"case: expected room .*full\); nothing was made"):
+        casework.new_case(tmp_path / "case", opening(), key_of("manager"), now=Clock(), random_bytes=os.urandom)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_case_takes_no_more_exhibits_than_a_dossier_holds(
+    case_after: CaseAfter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = case_after("open").case.store
+    assert isinstance(store, FolderStore)
+    monkeypatch.setattr(store_room, "MAX_CASE_BYTES", 100)
+    first = store.put(b"a" * 60)
+    with pytest.raises(InputError, match="a dossier could not hold them"):
+        store.put(b"b" * 41)
+    other = b"c" * 41
+    digest = f"sha256:{hashlib.sha256(other).hexdigest()}"
+    with pytest.raises(InputError, match="expected a blob of at most 40 bytes"):
+        store.receive([other], digest=digest, max_bytes=1 << 20)
+    store.put(b"d" * 40)
+    assert store.put(b"a" * 60) == first  # what is there already takes no room
+    with pytest.raises(InputError, match="a dossier could not hold them"):
+        store.put(b"e")
+    monkeypatch.setattr(store_room, "MAX_CASE_BYTES", 1 << 20)
+    monkeypatch.setattr(store_room, "MAX_EXHIBITS", 2)
+    with pytest.raises(InputError, match="expected at most 2 exhibits"):
+        store.put(b"f")
+
+
+def test_a_chain_that_no_verifier_reads_is_not_made(case_after: CaseAfter, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = case_after("open")
+    most = len(write_chain(steps.case.store.kept())) + 2000
+    monkeypatch.setattr(store_room, "MAX_CUSTODY_BYTES", most)
+    with pytest.raises(InputError, match="expected a chain of at most"):
+        steps.case.enter(replace_id(1), key_of("complainant"))
+    assert len(steps.case.store.kept()) == 1
 
 
 def test_erased_events_are_not_in_the_file(case_after: CaseAfter) -> None:

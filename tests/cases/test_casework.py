@@ -8,9 +8,19 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from small_case import MODELS, POPULATION, Steps, candidates, key_of, party_of, plan, propositions
+from small_case import (
+    MODELS,
+    POPULATION,
+    Steps,
+    candidates,
+    key_of,
+    opinion_saying,
+    party_of,
+    plan,
+    propositions,
+)
 
-from whorl.cases import analysing, casework
+from whorl.cases import acquiring, analysing, casework
 from whorl.cases.analysing import examine, read_tools, tools_of
 from whorl.cases.bundling import dossier_files
 from whorl.cases.line_up import SECRET_FILE
@@ -18,7 +28,7 @@ from whorl.cases.showing import allowed_next, case_document
 from whorl.core.errors import InputError, VerificationError
 from whorl.core.evidence import Finding
 from whorl.dossiers.custody import open_chain, parse_chain
-from whorl.dossiers.events import Method
+from whorl.dossiers.events import Method, Protocol
 from whorl.dossiers.proceeding import proceed
 from whorl.dossiers.state import time_of
 from whorl.fingerprints.weight_fingerprint import parse_fingerprint
@@ -52,7 +62,7 @@ def test_nothing_that_an_analyst_reads_names_a_model(case_after: CaseAfter) -> N
     for made in view.state.analysed:
         finding = Finding.model_validate_json(steps.case.store.get(made.document))
         assert (finding.questioned.name, finding.reference.name) == (made.questioned, made.reference)
-    shown = json.dumps(case_document(view))
+    shown = json.dumps(case_document(view, now=steps.clock()))
     assert not any(name in shown for name in ("decoy one", "known copy", "known stranger", str(MODELS)))
 
 
@@ -94,7 +104,7 @@ def test_asked_before_long_work(case_after: CaseAfter, monkeypatch: pytest.Monke
 
     steps = case_after("propose")
     monkeypatch.setattr(casework, "examine", never)
-    monkeypatch.setattr(casework, "_fingerprint", never)
+    monkeypatch.setattr(casework, "fingerprint", never)
     monkeypatch.setattr(casework, "repeat", never)
     for verb in ("acquire", "analyse", "unblind", "replicate"):
         with pytest.raises(VerificationError, match="rule 6"):
@@ -109,7 +119,7 @@ def test_an_analysis_waits_for_the_whole_line_up(case_after: CaseAfter) -> None:
     steps = case_after("freeze")
     with pytest.raises(VerificationError, match="rule 6"):
         steps.analyse()
-    real = casework._fingerprint
+    real = acquiring.fingerprint
     taken = []
 
     def three(path: Path, progress: object) -> object:
@@ -119,7 +129,7 @@ def test_an_analysis_waits_for_the_whole_line_up(case_after: CaseAfter) -> None:
         return real(path, progress)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(casework, "_fingerprint", three)
+        patch.setattr(acquiring, "fingerprint", three)
         with pytest.raises(KeyboardInterrupt):
             steps.acquire()
     with pytest.raises(VerificationError, match="rule 13"):
@@ -206,7 +216,7 @@ def test_a_control_that_fails_voids_the_run(case_after: CaseAfter, why: str) -> 
 
 def test_a_replication_that_finds_something_else(case_after: CaseAfter, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = case_after("respond")
-    real = analysing._METHODS[analysing.FINGERPRINT_COMPARISON]
+    group, real = analysing._METHODS[analysing.FINGERPRINT_COMPARISON]
 
     def other(*arguments: object) -> object:
         found = real(*arguments)  # type: ignore[arg-type]
@@ -216,7 +226,7 @@ def test_a_replication_that_finds_something_else(case_after: CaseAfter, monkeypa
         document["layers"] = document["layers"][1:]
         return replace(found, document=json.dumps(document).encode())
 
-    monkeypatch.setitem(analysing._METHODS, analysing.FINGERPRINT_COMPARISON, other)
+    monkeypatch.setitem(analysing._METHODS, analysing.FINGERPRINT_COMPARISON, (group, other))
     state = steps.replicate().state
     assert not state.replications[0].agrees
     assert "finding.conclusion.statement" in " ".join(state.replications[0].findings[0].differences)
@@ -230,7 +240,7 @@ def test_a_replication_with_other_figures(
     case_after: CaseAfter, monkeypatch: pytest.MonkeyPatch, change: float, agrees: bool
 ) -> None:
     steps = case_after("respond")
-    real = analysing._METHODS[analysing.FINGERPRINT_COMPARISON]
+    group, real = analysing._METHODS[analysing.FINGERPRINT_COMPARISON]
 
     def other(*arguments: object) -> object:
         found = real(*arguments)  # type: ignore[arg-type]
@@ -238,7 +248,7 @@ def test_a_replication_with_other_figures(
         document["conclusion"]["log10_lr"] *= change
         return replace(found, document=json.dumps(document).encode())
 
-    monkeypatch.setitem(analysing._METHODS, analysing.FINGERPRINT_COMPARISON, other)
+    monkeypatch.setitem(analysing._METHODS, analysing.FINGERPRINT_COMPARISON, (group, other))
     assert steps.replicate().state.replications[0].agrees is agrees
 
 
@@ -266,10 +276,16 @@ def test_versions_of_an_opinion(case_after: CaseAfter) -> None:
     with pytest.raises(VerificationError, match="rule 6"):
         steps.opine()
     steps.review()
-    view = casework.opine(steps.case, b"second", key_of("analyst"), cause="calibration", text="More families.")
+    again = opinion_saying("not_answerable")
+    view = casework.opine(steps.case, again, key_of("analyst"), cause="calibration", text="More families.")
     first, second = view.state.opinions
     assert (second.version, second.supersedes, second.cause) == (2, first.document, "calibration")
-    assert steps.case.store.get(second.document) == b"second"
+    assert steps.case.store.get(second.document) == again
+    assert [one.verdict for one in view.state.opinions] == ["inconclusive", "not_answerable"]
+    steps.review()
+    for nothing in (b"{}", b'{"verdict": "guilty"}', b'{"verdict": 1}'):
+        with pytest.raises(InputError, match="expected an opinion with one of the verdicts"):
+            casework.opine(steps.case, nothing, key_of("analyst"))
 
 
 def test_an_appeal_reviewer_who_joins(case_after: CaseAfter) -> None:
@@ -316,17 +332,60 @@ def test_the_files_of_a_dossier(case_after: CaseAfter) -> None:
 
 
 def test_a_receipt_of_the_protocol(case_after: CaseAfter) -> None:
-    steps = case_after("propose")
-    receipt = steps.case.store.put(b"a receipt")
+    steps, told = case_after("propose"), []
+
+    def commit(protocol: Protocol) -> bytes:
+        told.append(protocol)
+        return b"a receipt"
+
     view = casework.freeze(
         steps.case,
         plan=plan(),
         candidates=candidates(),
         populations=[POPULATION],
         key=key_of("manager"),
-        receipt=receipt,
+        commit=commit,
     )
+    assert told == [view.state.protocol]
     assert dossier_files(view, steps.case.store)["data/registry/protocol.receipt.json"] == b"a receipt"
+
+
+def test_nobody_is_told_of_a_protocol_that_a_rule_refuses(case_after: CaseAfter) -> None:
+    steps = case_after("open")
+    casework.propose(steps.case, propositions()[:1], key_of("complainant"))
+
+    def never(_: Protocol) -> bytes:
+        raise AssertionError("committed to")
+
+    with pytest.raises(VerificationError, match="rule 9"):
+        casework.freeze(
+            steps.case,
+            plan=plan(),
+            candidates=candidates(),
+            populations=[POPULATION],
+            key=key_of("manager"),
+            commit=never,
+        )
+
+
+BAD_NAMES = [
+    ("the stolen weights", VerificationError, "rule 8: line-up"),
+    ("known\u3164copy", VerificationError, r"found U\+3164"),
+    ("DECOY ONE", InputError, "names can be told apart"),
+]
+
+
+@pytest.mark.parametrize(("name", "error", "message"), BAD_NAMES)
+def test_names_of_the_line_up_are_looked_at_before_it_is_dealt(
+    case_after: CaseAfter, name: str, error: type[Exception], message: str
+) -> None:
+    stated = candidates()
+    renamed = stated.positive_controls[0].model_copy(update={"name": name})
+    steps = replace(case_after("propose"), candidates=stated.model_copy(update={"positive_controls": (renamed,)}))
+    with pytest.raises(error, match=message):
+        steps.freeze()
+    assert not (steps.path / SECRET_FILE).exists()
+    assert steps.case.read().state.stage == "proposed"
 
 
 def test_what_may_come_next(case_after: CaseAfter) -> None:

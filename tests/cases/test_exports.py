@@ -44,7 +44,7 @@ from whorl.dossiers.texts import texts_of
 from whorl.dossiers.wording import wording_faults
 
 LIMIT = "Both models are small."
-HOSTILE = '"};<script>alert(1)</script> ../../урн:стран %s {0} 100% stolen'
+HOSTILE = '"};<script>alert(1)</script> ../../урн:стран %s {0} =cmd|x'
 OTHER = f"sha256:{'9' * 64}"
 
 

@@ -62,7 +62,7 @@ def test_what_is_left_is_compared() -> None:
         ("recipe", 0, 1, 0),
         ("weights", 0, 1, 0),
     ]
-    assert found.residues[0].statement == "Of 4 elements that nothing else explains, 2 agree."
+    assert found.residues[0].statement == "Of 4 elements that no filter takes out, 2 agree."
     assert len(found.residues) == 1
 
 
@@ -84,7 +84,7 @@ def test_what_one_model_lacks_agrees_with_nothing() -> None:
 
 def test_nothing_left_is_said() -> None:
     found = filtration(ELEMENTS[:1], FILTERS[:1])
-    assert found.residues[0].statement.startswith("Nothing is left to compare")
+    assert found.residues[0].statement == "The filters leave nothing to compare."
 
 
 def test_agreements_with_a_public_ancestor_are_filtered() -> None:

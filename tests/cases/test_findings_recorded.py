@@ -68,7 +68,7 @@ def test_something_that_is_no_finding(findings: tuple[State, dict[str, bytes]]) 
         with pytest.raises(InputError):
             require_recorded(state, one, data)
     other = one.model_copy(update={"schema_name": "whorl.finding/2"})
-    with pytest.raises(InputError, match=r"schema whorl.finding/1"):
+    with pytest.raises(InputError, match=r"expected whorl\.finding/1"):
         require_recorded(state, other, b'{"schema":"whorl.finding/2"}')
 
 

@@ -1,5 +1,6 @@
-"""Six cases whose answer is known, from the complaint to the dossier: what must come out, and that it verifies."""
+"""Cases whose answer is known, from the complaint to the dossier: what must come out, and that it verifies."""
 
+import json
 import sys
 from dataclasses import replace
 from datetime import timedelta
@@ -14,7 +15,7 @@ from small_case import POPULATION, Steps, key_of, opening, plan, propositions
 import cases as known
 from whorl.cases import casework, opining
 from whorl.cases.bundling import dossier_files
-from whorl.cases.line_up import Candidate, Candidates
+from whorl.cases.line_up import Candidates
 from whorl.dossiers.building import build_dossier
 from whorl.dossiers.case_facts import facts_of
 from whorl.dossiers.events import Model, Treatment
@@ -25,21 +26,7 @@ from whorl.dossiers.verifying import Verification, verify_dossier
 def played(folder: Path, case: known.KnownCase) -> tuple[Opinion | None, Verification]:
     """The case's opinion, where there is one, and what whoever checks its dossier finds."""
 
-    def candidate(name: str) -> Candidate:
-        return Candidate.model_validate(known.member(name))
-
-    decoys = [one for one in ("twin", "student", "passerby") if one != case.questioned][:2]
-    steps = Steps(
-        path=folder / "case",
-        candidates=Candidates(
-            schema_="whorl.line-up-candidates/1",
-            questioned=candidate(case.questioned),
-            reference=candidate(case.reference),
-            decoys=tuple(map(candidate, decoys)),
-            positive_controls=(candidate(case.positive_control),),
-            negative_controls=(candidate("stranger" if case.positive_control != "stranger" else "passerby"),),
-        ),
-    )
+    steps = Steps(path=folder / "case", candidates=Candidates.model_validate_json(json.dumps(known.line_up(case))))
     treatments = tuple(
         Treatment(alternative=one.alternative, tested=one.alternative in case.tested, how=one.how)
         for one in plan().treatments
@@ -77,7 +64,7 @@ def played(folder: Path, case: known.KnownCase) -> tuple[Opinion | None, Verific
     return opinion, verify_dossier(out, now=steps.clock() + timedelta(days=1))
 
 
-@pytest.mark.parametrize("name", known.CASES)
+@pytest.mark.parametrize("name", [name for name, case in known.CASES.items() if not case.by_answers])
 def test_a_case_gives_its_known_answer_and_its_dossier_holds(tmp_path: Path, name: str) -> None:
     case = known.CASES[name]
     opinion, verification = played(tmp_path, case)

@@ -159,7 +159,7 @@ def acquired(code: str, at: datetime, **changed: object) -> Acquired:
         "filed_by": "manager",
     }
     if code.startswith("D-"):
-        stated |= {"access": "document", "blob": digest(name), "title": "A log", "filed_by": "respondent"}
+        stated |= {"access": "document", "blob": digest(name), "title": "A log", "filed_by": "respondent", "size": 30}
     return Acquired.model_validate(stated | changed)
 
 
@@ -203,6 +203,7 @@ def opined(version: int = 1, **changed: object) -> Opined:
         "document": digest(f"opinion {version}"),
         "supersedes": None if version == 1 else digest(f"opinion {version - 1}"),
         "headline_log10": 0.2,
+        "verdict": "inconclusive",
         "cause": "first" if version == 1 else "correction",
     }
     return Opined.model_validate(stated | changed)
@@ -221,7 +222,7 @@ def decided(result: str = "upheld") -> AppealDecided:
 
 
 def expunged(events: Sequence[int], ground: str = "retention", **changed: object) -> Expunged:
-    stated = {"events": tuple(events), "blobs": (), "ground": ground, "keys": PARTIES["manager"].keys}
+    stated = {"events": tuple(events), "blobs": (), "ground": ground, "void": False, "keys": PARTIES["manager"].keys}
     return Expunged.model_validate(stated | changed)
 
 

@@ -31,6 +31,8 @@ from whorl.dossiers.events import (
     Proposed,
     Proposition,
     Protocol,
+    Repetition,
+    Replicated,
     Responded,
     Reviewed,
     Role,
@@ -38,7 +40,7 @@ from whorl.dossiers.events import (
     Treatment,
     Unblinded,
 )
-from whorl.dossiers.opinion import Opinion, Remarks
+from whorl.dossiers.opinion import Opinion, Remarks, Verdict
 from whorl.dossiers.proceeding import proceed
 from whorl.entries.keys import IssuerKey, PrivateKey, encode_public, write_key_file
 from whorl.statistics.ratio_population import Population, ratio_of
@@ -160,7 +162,7 @@ def freeze(case: SampleCase, *, populations: Sequence[bytes] = (POPULATION,), re
     treatments = tuple(Treatment(alternative=name, tested=True, how="by the ratio against it") for name in ALTERNATIVES)
     protocol = Protocol(
         methods=(Method(group="weights", method="neuron_agreement/1", parameters={"neurons": 512}),),
-        populations=tuple(case.file("data/populations/{}.json", one) for one in populations),
+        populations=tuple(case.file("data/populations/{}", one) for one in populations),
         treatments=treatments,
         stop_rule="All members are compared once.",
         exclusions="None.",
@@ -268,10 +270,21 @@ def answer(case: SampleCase, documents: Sequence[bytes] = (LOG,)) -> None:
             acquired_at=f"{case.at:%Y-%m-%dT%H:%M:%SZ}",
             filed_by="respondent",
             title=f"Training log {number}",
+            size=len(content),
         )
         case.add("respondent", acquired)
     codes = tuple(f"D-{number}" for number in range(1, min(len(documents), 100) + 1))
     case.add("respondent", Responded(declined=False, statement="We trained it ourselves.", exhibits=codes))
+
+
+def replicate(case: SampleCase) -> None:
+    """A second analyst who gets the very same findings."""
+    analysed = proceed(open_chain(case.kept)).analysed
+    again = tuple(
+        Repetition(document=one.document, recomputed=one.document, largest_difference=0.0, differences=())
+        for one in analysed
+    )
+    case.add("replicator", Replicated(tool="whorl 0.1.0", tolerance=1e-6, findings=again))
 
 
 def review(case: SampleCase) -> None:
@@ -286,6 +299,7 @@ def opinion_on(case: SampleCase, *, limitations: Sequence[str] = ()) -> Opinion:
         state,
         CaseDocuments(
             findings={digest(content): content for content in case.files.values()},
+            filed={},
             populations={CALIBRATED.digest: CALIBRATED},
         ),
         case=case.kept[0].record.hash.hex(),
@@ -294,13 +308,14 @@ def opinion_on(case: SampleCase, *, limitations: Sequence[str] = ()) -> Opinion:
     )
 
 
-def opine(case: SampleCase, opinion: Opinion) -> None:
-    """Issue an opinion, whatever it says."""
+def opine(case: SampleCase, opinion: Opinion, *, verdict: Verdict | None = None) -> None:
+    """Issue an opinion, whatever it says; its event states ``verdict``, or the opinion's own."""
     opined = Opined(
         version=1,
         document=case.file("data/opinion-1.json", opinion.model_dump_json().encode()),
         supersedes=None,
         headline_log10=None if opinion.headline is None else opinion.headline.log10_lr,
+        verdict=verdict or opinion.verdict,
         cause="first",
     )
     case.add("analyst", opined)
@@ -314,6 +329,7 @@ def whole_case(
     documents: Sequence[bytes] = (LOG,),
     receipt: bytes | None = None,
     first_key: int = 1,
+    replicated: bool = True,
 ) -> SampleCase:
     """The case that nothing is wrong with.
 
@@ -322,6 +338,7 @@ def whole_case(
     exhibits : what is kept of the models of the line-up, where it shall be something else than the usual few bytes
     documents : what the respondent files
     receipt : a registry's, of a commitment to the protocol
+    replicated : whether a second analyst makes the findings again
     """
     case = SampleCase(first_key=first_key)
     open_case(case, title=title)
@@ -330,6 +347,8 @@ def whole_case(
     acquire(case, exhibits)
     analyse(case)
     answer(case, documents)
+    if replicated:
+        replicate(case)
     review(case)
     if opinion:
         opine(case, opinion_on(case))

@@ -13,7 +13,7 @@ from whorl.dossiers.proceeding import RULES, Stage
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/specs/case.md").read_text()
 CODE = "".join((ROOT / "src/whorl/dossiers" / f"{name}.py").read_text() for name in (
-    "proceeding", "preparing_rules", "issuing_rules"
+    "proceeding", "people_rules", "filing_rules", "preparing_rules", "issuing_rules"
 ))  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from whorl.dossiers.events import CodedMember
 
 def test_known_answer() -> None:
     member = CodedMember(code="M-1", role="decoy", name="d", digest=None)
-    text = b'[{"code":"M-1","digest":null,"name":"d","role":"decoy"}]'
+    text = b'[{"code":"M-1","digest":null,"endpoint":null,"name":"d","role":"decoy"}]'
     expected = hashlib.sha256(b"whorl/code-key/v1\0" + bytes(32) + text).hexdigest()
     assert code_key_commitment(bytes(32), [member]) == expected
 

@@ -12,7 +12,20 @@ from pathlib import Path
 import pytest
 from forging import forged, listed_anew, packed, signed_anew, unpacked
 from raw_zip import Member, raw_zip
-from sample_case import LOG, POPULATION, SampleCase, issuer_key, opine, opinion_on, whole_case
+from sample_case import (
+    LOG,
+    POPULATION,
+    SampleCase,
+    acquire,
+    analyse,
+    answer,
+    freeze,
+    issuer_key,
+    open_case,
+    opine,
+    opinion_on,
+    whole_case,
+)
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "entries"))  # small_log
 
@@ -20,9 +33,10 @@ from small_log import Issuer, SmallLog, organisation
 
 from whorl.dossiers import verifying
 from whorl.dossiers.bag import INFO, LISTED_TAGS, MANIFEST, ROOT, TAG_MANIFEST, parse_manifest, write_manifest
-from whorl.dossiers.custody import parse_chain, write_chain
-from whorl.dossiers.events import Closed, Expunged
+from whorl.dossiers.custody import open_chain, parse_chain, write_chain
+from whorl.dossiers.events import Acquired, Closed, Expunged, Frozen, Protocol
 from whorl.dossiers.layout import CRATE, CUSTODY
+from whorl.dossiers.protocol_commitment import commitment_to
 from whorl.dossiers.verifying import STEPS, Verification, verify_dossier
 from whorl.entries.keys import encode_public
 from whorl.entries.kinds import Commitment
@@ -85,7 +99,8 @@ def test_nothing_is_wrong_with_the_honest_dossier(verified: Verify, honest: Path
     key = MANAGER.public_keys[0]
     found = verified(honest, keys=[key], case=CASE.kept[0].record.hash.hex())
     assert not found.failed
-    assert not found.not_checked
+    assert [step.name for step in found.not_checked] == ["receipts"]
+    assert (found.verdict, found.void, found.hearing) == ("supports_shared_weights", False, "answered")
     assert [step.number for step in found.steps] == list(range(1, len(STEPS) + 1))
     assert (found.case, found.issuer) == (CASE.kept[0].record.hash.hex(), encode_public(key))
 
@@ -119,7 +134,10 @@ def test_another_exhibit_under_its_own_digest(verified: Verify, files: Files) ->
     changed = {name: content for name, content in files.items() if name != EXHIBIT}
     changed[f"data/exhibits/{sha256(other).hexdigest()}"] = other
     refused(
-        verified(forged(changed, MANAGER)), 7, why=r"exhibit .* that event 16 \(acquired\) names, found no .* left out"
+        verified(forged(changed, MANAGER)),
+        7,
+        9,
+        why=r"exhibit .* that event 16 \(acquired\) names, found no .* left out",
     )
 
 
@@ -164,7 +182,7 @@ def test_an_opinion_on_another_case(verified: Verify, tmp_path: Path) -> None:
 
 
 def test_numbers_edited_in_a_finding_or_a_population(verified: Verify, files: Files) -> None:
-    population = f"data/populations/{sha256(POPULATION).hexdigest()}.json"
+    population = f"data/populations/{sha256(POPULATION).hexdigest()}"
     for name in (a_finding(CASE), population):
         edited = files | {name: files[name] + b" "}
         refused(verified(edited), 2, 3, 7, why="changed or replaced")
@@ -183,6 +201,37 @@ def test_a_figure_edited_in_the_chain(verified: Verify, files: Files) -> None:
 def test_a_root_that_names_another_opinion(verified: Verify, files: Files) -> None:
     refused(verified(signed_anew(files, MANAGER, opinion="ab" * 32)), 6, why="names the opinion in force")
     refused(verified(signed_anew(files, MANAGER, opinion=None)), 6, why="names the opinion in force")
+
+
+def test_a_verdict_that_the_chain_does_not_state(verified: Verify, tmp_path: Path) -> None:
+    """No second analyst is needed for what is inconclusive; so the event says that, and the opinion says more."""
+    case = whole_case(opinion=False, replicated=False)
+    stated = opinion_on(case)
+    assert stated.verdict.startswith("supports_")
+    opine(case, stated)
+    case.build(tmp_path / "x.dossier")
+    refused(verified(tmp_path / "x.dossier"), 6, why="rule 23: expected every finding made again")
+    sly = whole_case(opinion=False, replicated=False)
+    opine(sly, stated, verdict="inconclusive")
+    sly.build(tmp_path / "y.dossier")
+    refused(verified(tmp_path / "y.dossier"), 8, 9, why="expected the verdict that the chain states")
+    assert verified(tmp_path / "y.dossier").verdict is None
+
+
+def test_a_document_of_another_size_than_was_counted(verified: Verify, tmp_path: Path) -> None:
+    case = SampleCase()
+    add, real = case.add, Acquired.model_copy
+
+    def smaller(role: str, body: object, **options: object) -> None:
+        if isinstance(body, Acquired) and body.size is not None:
+            body = real(body, update={"size": 1})
+        add(role, body, **options)  # type: ignore[arg-type]
+
+    case.add = smaller  # type: ignore[method-assign,assignment]
+    for step in (open_case, freeze, acquire, analyse, answer):
+        step(case)
+    case.build(tmp_path / "x.dossier")
+    refused(verified(tmp_path / "x.dossier"), 7, why=r"with 1 bytes, as it says, found \d\d")
 
 
 def test_an_opinion_worded_as_an_accusation(verified: Verify, tmp_path: Path) -> None:
@@ -277,7 +326,7 @@ def test_the_chain_of_another_case(verified: Verify, files: Files) -> None:
 def test_an_event_of_another_case(verified: Verify, files: Files) -> None:
     other = whole_case(title="Origin of lumen-2")
     kept = [*CASE.kept[:-1], other.kept[-1]]
-    refused(verified(forged(files | {CUSTODY: write_chain(kept)}, MANAGER)), 5, why="event 19 .* the chain was changed")
+    refused(verified(forged(files | {CUSTODY: write_chain(kept)}, MANAGER)), 5, why="event 20 .* the chain was changed")
 
 
 # Clocks
@@ -405,7 +454,7 @@ def erased_case() -> tuple[SampleCase, str, str]:
     case.add("manager", Closed(outcome="withdrawn", reasons="The complaint was withdrawn."))
     keys = tuple(encode_public(key) for key in MANAGER.public_keys)
     blob = f"sha256:{sha256(LOG).hexdigest()}"
-    case.add("manager", Expunged(events=(document,), blobs=(blob,), ground="withdrawal", keys=keys))
+    case.add("manager", Expunged(events=(document,), blobs=(blob,), ground="withdrawal", void=False, keys=keys))
     return case, EXHIBIT, a_finding(case)
 
 
@@ -447,11 +496,19 @@ def test_an_erased_event_that_is_there_again(verified: Verify, tmp_path: Path) -
 # Receipts
 
 
-def receipt_of(log: SmallLog, *, standing: bytes | None = None, status: bool = True) -> bytes:
+def protocol() -> Protocol:
+    body = next(event.body for event in open_chain(CASE.kept) if event.record.kind == "frozen")
+    assert isinstance(body, Frozen)
+    return body.protocol
+
+
+def receipt_of(
+    log: SmallLog, *, standing: bytes | None = None, status: bool = True, body: Commitment | None = None
+) -> bytes:
     """The receipt of a commitment that the manager entered; ``standing`` is what speaks against it."""
     issuer = Issuer(MANAGER)
     log.enter(issuer, "organisation", organisation(MANAGER, name="Casey Manager"))
-    body = Commitment(root="ab" * 32, count=1, purpose="protocol", expires="2030-01-01T00:00:00Z")
+    body = body or commitment_to(protocol(), expires="2030-01-01T00:00:00Z")
     leaf = log.enter(issuer, "commitment", body)
     found = log.enter_map(issuer, {} if standing is None else {leaf.hash: standing}) if status else None
     return log.receipt(1, status=found)
@@ -473,6 +530,7 @@ def test_a_receipt_holds_by_the_readers_policy_alone(verified: Verify, tmp_path:
     passed = verified(path, policy=log.policy()).steps[9]
     assert passed.outcome == "passed"
     assert "before 2026-09-21T14:13:21Z, seen by 3 witnesses" in passed.detail
+    assert "what was committed to is the protocol of this case" in passed.detail
     other = SmallLog(origin="bureau.example/two")
     refused(verified(path, policy=other.policy()), 10, why=r"protocol\.receipt\.json")
 
@@ -489,13 +547,61 @@ def test_a_receipt_from_the_future(verified: Verify, tmp_path: Path) -> None:
     log = SmallLog(clock=int((NOW + timedelta(days=2)).timestamp()))
     path = built(tmp_path, receipt_of(log))
     refused(verified(path, policy=log.policy()), 10, why="after your clock")
-    assert not verified(path, policy=log.policy(), now=NOW + timedelta(days=3)).failed
+    later = verified(path, policy=log.policy(), now=NOW + timedelta(days=3))
+    refused(later, 10, why="committed to before the first exhibit was acquired")  # its time is believed then, and asked
 
 
 def test_a_receipt_of_an_entry_that_something_speaks_against(verified: Verify, tmp_path: Path) -> None:
     log = SmallLog()
     path = built(tmp_path, receipt_of(log, standing=b"\x05" * 32))
     refused(verified(path, policy=log.policy()), 10, why="speaks against the entry")
+
+
+def other_protocol() -> Commitment:
+    changed = protocol().model_copy(update={"alpha": 0.01})
+    return commitment_to(changed, expires="2030-01-01T00:00:00Z")
+
+
+OTHER_COMMITMENTS = {
+    "another protocol": (other_protocol, "expected the commitment to the protocol of this case"),
+    "another purpose": (
+        lambda: commitment_to(protocol(), expires="2030-01-01T00:00:00Z").model_copy(update={"purpose": "alibi"}),
+        "found an entry of another kind or purpose",
+    ),
+    "one of many protocols": (
+        lambda: commitment_to(protocol(), expires="2030-01-01T00:00:00Z").model_copy(update={"count": 9}),
+        "of 9",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", OTHER_COMMITMENTS)
+def test_a_commitment_to_something_else_than_the_protocol(verified: Verify, tmp_path: Path, what: str) -> None:
+    make, why = OTHER_COMMITMENTS[what]
+    log = SmallLog()
+    path = built(tmp_path, receipt_of(log, body=make()))
+    refused(verified(path, policy=log.policy()), 10, why=why)
+
+
+def test_a_protocol_committed_to_after_the_first_exhibit(verified: Verify, tmp_path: Path) -> None:
+    """The case says that all of it happened on 2 November; the registry saw the protocol a week later."""
+    log = SmallLog(clock=int(datetime(2026, 11, 9, tzinfo=UTC).timestamp()))
+    path = built(tmp_path, receipt_of(log))
+    refused(verified(path, policy=log.policy()), 10, why="committed to before the first exhibit was acquired")
+
+
+def test_no_receipt_is_not_said_to_hold(verified: Verify, honest: Path) -> None:
+    step = verified(honest).steps[9]
+    assert step.outcome == "not_checked"
+    assert "every time in it is of its parties' own clocks" in step.detail
+
+
+def test_a_receipt_without_a_time_is_not_said_to_hold(verified: Verify, tmp_path: Path) -> None:
+    log = SmallLog()
+    path = built(tmp_path, receipt_of(log))
+    step = verified(path, policy=replace(log.policy(), witnesses=(), groups=(), quorum="none")).steps[9]
+    assert step.outcome == "not_checked", step.detail
+    assert "nobody whom you trust attests a time" in step.detail
 
 
 def test_a_receipt_that_does_not_say_its_standing_is_not_counted_as_checked(verified: Verify, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import get_args
 
 import played_case as played
 import pytest
@@ -11,7 +12,7 @@ from played_case import Play
 from whorl.core.errors import VerificationError
 from whorl.dossiers.codes import code_key_commitment
 from whorl.dossiers.custody import Event
-from whorl.dossiers.events import ALTERNATIVES, Body, Joined
+from whorl.dossiers.events import ALTERNATIVES, Body, Joined, Verdict
 from whorl.dossiers.proceeding import proceed, require_allowed
 
 
@@ -286,6 +287,24 @@ def test_a_failing_control_voids_the_run(code: str, outcome: str) -> None:
     refused(case, "reviewer", played.reviewed(), rule=26, after=timedelta(days=40))
 
 
+RATIOS = [("M-1", 0.3, True), ("M-5", 0.01, True), ("M-6", -2.0, False), ("M-3", -0.3, True), ("M-3", 0.4, False)]
+
+
+@pytest.mark.parametrize(("code", "ratio", "void"), RATIOS)
+def test_a_ratio_against_the_known_truth_voids_the_run(code: str, ratio: float, void: bool) -> None:
+    """By its words alone a decoy may be inconclusive; its ratio must not speak for the claim all the same."""
+    case = Play().until("acquiring")
+    for one, outcome in played.TRUTH.items():
+        figures = played.Summary(
+            outcome=outcome, relation=played.RELATIONS[outcome], log10_lr=ratio if one == code else None
+        )
+        case.do("analyst", played.analysed(one, summary=figures))
+    case.do("manager", played.unblinded())
+    assert (case.state.stage == "void", bool(case.state.failed_controls)) == (void, void)
+    if void:
+        assert f"{code} has a ratio" in case.state.failed_controls[0]
+
+
 def test_the_outcome_of_the_questioned_model_voids_nothing() -> None:
     case = Play().until("unblinded", outcomes={"M-4": "not_related"})
     assert (case.state.stage, case.state.failed_controls) == ("unblinded", ())
@@ -353,6 +372,23 @@ def test_no_opinion_before_a_review_that_accepts() -> None:
     refused(Play().until("reviewed"), "manager", played.opined(), rule=2)
 
 
+@pytest.mark.parametrize("verdict", [one for one in get_args(Verdict) if one.startswith("supports_")])
+def test_nothing_is_supported_by_findings_that_one_person_alone_made(verdict: str) -> None:
+    case = Play().until("answered").do("reviewer", played.reviewed())
+    refused(case, "analyst", played.opined(headline_log10=0.1, verdict=verdict), rule=23)
+    refused(case, "analyst", played.opined(headline_log10=None, verdict=verdict), rule=23)
+    done = Play().until("reviewed").do("analyst", played.opined(headline_log10=0.1, verdict=verdict))
+    assert done.state.stage == "opined"
+
+
+@pytest.mark.parametrize("verdict", ["inconclusive", "not_answerable"])
+def test_a_case_without_a_replicator_can_still_end(verdict: str) -> None:
+    case = Play().until("answered").do("reviewer", played.reviewed())
+    assert case.do("analyst", played.opined(headline_log10=None, verdict=verdict)).state.stage == "opined"
+    alone = Play().until("answered").do("reviewer", played.reviewed())
+    assert alone.do("manager", played.closed("unanswerable")).state.stage == "closed"
+
+
 def test_a_strong_headline_needs_a_second_analyst() -> None:
     case = Play().until("answered").do("reviewer", played.reviewed())
     refused(case, "analyst", played.opined(headline_log10=2.01), rule=23)
@@ -418,8 +454,52 @@ def test_only_a_party_appeals_and_only_against_an_opinion() -> None:
     refused(case, "respondent", played.appealed(), rule=6)
 
 
+def test_one_appeal_of_each_party_against_each_version() -> None:
+    case = Play().until("appealed").do("appeal_reviewer", played.decided())
+    case.do("manager", played.closed())
+    refused(case, "respondent", played.appealed(), rule=27)
+    case.do("complainant", played.appealed()).do("appeal_reviewer", played.decided("varied"))
+    case.do("reviewer", played.reviewed()).do("analyst", played.opined(2, cause="appeal"))
+    assert case.do("respondent", played.appealed()).state.stage == "appealed"
+
+
 def erased(case: Play, numbers: list[int]) -> list[Event]:
     return [replace(one, body=None) if one.record.sequence in numbers else one for one in case.events]
+
+
+VOID = {"M-1": "related"}
+
+
+@pytest.mark.parametrize("numbers", [[15], [5, 15], list(range(17))])
+def test_that_a_run_was_void_outlives_whatever_is_erased(numbers: list[int]) -> None:
+    """Event 15 is the unblinding, from which alone the fact follows; event 16 closes the case."""
+    case = Play().until("unblinded", outcomes=VOID).do("manager", played.closed("void"))  # type: ignore[arg-type]
+    refused(case, "manager", played.expunged(numbers, "court_order"), rule=29)
+    case.do("manager", played.expunged(numbers, "court_order", void=True))
+    left = erased(case, numbers)
+    assert proceed(left).void
+    lying = [*left[:-1], replace(left[-1], body=played.expunged(numbers, "court_order"))]
+    if numbers[-1] < 16:  # the closing is left, and says it too
+        with pytest.raises(VerificationError, match="rule 29: expected a tombstone that says that the run was void"):
+            proceed(lying)
+
+
+def test_no_run_is_called_void_that_was_not() -> None:
+    case = Play().until("closed")
+    numbers = list(range(len(case.events)))
+    refused(case, "manager", played.expunged(numbers, void=True), rule=29)
+    case.do("manager", played.expunged(numbers))
+    left = erased(case, numbers)
+    with pytest.raises(VerificationError, match="rule 29: expected a void run to end with its unblinding"):
+        proceed([*left[:-1], replace(left[-1], body=played.expunged(numbers, void=True))])
+
+
+def test_a_later_tombstone_says_what_the_first_one_said() -> None:
+    case = Play().until("unblinded", outcomes=VOID)  # type: ignore[arg-type]
+    case.do("manager", played.expunged([15], "court_order", void=True))
+    refused(case, "manager", played.expunged([3], "court_order"), rule=29)
+    case.do("manager", played.expunged([3], "court_order", void=True))
+    assert proceed(erased(case, [3, 15])).void
 
 
 GROUNDS = [

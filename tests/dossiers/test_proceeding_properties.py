@@ -104,7 +104,8 @@ def body_of(kind: str, case: Play, random: Random) -> Body:
             return played.reviewed(accepted=random.random() < 0.7)
         case "opined":
             version = len(state.opinions) + random.choice([1, 1, 1, 2])
-            return played.opined(version, headline_log10=random.choice([None, 0.2, 3.0, -3.0]))
+            verdict = random.choice(["inconclusive", "supports_claim", "supports_alternative"])
+            return played.opined(version, headline_log10=random.choice([None, 0.2, 3.0, -3.0]), verdict=verdict)
         case "closed":
             return played.closed(random.choice(["completed", "completed", "void", "withdrawn"]))
         case "appealed":
@@ -113,7 +114,8 @@ def body_of(kind: str, case: Play, random: Random) -> Body:
             return played.decided(random.choice(["upheld", "varied", "annulled"]))
         case _:
             ground = random.choice(["annulment", "withdrawal", "retention", "court_order"])
-            return played.expunged(sorted({0, *range(state.events)}), ground)
+            void = random.choice([state.void, state.void, not state.void])
+            return played.expunged(sorted({0, *range(state.events)}), ground, void=void)
 
 
 def walk(random: Random) -> Play:
@@ -183,7 +185,7 @@ def test_what_is_left_of_a_case_still_holds(seed: int) -> None:
     some = sorted(random.sample(range(1, len(case.events)), random.randint(0, len(case.events) - 1)))
     numbers = random.choice([some or [0], list(range(len(case.events)))])
     try:
-        case.do("manager", played.expunged(numbers, "court_order"))
+        case.do("manager", played.expunged(numbers, "court_order", void=case.state.void))
     except VerificationError:
         assert numbers == [0]
         return
@@ -255,6 +257,7 @@ def require(role: str, body: Body, before: list[Body | None], records: list[Reco
                 replications = some(Replicated)
                 assert not replications or replications[-1].agrees
                 assert replications or abs(body.headline_log10 or 0) <= 2
+                assert replications or not body.verdict.startswith("supports_")
         case Appealed():
             assert role in ("complainant", "respondent")
             assert some(Opined)
@@ -265,7 +268,9 @@ def require(role: str, body: Body, before: list[Body | None], records: list[Reco
             assert some(Opined)
         case Closed(outcome="void"):
             assert failed
-        case Opened() | Joined() | Closed() | Expunged():
+        case Expunged():
+            assert body.void == bool(failed and some(Unblinded))
+        case Opened() | Joined() | Closed():
             pass
         case _:
             raise AssertionError(body)

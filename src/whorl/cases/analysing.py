@@ -13,14 +13,17 @@ from whorl.core.digest import digest_bytes
 from whorl.core.errors import InputError
 from whorl.core.strict_json import parse_json_object
 from whorl.dossiers.differences import differences
-from whorl.dossiers.events import Analysed, Method, Repetition, Summary
+from whorl.dossiers.events import Analysed, Group, Method, Repetition, Summary
+from whorl.dossiers.populations import calibrated, is_answers
 from whorl.dossiers.recorded import MAX_FINDING_BYTES, summary_of
 from whorl.dossiers.state import NEEDED_ACCESS, State
 
 if TYPE_CHECKING:
+    from whorl.comparison.answer_population import AnswerPopulation
     from whorl.statistics.ratio_population import Population
 
 FINGERPRINT_COMPARISON: Final = "fingerprint_comparison/1"
+ANSWER_COMPARISON: Final = "answer_comparison/1"
 _MOST_DIFFERENCES: Final = 100
 
 
@@ -35,9 +38,10 @@ class Examined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What methods take from outside the case: calibrated populations, by their digests."""
+    """What methods take from outside the case, by digest: calibrated populations, and control models' answers."""
 
     populations: "Mapping[str, Population]"
+    controls: "Mapping[str, AnswerPopulation]"
 
 
 Compare = Callable[[bytes, bytes, Method, Tools], Examined]
@@ -57,9 +61,19 @@ def read_tools(populations: Sequence[bytes]) -> Tools:
     InputError
         If one is none that this release knows.
     """
-    from whorl.statistics.ratio_population import parse_populations
+    controls = [_controls(data) for data in populations if is_answers(data)]
+    return Tools(
+        populations=calibrated({f"population {place}": data for place, data in enumerate(populations)}),
+        controls={one.digest: one for one in controls},
+    )
 
-    return Tools(populations=parse_populations({f"population {place}": data for place, data in enumerate(populations)}))
+
+def _controls(data: bytes) -> "AnswerPopulation":
+    from whorl.cases.coded_transcript import readable
+    from whorl.comparison.answer_population import read_population
+
+    with readable(data, name="population.pop") as path:
+        return read_population(path)
 
 
 def require_usable(methods: Sequence[Method], tools: Tools) -> None:
@@ -72,15 +86,19 @@ def require_usable(methods: Sequence[Method], tools: Tools) -> None:
     """
     for method in methods:
         _known(method)
-        _population(method, tools)
+        if method.group == "behaviour":
+            _answer_controls(method, tools)
+        else:
+            _population(method, tools)
 
 
 def _known(method: Method) -> Compare:
-    compare = _METHODS.get(method.method)
-    if compare is None or method.group != "weights":
+    group, compare = _METHODS.get(method.method, ("", None))
+    if compare is None or method.group != group:
+        known = ", ".join(f"{name} in {of}" for name, (of, _) in _METHODS.items())
         raise InputError(
-            f"expected one of the methods {', '.join(_METHODS)}, in the group weights, found {method.method!a} in "
-            f"{method.group}; another release may know it"
+            f"expected one of the methods {known}, found {method.method!a} in {method.group}; another release may "
+            "know it"
         )
     return compare
 
@@ -94,6 +112,21 @@ def _population(method: Method, tools: Tools) -> "Population":
             f"{len(tools.populations)} given; give its file"
         )
     return population
+
+
+def _answer_controls(method: Method, tools: Tools) -> "AnswerPopulation":
+    named, battery = method.parameters.get("population"), method.parameters.get("battery")
+    controls = tools.controls.get(str(named))
+    if controls is None:
+        raise InputError(
+            f"{method.method}: expected the control models' answers {named!a} that it names, found none among the "
+            f"{len(tools.controls)} given; give the file of `whorl population build`"
+        )
+    if str(battery) not in {one.digest for one in controls.batteries}:
+        raise InputError(
+            f"{method.method}: expected the digest of a battery that the control models were asked, found {battery!a}"
+        )
+    return controls
 
 
 def examine(state: State, method: Method, code: str, *, store: CaseStore, tools: Tools) -> Examined:
@@ -165,4 +198,26 @@ def _compare_fingerprints(questioned: bytes, reference: bytes, method: Method, t
     return Examined(document=finding.model_dump_json().encode(), schema=finding.schema_, summary=summary_of(finding))
 
 
-_METHODS: Final[dict[str, Compare]] = {FINGERPRINT_COMPARISON: _compare_fingerprints}
+def _compare_answers(questioned: bytes, reference: bytes, method: Method, tools: Tools) -> Examined:
+    from whorl.cases.coded_transcript import readable
+    from whorl.comparison.asked import from_transcript
+    from whorl.comparison.behaviour import compare_behaviour
+    from whorl.probes.transcript_reading import read_transcript
+
+    with readable(questioned, name="questioned") as first, readable(reference, name="reference") as second:
+        sides = [read_transcript(path) for path in (first, second)]
+    battery = sides[0].header.battery
+    if any(side.header.battery.digest != method.parameters.get("battery") for side in sides):
+        raise InputError(
+            f"{method.method}: expected answers to the battery that the protocol names, found others; ask the models "
+            "what was agreed on"
+        )
+    asked = [from_transcript(side, name=side.header.endpoint.model) for side in sides]
+    found = compare_behaviour(asked[0], asked[1], battery, _answer_controls(method, tools))
+    return Examined(document=found.model_dump_json().encode(), schema=found.schema_, summary=summary_of(found))
+
+
+_METHODS: Final[dict[str, tuple[Group, Compare]]] = {
+    FINGERPRINT_COMPARISON: ("weights", _compare_fingerprints),
+    ANSWER_COMPARISON: ("behaviour", _compare_answers),
+}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from whorl.cases.store import CaseStore
+from whorl.cases.store import CaseStore, FolderStore
 from whorl.dossiers.custody import Event, Kept, open_chain, sign_event
 from whorl.dossiers.events import Body, EventKind
 from whorl.dossiers.file_steps import require_past
@@ -35,18 +35,25 @@ class CaseView:
 
 
 class Case:
-    """A case's folder, a clock and a source of salts.
+    """Where a case is kept, a clock and a source of salts.
 
     Parameters
     ----------
+    place : its folder, or a store of another kind
     now, random_bytes : the clock that events are signed with, and where salts come from
     """
 
-    def __init__(self, path: Path, *, now: Callable[[], datetime], random_bytes: Callable[[int], bytes]) -> None:
-        self.path = path
-        self.store = CaseStore(path)
+    def __init__(
+        self, place: Path | CaseStore, *, now: Callable[[], datetime], random_bytes: Callable[[int], bytes]
+    ) -> None:
+        self.store: CaseStore = FolderStore(place) if isinstance(place, Path) else place
         self.now = now
         self.random_bytes = random_bytes
+
+    @property
+    def path(self) -> Path:
+        """The folder on this machine, where the manager's line-up lies."""
+        return self.store.path
 
     def read(self) -> CaseView:
         """Read the case and check all of it.
@@ -99,7 +106,7 @@ class Case:
                 at=self.now(),
                 salt=self.random_bytes(SALT_BYTES),
             )
-            views.append(_after(before, made, erase))
+            views.append(view_after(before, made, erase))
             return made
 
         self.store.append(make, erase=erase)
@@ -112,8 +119,18 @@ def view_of(kept: Sequence[Kept]) -> CaseView:
     return CaseView(kept=tuple(kept), events=events, state=proceed(events))
 
 
-def _after(before: Sequence[Kept], made: Kept, erase: Sequence[int]) -> CaseView:
-    """The case with one more event: allowed while all is still there, and whole once the erased is gone."""
+def view_after(before: Sequence[Kept], made: Kept, erase: Sequence[int]) -> CaseView:
+    """The case with one more event: allowed while all is still there, and whole once the erased is gone.
+
+    Parameters
+    ----------
+    erase : events whose content goes with it
+
+    Raises
+    ------
+    VerificationError
+        If a signature, a hash or a rule does not hold.
+    """
     if not erase:
         return view_of([*before, made])
     *earlier, event = open_chain([*before, made])

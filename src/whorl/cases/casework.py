@@ -3,17 +3,19 @@
 Whether it is allowed, `whorl.dossiers.proceeding` decides when the event is entered; long work asks before it begins.
 """
 
+import sqlite3
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING, Final, Literal
+from shutil import rmtree
+from typing import Final, Literal
 
-from whorl import __version__
+from whorl.cases.acquiring import TOOL, acquisition, content_of, fingerprint, instant, require_places
 from whorl.cases.analysing import event_of, examine, read_tools, repeat, require_usable, tools_of
 from whorl.cases.case import Case, CaseView
 from whorl.cases.input_files import ProtocolPlan
-from whorl.cases.line_up import SECRET_FILE, Candidates, DealtMember, deal, read_dealt, write_dealt
+from whorl.cases.line_up import SECRET_FILE, Candidates, deal, read_dealt, write_dealt
 from whorl.cases.store import create_store
 from whorl.core.errors import InputError, VerificationError
 from whorl.core.progress import Progress, silent
@@ -31,22 +33,24 @@ from whorl.dossiers.events import (
     Party,
     Proposed,
     Proposition,
+    Protocol,
     Replicated,
     Responded,
     Reviewed,
     Role,
     Unblinded,
 )
+from whorl.dossiers.filing_rules import require_room
+from whorl.dossiers.issued_opinion import verdict_of
+from whorl.dossiers.naming import require_plain, twins
+from whorl.dossiers.preparing_rules import require_freezable
 from whorl.dossiers.recorded import require_recorded
+from whorl.dossiers.state import NEEDED_ACCESS
 from whorl.entries.keys import IssuerKey
 from whorl.entries.leaf import SALT_BYTES
 
-if TYPE_CHECKING:
-    from whorl.fingerprints.weight_fingerprint import WeightFingerprint
-
 TOLERANCE: Final = 1e-6
 """Largest relative difference of a figure that a second machine may find."""
-TOOL: Final = f"whorl {__version__}"
 
 
 def new_case(
@@ -69,16 +73,26 @@ def new_case(
     if path.exists():
         raise InputError(f"{path}: exists already and was left alone; choose another place for a new case")
     partial = path.with_name(f".{token_hex(8)}.partial")
-    create_store(partial)
     try:
+        create_store(partial)
         view = Case(partial, now=now, random_bytes=random_bytes).enter(opening, key)
         partial.rename(path)
-    except BaseException:
-        for file in partial.iterdir():
-            file.unlink()
-        partial.rmdir()
+    except BaseException as error:
+        rmtree(partial, ignore_errors=True)
+        if why := _of_the_disk(error):
+            raise InputError(
+                f"{path}: expected room and permission for a new case, found none ({why}); nothing was made. Free some "
+                "space, or choose another place"
+            ) from error
         raise
     return view
+
+
+def _of_the_disk(error: BaseException) -> str | None:
+    """What the disk or the operating system said, where it is at fault."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.strerror
+    return str(error.__cause__) if isinstance(error.__cause__, sqlite3.Error) else None
 
 
 def join(case: Case, party: Party, key: IssuerKey) -> CaseView:
@@ -98,7 +112,7 @@ def freeze(
     candidates: Candidates,
     populations: Sequence[bytes],
     key: IssuerKey,
-    receipt: str | None = None,
+    commit: Callable[[Protocol], bytes] | None = None,
     progress: Progress = silent,
 ) -> CaseView:
     """Deal the line-up, commit to it, and fix the protocol.
@@ -106,9 +120,15 @@ def freeze(
     Parameters
     ----------
     populations : files of the calibrated populations that the methods name; the case keeps them
-    receipt : digest of a registry's receipt for the protocol, where it was committed to there
+    commit : commits to the protocol in a registry before it is fixed here, and gives the receipt
+
+    Raises
+    ------
+    VerificationError
+        If a rule refuses the protocol, or a candidate's name is none that a case keeps.
     """
-    case.ready_for("frozen", key)
+    state = case.ready_for("frozen", key)
+    _require_names(candidates)
     require_usable(plan.methods, read_tools(populations))
     if (case.path / SECRET_FILE).exists():
         raise InputError(
@@ -118,12 +138,15 @@ def freeze(
     dealt = deal(
         candidates,
         salt=case.random_bytes(SALT_BYTES),
-        digest_of=lambda path: _content(_fingerprint(Path(path), progress)),
+        digest_of=lambda path: content_of(fingerprint(Path(path), progress)),
     )
+    require_places(dealt.members, {NEEDED_ACCESS[one.group] for one in plan.methods if one.group in NEEDED_ACCESS})
     kept = tuple(map(case.store.put, populations))
     protocol = plan.with_line_up(dealt.stated, dealt.commitment, kept)
+    require_freezable(state, protocol)  # before anybody is told of it
     write_dealt(case.path, dealt)
     try:
+        receipt = None if commit is None else case.store.put(commit(protocol))
         return case.enter(Frozen(protocol=protocol, receipt=receipt), key)
     except BaseException:
         if case.read().state.protocol is None:
@@ -131,19 +154,38 @@ def freeze(
         raise
 
 
+def _require_names(candidates: Candidates) -> None:
+    """Names stand in the opinion in the end: what is wrong with one is said while it can be changed."""
+    groups = (candidates.decoys, candidates.positive_controls, candidates.negative_controls)
+    names = [
+        one.name for one in (candidates.questioned, candidates.reference, *(one for some in groups for one in some))
+    ]
+    for name in names:
+        require_plain(name, where="rule 8: line-up")
+    if alike := twins(names):
+        raise InputError(
+            f"line-up: expected models whose names can be told apart, found {alike[0]!a} and {alike[1]!a}; rename one"
+        )
+
+
 def acquire_line_up(case: Case, key: IssuerKey, *, progress: Progress = silent) -> CaseView:
-    """Take the stored fingerprint of every model of the line-up that was not acquired yet, under its code.
+    """Take what the protocol needs of every model of the line-up and nobody took yet, under its code.
+
+    Of weights it is the stored fingerprint, of answers the coded transcript.
 
     Raises
     ------
     VerificationError
         If a model is another than when the protocol was frozen; those before it are acquired.
+    InputError
+        If a transcript is missing, is not whole, or somebody else was asked.
     """
     state = case.ready_for("acquired", key)
     members = {member.code: member for member in read_dealt(case.path).members}
     view = case.read()
-    for code, _ in state.not_acquired():
-        view = case.enter(_acquisition(case, members[code], progress), key)
+    for code, access in state.not_acquired():
+        taken = acquisition(members[code], access, keep=case.store.put, at=case.now(), progress=progress)
+        view = case.enter(taken, key)
     return view
 
 
@@ -158,6 +200,7 @@ def acquire_document(
     """
     state = case.ready_for("acquired", key)
     number = 1 + sum(one.access == "document" for one in state.acquired)
+    require_room(state, state.parties[key.id.hex()].role, len(data))
     digest = case.store.put(data)
     body = Acquired(
         code=f"D-{number}",
@@ -165,9 +208,10 @@ def acquire_document(
         digest=digest,
         blob=digest,
         how=how,
-        acquired_at=_instant(case.now()),
+        acquired_at=instant(case.now()),
         filed_by=filed_by or state.parties[key.id.hex()].role,
         title=title,
+        size=len(data),
     )
     return case.enter(body, key)
 
@@ -253,7 +297,7 @@ def opine(
 
     Parameters
     ----------
-    document : the opinion's bytes; the case keeps them and looks at nothing in them
+    document : the opinion's bytes, whose verdict the event states; the case looks at nothing else in them
     headline_log10 : bounded log10 ratio against the least favourable alternative; None where there is none
     cause, text : why there is a new version; not used for the first
     """
@@ -264,6 +308,7 @@ def opine(
         document=case.store.put(document),
         supersedes=None if before is None else before.document,
         headline_log10=headline_log10,
+        verdict=verdict_of(document),
         cause="first" if before is None else cause,
         text="" if before is None else text,
     )
@@ -289,39 +334,3 @@ def appeal(case: Case, key: IssuerKey, *, grounds: Sequence[Ground], text: str) 
 def decide(case: Case, key: IssuerKey, *, result: Literal["upheld", "varied", "annulled"], reasons: str) -> CaseView:
     """Decide on an appeal; the result is what becomes of the opinion."""
     return case.enter(AppealDecided(result=result, reasons=reasons), key)
-
-
-def _acquisition(case: Case, member: DealtMember, progress: Progress) -> Acquired:
-    found = _fingerprint(Path(member.path), progress)
-    content = _content(found)
-    if content != member.digest:
-        raise VerificationError(
-            f"{member.code}: expected the model that was there when the protocol was frozen, found another content: it "
-            "was changed since; put the first one back"
-        )
-    coded = type(found)(header=found.header.model_copy(update={"name": member.code}), arrays=found.arrays)
-    return Acquired(
-        code=member.code,
-        access="fingerprint",
-        digest=content,
-        blob=case.store.put(coded.to_bytes()),
-        how=f"{found.header.schema_} of the model, taken by {TOOL} under its code",
-        acquired_at=_instant(case.now()),
-        filed_by="manager",
-    )
-
-
-def _fingerprint(path: Path, progress: Progress) -> "WeightFingerprint":
-    from whorl.comparison.subjects import fingerprint_of
-
-    return fingerprint_of(path, progress=progress)
-
-
-def _content(fingerprint: "WeightFingerprint") -> str:
-    from whorl.comparison.subjects import content_digest
-
-    return content_digest(fingerprint.view())
-
-
-def _instant(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -26,6 +26,7 @@ from whorl.cases.documents import (
     Range,
     Scenario,
 )
+from whorl.core.progress import Progress, silent
 from whorl.dossiers.events import ALTERNATIVES, Alternative
 
 MOST_CORNERS: Final = 1 << 9
@@ -35,7 +36,7 @@ IMPOSSIBLE: Final = 1e-300
 Point = Mapping[str, float]
 
 
-def weigh_documents(exhibits: Exhibits) -> DocumentsWeight:
+def weigh_documents(exhibits: Exhibits, *, progress: Progress = silent) -> DocumentsWeight:
     """The exhibits' ratio against every alternative.
 
     A prior enters nowhere: each proposition is set in turn. No posterior is computed.
@@ -44,11 +45,12 @@ def weigh_documents(exhibits: Exhibits) -> DocumentsWeight:
     net = _Net(exhibits)
     known: dict[tuple[bool, ...], _Spread] = {}
     ratios = []
-    for alternative in ALTERNATIVES:
+    for done, alternative in enumerate(ALTERNATIVES):
         speaks = tuple(_true_under(one, alternative) for one in exhibits.documents)
         if speaks not in known:
             known[speaks] = _spread(net, ranges, exhibits, alternative)
         ratios.append(_ratio(known[speaks], alternative, exhibits.similarity.get(alternative)))
+        progress("weighing documents", done + 1, len(ALTERNATIVES))
     return DocumentsWeight(exhibits=exhibits, ratios=tuple(ratios), remarks=tuple(_remarks(exhibits)))
 
 
@@ -59,6 +61,10 @@ def _remarks(exhibits: Exhibits) -> Iterator[str]:
                 f"{alibi.code} does not weigh: the model is shown to have existed by {alibi.existed_by}, and the "
                 f"reference could be reached from {alibi.reference_reachable_from}"
             )
+        elif alibi.attested is None:
+            yield f"{alibi.code}: the time is stated by {alibi.filed_by}; no receipt was verified for it"
+        elif alibi.attested.standing == "unknown":
+            yield f"{alibi.code}: the receipt does not say whether anything speaks against the entry"
     if not exhibits.similarity:
         yield "No similarity evidence is in these ratios."
     for one in exhibits.documents:
@@ -71,7 +77,7 @@ def _ranges(exhibits: Exhibits) -> Iterator[tuple[str, Range]]:
     for party in sorted({one.filed_by for one in exhibits.documents}):
         yield f"{party}.willing", exhibits.willing[party]
     for one in exhibits.documents:
-        for name in ("true_otherwise", "kept", "genuine_passes", "attempted", "forged_passes"):
+        for name in _OF_DOCUMENT:
             yield f"{one.code}.{name}", getattr(one, name)
     for alibi in exhibits.alibis:
         if alibi.in_time:
@@ -87,6 +93,7 @@ class _Net:
         self._exhibits = exhibits
         self._net = self._gum.BayesNet("documents")
         self._evidence: dict[str, str] = {}
+        self._filled: dict[str, tuple[float, ...]] = {}
         self._add("proposition", SCENARIOS)
         self._net.cpt("proposition").fillWith([1 / len(SCENARIOS)] * len(SCENARIOS))
         for name, scenarios in _FACTS.items():
@@ -141,7 +148,10 @@ class _Net:
         for party in sorted({one.filed_by for one in self._exhibits.documents}):
             self._net.cpt(f"{party}.willing").fillWith([1 - point[f"{party}.willing"], point[f"{party}.willing"]])
         for one in self._exhibits.documents:
-            self._fill_document(one, point)
+            values = tuple(point[f"{one.code}.{name}"] for name in _OF_DOCUMENT)
+            if self._filled.get(one.code) != values:  # a table that stays costs as much to fill as to ask
+                self._fill_document(one, point)
+                self._filled[one.code] = values
         for alibi in self._exhibits.alibis:
             if alibi.in_time:
                 self._fill_alibi(alibi, point)
@@ -174,6 +184,7 @@ class _Net:
 
 
 _NO_YES: Final = ("no", "yes")
+_OF_DOCUMENT: Final = ("true_otherwise", "kept", "genuine_passes", "attempted", "forged_passes")
 _FACTS: Final[dict[str, tuple[Scenario, ...]]] = {
     "derived": ("derived",),
     "ancestor": ("common_ancestor",),

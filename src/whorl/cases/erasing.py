@@ -5,19 +5,23 @@ overwrites what it deletes and the file is written anew; what a disk or a backup
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from whorl.cases.case import Case, CaseView
 from whorl.cases.line_up import SECRET_FILE
 from whorl.core.errors import InputError
-from whorl.dossiers.events import Acquired, Analysed, ErasureGround, Expunged, Frozen, Opined, Replicated
+from whorl.dossiers.events import Acquired, Analysed, ErasureGround, EventKind, Expunged, Frozen, Opined, Replicated
 from whorl.dossiers.state import State
 from whorl.entries.keys import IssuerKey, encode_public
+
+_NAMING_THE_LINE_UP: Final[frozenset[EventKind]] = frozenset({"opened", "frozen", "unblinded"})
+"""Whoever wants one of these forgotten wants the file forgotten that says the same."""
 
 
 def expunge(case: Case, key: IssuerKey, *, ground: ErasureGround, events: Sequence[int] | None = None) -> CaseView:
     """Erase events for good: their envelopes and salts, and the exhibits that no other event names.
 
-    A tombstone says so. Of the whole case also the line-up goes.
+    A tombstone says so. With the opening, the protocol or the code key the manager's file of the line-up goes too.
 
     Parameters
     ----------
@@ -37,6 +41,7 @@ def expunge(case: Case, key: IssuerKey, *, ground: ErasureGround, events: Sequen
         events=tuple(numbers),
         blobs=tuple(sorted(going)),
         ground=ground,
+        void=view.state.void,
         keys=tuple(map(encode_public, key.public_keys)),
     )
     after = case.enter(body, key, erase=numbers)
@@ -48,7 +53,7 @@ def _finish(case: Case, state: State) -> None:
     """Remove what tombstones say is gone; what a crash left is removed when somebody next erases."""
     for tombstone in state.tombstones:
         case.store.delete(tombstone.blobs)
-        if 0 in tombstone.events:
+        if any(state.kinds[number] in _NAMING_THE_LINE_UP for number in tombstone.events):
             (case.path / SECRET_FILE).unlink(missing_ok=True)
 
 

@@ -8,20 +8,20 @@ The other side may contest it; the residue is then compared twice, with the cont
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 from pydantic import Field, model_validator
 
 from whorl.cases.prompt_filtering import PromptFiltration
 from whorl.core.errors import InputError
-from whorl.core.evidence import Document, StoredDocument
-from whorl.entries.kinds import Instant
+from whorl.core.evidence import Document, StoredDocument, Subject
+from whorl.dossiers.heard import Layer
+from whorl.entries.kinds import Digest, Instant
 
 SCHEMA: Final = "whorl.filtration/1"
 MOST_ELEMENTS: Final = 5000
 
-Layer: TypeAlias = Literal["purpose", "architecture", "tokenizer", "recipe", "weights", "behaviours"]
-LAYERS: Final[tuple[Layer, ...]] = ("purpose", "architecture", "tokenizer", "recipe", "weights", "behaviours")
+LAYERS: Final[tuple[Layer, ...]] = get_args(Layer)
 Ground: TypeAlias = Literal["public_ancestor", "standard", "efficiency", "published_paper", "shared_data"]
 Standing: TypeAlias = Literal["residue", "filtered", "contested"]
 
@@ -65,6 +65,15 @@ class Contest(Document):
     at: Instant
 
 
+class ModelContest(Document):
+    """A side's objection to everything that one model filters: an ancestor, or a model of the panel."""
+
+    model: str = Field(min_length=1, max_length=300)
+    by: Name
+    reason: Text
+    at: Instant
+
+
 class ElementStanding(Document):
     """What became of an element."""
 
@@ -97,12 +106,29 @@ class Filtration(StoredDocument):
     """The record: what was taken apart, filtered, contested, and what is left."""
 
     schema_: Literal["whorl.filtration/1"] = Field(default=SCHEMA, alias="schema")
+    questioned: Subject | None = Field(default=None, description="null where every element was entered by hand")
+    reference: Subject | None = None
+    ancestors: tuple[Subject, ...] = Field(default=(), description="what they have alike is filtered")
     elements: Annotated[tuple[Element, ...], Field(max_length=MOST_ELEMENTS)]
     filters: Annotated[tuple[Filter, ...], Field(max_length=MOST_ELEMENTS)]
     contests: Annotated[tuple[Contest, ...], Field(max_length=MOST_ELEMENTS)]
     standings: tuple[ElementStanding, ...]
     residues: tuple[Residue, ...] = Field(min_length=1, max_length=2)
     prompts: tuple[PromptFiltration, ...] = Field(default=(), max_length=2, description="with and without contested")
+    model_contests: tuple[ModelContest, ...] = Field(
+        default=(), max_length=MOST_ELEMENTS, description="who contests a model as a filter of prompts, and why"
+    )
+    answers: tuple[Digest, ...] = Field(
+        default=(),
+        max_length=MOST_ELEMENTS,
+        description="of the files of answers that prompts are from, by their bytes",
+    )
+
+    @property
+    def exit_code(self) -> Literal[0, 3]:
+        """The command line's exit status: 3 where the filters leave nothing to compare."""
+        compared = sum(layer.compared for layer in self.residues[0].layers)
+        return 0 if compared or any(one.kept for one in self.prompts[:1]) else 3
 
     @model_validator(mode="after")
     def _as_computed(self) -> "Filtration":
@@ -118,16 +144,29 @@ def filtration(
     filters: Sequence[Filter] = (),
     contests: Sequence[Contest] = (),
     *,
+    models: Sequence[Subject] = (),
     prompts: Sequence[PromptFiltration] = (),
+    model_contests: Sequence[ModelContest] = (),
+    answers: Sequence[str] = (),
 ) -> Filtration:
     """Apply the filters and compare what is left.
+
+    Parameters
+    ----------
+    models : questioned model, reference, and ancestors, where they were taken apart
+    prompts : what `whorl.cases.prompt_filtering.filtered_prompts` gave
+    model_contests : who contests a model as a filter of those prompts
+    answers : digests of the files that they are from
 
     Raises
     ------
     InputError
         If an element or filter is named twice, a filter names no element, a contest no filter, or somebody contests a
-        filter of their own.
+        filter of their own; or there are more than `MOST_ELEMENTS` of a kind.
     """
+    for what, some in (("elements", elements), ("filters", filters), ("contests", contests)):
+        if len(some) > MOST_ELEMENTS:
+            raise InputError(f"expected at most {MOST_ELEMENTS} {what}, found {len(some)}; record fewer")
     _require_once("element", [f"{one.layer}/{one.name}" for one in elements])
     _require_once("filter", [one.id for one in filters])
     known = {(one.layer, one.name) for one in elements}
@@ -147,12 +186,23 @@ def filtration(
         contests=tuple(contests),
         standings=standings,
         residues=_residues(standings, contests),
+        questioned=models[0] if models else None,
+        reference=models[1] if models else None,
+        ancestors=tuple(models[2:]),
         prompts=tuple(prompts),
+        model_contests=tuple(model_contests),
+        answers=tuple(answers),
     )
 
 
 def explained_by_ancestor(
-    elements: Iterable[Element], of_ancestor: Iterable[Element], *, source: str, at: str, by: str = "analyst"
+    elements: Iterable[Element],
+    of_ancestor: Iterable[Element],
+    *,
+    source: str,
+    at: str,
+    by: str = "analyst",
+    prefix: str = "ancestor",
 ) -> list[Filter]:
     """Filters for every agreement that a public ancestor has as well.
 
@@ -161,11 +211,12 @@ def explained_by_ancestor(
     of_ancestor : elements of the comparison of questioned model and ancestor: there the ancestor is the reference
     source : which ancestor, by name and digest
     at : the time of the decision
+    prefix : of the filters' ids, another for each ancestor; layer and element follow
     """
     theirs = {(one.layer, one.name): one.reference for one in of_ancestor}
     return [
         Filter(
-            id=f"ancestor-{place}",
+            id=f"{prefix}.{one.layer}.{one.name}"[:64],
             layer=one.layer,
             element=one.name,
             ground="public_ancestor",
@@ -174,7 +225,7 @@ def explained_by_ancestor(
             source=source,
             at=at,
         )
-        for place, one in enumerate(elements)
+        for one in elements
         if one.agrees and theirs.get((one.layer, one.name)) == one.reference
     ]
 
@@ -189,9 +240,12 @@ def _standings(
     elements: Sequence[Element], filters: Sequence[Filter], contests: Sequence[Contest]
 ) -> tuple[ElementStanding, ...]:
     contested = {one.filter for one in contests}
+    by_element: dict[tuple[Layer, str], list[str]] = {}
+    for one in filters:
+        by_element.setdefault((one.layer, one.element), []).append(one.id)
     found = []
     for element in elements:
-        own = [one.id for one in filters if (one.layer, one.element) == (element.layer, element.name)]
+        own = by_element.get((element.layer, element.name), [])
         standing: Standing = "residue"
         if own:  # one filter that nobody contests is enough
             standing = "contested" if contested.issuperset(own) else "filtered"
@@ -231,7 +285,8 @@ def _residue(
             )
     compared, agreeing = sum(one.compared for one in layers), sum(one.agreeing for one in layers)
     if compared == 0:
-        statement = "Nothing is left to compare: what both have alike is explained without copying."
+        statement = "The filters leave nothing to compare."
     else:
-        statement = f"Of {compared} elements that nothing else explains, {agreeing} agree."
+        elements, agree = "element" if compared == 1 else "elements", "agrees" if agreeing == 1 else "agree"
+        statement = f"Of {compared} {elements} that no filter takes out, {agreeing} {agree}."
     return Residue(filters=filters, layers=tuple(layers), statement=statement)

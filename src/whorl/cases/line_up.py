@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from whorl.core.durable_files import write_durably
 from whorl.core.errors import InputError
 from whorl.core.evidence import Document, StoredDocument
 from whorl.core.strict_json import parse_json_object
 from whorl.dossiers.codes import code_key_commitment
-from whorl.dossiers.events import CodedMember, LineUp, LineUpCode, MemberRole
+from whorl.dossiers.events import AskedAt, CodedMember, LineUp, LineUpCode, MemberRole
 from whorl.entries.kinds import Digest, HashHex
 from whorl.entries.names import Name
 
@@ -28,10 +28,20 @@ Place = Annotated[str, Field(min_length=1, max_length=4096, description="path, f
 
 
 class Candidate(Document):
-    """A model that may stand in the line-up, and where it lies."""
+    """A model that may stand in the line-up: where its weights lie, where it is asked, or both."""
 
     name: Name
-    path: Place
+    path: Place | None = Field(default=None, description="its weights, or a stored fingerprint of them")
+    transcript: Place | None = Field(default=None, description="where its answers are, or will be once it was asked")
+    endpoint: AskedAt | None = Field(default=None, description="where it is asked, as the transcript's header says")
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> "Candidate":
+        if self.path is None and self.transcript is None:
+            raise ValueError("neither weights (path) nor answers (transcript) are named")
+        if (self.transcript is None) != (self.endpoint is None):
+            raise ValueError("transcript and endpoint go together: what will be read, and who is asked")
+        return self
 
 
 class Drawn(Document):
@@ -64,13 +74,15 @@ class DealtMember(Document):
     code: LineUpCode
     role: MemberRole
     name: Name
-    path: str
+    path: str | None
+    transcript: str | None
+    endpoint: AskedAt | None
     digest: Digest | None
 
     @property
     def coded(self) -> CodedMember:
         """What is shown of it at the unblinding."""
-        return CodedMember(code=self.code, role=self.role, name=self.name, digest=self.digest)
+        return CodedMember(code=self.code, role=self.role, name=self.name, digest=self.digest, endpoint=self.endpoint)
 
 
 class DealtLineUp(StoredDocument):
@@ -136,13 +148,23 @@ def deal(candidates: Candidates, *, salt: bytes, digest_of: Callable[[str], str]
         chosen += [(role, one) for one in sorted(pool, key=lambda one: _place(b"draw", salt, one.name))[:number]]
     chosen.sort(key=lambda pair: _place(b"deal", salt, pair[1].name))
     members = tuple(
-        DealtMember(code=f"M-{number}", role=role, name=one.name, path=one.path, digest=digest_of(one.path))
+        DealtMember(
+            code=f"M-{number}",
+            role=role,
+            name=one.name,
+            path=one.path,
+            transcript=one.transcript,
+            endpoint=one.endpoint,
+            digest=None if one.path is None else digest_of(one.path),
+        )
         for number, (role, one) in enumerate(chosen, start=1)
     )
-    if len({member.digest for member in members}) < len(members):
+    contents = [member.digest for member in members if member.digest is not None]
+    asked = [(one.address, one.model) for member in members if (one := member.endpoint) is not None]
+    if len(set(contents)) < len(contents) or len(set(asked)) < len(asked):
         raise InputError(
-            "line-up: expected another content for each model, found one under two names: a control that is the "
-            "reference itself, or a stranger who stands there twice, cannot fail"
+            "line-up: expected other weights and another endpoint for each model, found one under two names: a control "
+            "that is the reference itself, or a stranger who stands there twice, cannot fail"
         )
     return DealtLineUp(salt=salt.hex(), members=members)
 
@@ -170,7 +192,10 @@ def read_candidates(path: Path) -> Candidates:
     folder = path.resolve().parent
 
     def absolute(one: Candidate) -> Candidate:
-        return one.model_copy(update={"path": str(folder / one.path)})
+        places = {"path": one.path, "transcript": one.transcript}
+        return one.model_copy(
+            update={key: None if place is None else str(folder / place) for key, place in places.items()}
+        )
 
     return found.model_copy(
         update={

@@ -2,13 +2,14 @@
 
 from typing import Literal
 
-from whorl.cases.analysing import tools_of
 from whorl.cases.case import Case, CaseView
 from whorl.cases.casework import opine
 from whorl.core.errors import VerificationError
 from whorl.dossiers.composing import CaseDocuments, compose_opinion
+from whorl.dossiers.heard import MAX_HEARD_BYTES
 from whorl.dossiers.issued_opinion import Confirmed, Issued, confirm_opinion, frozen_at
 from whorl.dossiers.opinion import Opinion, Remarks
+from whorl.dossiers.populations import calibrated
 from whorl.dossiers.state import State
 from whorl.dossiers.wording import require_fair
 from whorl.entries.keys import IssuerKey
@@ -35,9 +36,12 @@ def composed(case: Case, remarks: Remarks) -> Opinion:
 
 def documents_of(case: Case, state: State) -> CaseDocuments:
     """The findings and populations that an opinion on the case follows from."""
+    populations = () if state.protocol is None else state.protocol.populations
+    documents = [(one.digest, case.store.get(one.digest)) for one in state.acquired if one.access == "document"]
     return CaseDocuments(
         findings={one.document: case.store.get(one.document) for one in state.analysed},
-        populations={} if state.protocol is None else tools_of(state, case.store).populations,
+        filed={digest: data for digest, data in documents if len(data) <= MAX_HEARD_BYTES},
+        populations=calibrated({one: case.store.get(one) for one in populations}),
     )
 
 

@@ -14,9 +14,11 @@ from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any, Final
 
 from whorl.cases import report_pictures as pictures
+from whorl.cases import report_trust_pictures as trust_pictures
 from whorl.cases import report_wording as words
 from whorl.cases.report_document import CaseReport, ScoreLine
 from whorl.cases.report_reading import read_report
+from whorl.cases.report_trust import entropy_rows, entropy_words, tippett_rows, trust_words
 from whorl.comparison.report import page_environment
 from whorl.comparison.wording import decimal, visible
 from whorl.core.errors import InputError
@@ -24,7 +26,7 @@ from whorl.core.errors import InputError
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["PRINTED", "printed_data", "read_report", "render_html", "render_pdf"]
+__all__ = ["PRINTED", "picture_alone", "printed_data", "read_report", "render_html", "render_pdf"]
 
 _FONT: Final = '"Libertinus Serif"'
 _FAMILY: Final = re.compile(r"system-ui[^;]*")
@@ -79,6 +81,9 @@ def render_html(report: CaseReport) -> str:
         wide=pictures.wide_forest(report.ratios, report.untested),
         narrow=pictures.narrow_forest(report.ratios, report.untested),
         curves=[(line, pictures.score_curve(line)) for line in report.scores],
+        trusted=[
+            (line, trust_pictures.tippett_picture(line), trust_pictures.entropy_picture(line)) for line in report.trust
+        ],
     )
 
 
@@ -110,21 +115,28 @@ def render_pdf(report: CaseReport) -> bytes:
 
 def printed_data(report: CaseReport) -> str:
     """What the printed document is made of, as JSON: every text a string in it, and nothing markup."""
-    environment = _environment()
     data = _printable(asdict(replace(report, layers=None)))
+    forest = pictures.printed_forest(report.ratios, report.untested)
     data["pictures"] = {
-        "forest": _picture(
-            environment, "forest", pictures.printed_forest(report.ratios, report.untested), report, "forest-print"
-        ),
-        "layers": _picture(environment, "layers", report.layers, report, "layers"),
+        "forest": picture_alone("forest", forest, "forest-print", report=report),
+        "layers": picture_alone("layers", report.layers, "layers", report=report),
         "layer_words": _layer_words(report),
         "forest_words": _shown(_forest_words(report)),
         "curves": [
             {
-                "svg": _picture(environment, "curve", pictures.score_curve(line), report, f"curve-{number}"),
+                "svg": picture_alone("curve", pictures.score_curve(line), f"curve-{number}"),
                 "words": _shown(_curve_words(line)),
             }
             for number, line in enumerate(report.scores)
+        ],
+        "trust": [
+            {
+                "shares": picture_alone("shares", trust_pictures.tippett_picture(line), f"shares-{number}"),
+                "entropy": picture_alone("entropy", trust_pictures.entropy_picture(line), f"entropy-{number}"),
+                "words": _shown(trust_words(line)),
+                "entropy_words": _shown(entropy_words(line)),
+            }
+            for number, line in enumerate(report.trust)
         ],
     }
     data["pictures"]["limits"] = [_shown(_limit_words(line)) for line in report.scores]
@@ -136,16 +148,26 @@ def printed_data(report: CaseReport) -> str:
     return json.dumps(data)
 
 
-def _picture(environment: "Environment", macro: str, picture: Any, report: CaseReport, name: str) -> str | None:
-    """A picture that stands alone, with its colours and typeface in it."""
+def picture_alone(
+    macro: str, picture: Any, name: str, *, report: CaseReport | None = None, font: str = _FONT
+) -> str | None:
+    """A picture that stands alone, with its colours and typeface in it.
+
+    Parameters
+    ----------
+    macro : of the template ``case_pictures.html``
+    picture : laid out for it; None where there is nothing to draw
+    name : prefix of the identifiers in it
+    """
     if picture is None:
         return None
+    environment = _environment()
     module = environment.get_template("case_pictures.html").make_module({"report": report})
     drawn = str(getattr(module, macro)(picture, name))
     style = "".join(environment.get_template(name).render() for name in ("case_pictures.css", "case_layers.css"))
     for colour, value in _PALETTE.items():
         style = style.replace(f"var(--{colour})", value)
-    return drawn.replace("<title", f"<style>{_FAMILY.sub(_FONT, style)}</style><title", 1)
+    return drawn.replace("<title", f"<style>{_FAMILY.sub(font, style)}</style><title", 1)
 
 
 @cache
@@ -159,10 +181,15 @@ def _environment() -> "Environment":
         "curve_words": _curve_words,
         "layer_words": _layer_words,
         "limit_words": _limit_words,
+        "trust_words": trust_words,
+        "entropy_words": entropy_words,
+        "tippett_rows": tippett_rows,
+        "entropy_rows": entropy_rows,
         "paragraphs": _paragraphs,
     }
     environment.globals |= {
         "places": pictures,
+        "trust": trust_pictures,
         "NOT_SAID": words.NOT_SAID,
         "READERS_TASK": words.READERS_TASK,
         "GLOSSARY": words.GLOSSARY,

@@ -166,13 +166,55 @@ class ScoreLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrustLine:
+    """How far ratios of one cell can be trusted: held-out ratios of its population, and the case's among them.
+
+    Parameters
+    ----------
+    cllr, cllr_cal : cost in bits, and what of it the best monotone recalibration would save
+    mean : of the ratios for which the alternative holds
+    misleading : share of ratios below 1 under descent, and of ratios above 1 under the alternative
+    central : the case's ratio before caps, log10; None where no case is shown
+    reached : share of ratios that are at least as large, under descent and under the alternative
+    tippett : log10 ratio, and the shares that are at least as large under descent and under the alternative; empty
+        where every held-out ratio is 1
+    entropy : log10 prior odds, and the bits of surprise with these ratios, recalibrated at best, and without any
+    """
+
+    group: str
+    alternative: str
+    families: tuple[int, int]
+    pairs: tuple[int, int]
+    cllr: float
+    cllr_cal: float
+    mean: float
+    misleading: tuple[float, float]
+    central: float | None
+    reached: tuple[float, float]
+    tippett: tuple[tuple[float, float, float], ...]
+    entropy: tuple[tuple[float, float, float, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FindingLine:
     """One finding on the questioned model and the reference."""
 
     group: str
     method: str
     relation: str
+    detail: str
     document: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeardLine:
+    """An analysis that a side filed."""
+
+    code: str
+    title: str
+    filed_by: str
+    about: str
+    says: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,6 +287,8 @@ class CaseReport:
     at : time of the last event: the report is as old as that
     origin, strange : whose population the ratios rest on, and whether this release does not know it
     layer_lines : questioned layer, reference layer, share of neurons that agree
+    unheard : whether the respondent's window passed, or the case was closed, without an answer
+    untried : ratios whose population keeps no held-out ratios
     """
 
     generator: str
@@ -270,6 +314,7 @@ class CaseReport:
     shared: HeadlineLine | None
     ratios: tuple[RatioLine, ...]
     untested: tuple[tuple[str, str], ...]
+    heard: tuple[HeardLine, ...]
     origin: str
     strange: bool
     exhibits: tuple[ExhibitLine, ...]
@@ -284,9 +329,12 @@ class CaseReport:
     layer_lines: tuple[tuple[int, str, str], ...]
     exact: tuple[ExactLine, ...]
     scores: tuple[ScoreLine, ...]
+    trust: tuple[TrustLine, ...]
+    untried: tuple[str, ...]
     fusion: tuple[FusionLine, ...]
     replies: tuple[ReplyLine, ...]
     reply_until: str
+    unheard: bool
     replications: tuple[ReplicationLine, ...]
     review: ReviewLines | None
     appeals: tuple[AppealLine, ...]

@@ -15,14 +15,17 @@ from whorl.cases.report_document import (
     FindingLine,
     FusionLine,
     HeadlineLine,
+    HeardLine,
     RatioLine,
     ScoreLine,
+    TrustLine,
 )
+from whorl.cases.report_trust import trust_line
 from whorl.comparison.pictures import LayerPicture, layer_picture
 from whorl.comparison.wording import at_most, decimal, short_digest
 from whorl.core.evidence import Finding, LayerMatch, LikelihoodRatio, NotComparable
 from whorl.dossiers.composing import CaseDocuments
-from whorl.dossiers.opinion import FoundPair, Headline, NotWeighed, Opinion, Weighed
+from whorl.dossiers.opinion import AnswerFinding, FoundPair, Headline, NotWeighed, Opinion, Weighed
 from whorl.dossiers.ratios_again import cell_of, unknown_populations
 from whorl.statistics.ratio_caps import LEAST_CLAIM
 from whorl.statistics.ratio_population import Cell, ratio_of
@@ -40,6 +43,7 @@ class Figures:
     shared: HeadlineLine | None = None
     ratios: tuple[RatioLine, ...] = ()
     untested: tuple[tuple[str, str], ...] = ()
+    heard: tuple[HeardLine, ...] = ()
     origin: str = ""
     strange: bool = False
     deviations: tuple[str, ...] = ()
@@ -49,6 +53,8 @@ class Figures:
     layer_lines: tuple[tuple[int, str, str], ...] = ()
     exact: tuple[ExactLine, ...] = ()
     scores: tuple[ScoreLine, ...] = ()
+    trust: tuple[TrustLine, ...] = ()
+    untried: tuple[str, ...] = ()
     fusion: tuple[FusionLine, ...] = ()
     priors: tuple[tuple[str, str], ...] = ()
 
@@ -66,6 +72,7 @@ def figures_of(opinion: Opinion, documents: CaseDocuments) -> Figures:
     weights = next((_finding(one, documents) for one in opinion.findings if one.group == "weights"), None)
     strange = [f"{one.name}, {short_digest(one.digest)}" for one in unknown_populations(documents.populations)]
     origin = words.STRANGE_POPULATION.format(names=", ".join(strange)) if strange else words.KNOWN_POPULATION
+    trust, untried = _trust(tested, opinion, documents)
     return Figures(
         origin=origin if tested else "",
         strange=bool(strange),
@@ -75,17 +82,19 @@ def figures_of(opinion: Opinion, documents: CaseDocuments) -> Figures:
         untested=tuple(
             (words.ALTERNATIVES[one.alternative], one.reason) for one in opinion.treated if isinstance(one, NotWeighed)
         ),
+        heard=tuple(
+            HeardLine(
+                code=one.code,
+                title=one.title,
+                filed_by=words.ROLES[one.filed_by],
+                about=words.ABOUT[one.about],
+                says=one.says,
+            )
+            for one in opinion.heard
+        ),
         deviations=opinion.remarks.deviations,
         limitations=opinion.remarks.limitations,
-        findings=tuple(
-            FindingLine(
-                group=words.GROUPS[one.group],
-                method=one.method,
-                relation=words.RELATIONS.get(one.relation, one.relation),
-                document=one.document,
-            )
-            for one in opinion.findings
-        ),
+        findings=tuple(_found(one, opinion.answers) for one in opinion.findings),
         layers=None if weights is None else layer_picture(weights),
         layer_lines=() if weights is None else tuple(map(_layer, weights.layers)),
         exact=tuple(
@@ -93,8 +102,21 @@ def figures_of(opinion: Opinion, documents: CaseDocuments) -> Figures:
             for one in opinion.exact
         ),
         scores=tuple(line for one in tested for line in _scores(one, opinion, documents)),
+        trust=trust,
+        untried=untried,
         fusion=tuple(_fusion(one) for one in tested),
         priors=_priors(opinion.headline),
+    )
+
+
+def _found(one: FoundPair, answers: tuple[AnswerFinding, ...]) -> FindingLine:
+    ranked = next((answer for answer in answers if answer.document == one.document), None)
+    return FindingLine(
+        group=words.GROUPS[one.group],
+        method=one.method,
+        relation=words.RELATIONS.get(one.relation, one.relation),
+        detail="" if ranked is None else words.ranked(ranked),
+        document=one.document,
     )
 
 
@@ -177,6 +199,24 @@ def _scores(one: Weighed, opinion: Opinion, documents: CaseDocuments) -> list[Sc
                 )
             )
     return lines
+
+
+def _trust(
+    tested: list[Weighed], opinion: Opinion, documents: CaseDocuments
+) -> tuple[tuple[TrustLine, ...], tuple[str, ...]]:
+    """Every ratio among the held-out ones of its cell, and which cells keep none."""
+    lines, untried = [], []
+    for one in tested:
+        for group, ratio in sorted(one.evidence.groups.items()):
+            cell = _cell(group, ratio, opinion, documents)
+            if cell is None or not isinstance(ratio, LikelihoodRatio):
+                continue
+            named = {"group": _group(group), "alternative": words.ALTERNATIVES[one.alternative]}
+            if (line := trust_line(cell, ratio.central, **named)) is None:
+                untried.append(f"{named['group']}, against {named['alternative'].lower()}")
+            else:
+                lines.append(line)
+    return tuple(lines), tuple(untried)
 
 
 def _layer(layer: LayerMatch) -> tuple[int, str, str]:

@@ -24,6 +24,7 @@ from whorl.cases.report_figures import NO_FIGURES, Figures, figures_of
 from whorl.cases.report_opinion import controls_of, opinion_issued
 from whorl.dossiers.custody import Event
 from whorl.dossiers.events import Acquired, Proposition, Responded, Reviewed
+from whorl.dossiers.hearing import hearing_of
 from whorl.dossiers.issued_opinion import Confirmed, frozen_at
 from whorl.dossiers.opinion import Control
 from whorl.dossiers.state import State
@@ -103,6 +104,7 @@ def _hearing(view: CaseView) -> dict[str, Any]:
     return {
         "replies": tuple(map(_reply, state.responses)),
         "reply_until": _time(state.reply_until),
+        "unheard": state.at is not None and hearing_of(state, now=state.at) == "not_heard",
         "replications": _replications(state),
         "review": _review(view.events),
         "appeals": tuple(

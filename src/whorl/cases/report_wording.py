@@ -19,8 +19,9 @@ from whorl.dossiers.events import (
     MemberRole,
     Outcome,
     Role,
+    Verdict,
 )
-from whorl.dossiers.opinion import Verdict
+from whorl.dossiers.opinion import AnswerFinding
 
 Standing: TypeAlias = Literal["issued", "void", "annulled", "erased", "none"]
 
@@ -117,6 +118,13 @@ RELATIONS: Final[Mapping[str, str]] = {
     "shared_initialisation": "a common start",
     "none_found": "no relation found",
     "inconclusive": "undecided",
+    "supported": "answers as of models that share trained weights",
+    "not_independent": "answers nearer than those of models of other lines",
+}
+ABOUT: Final[Mapping[bool | None, str]] = {
+    True: "On the weights of this case.",
+    False: "Not on the weights of this case.",
+    None: "Whether it is on the models of this case stands in the document.",
 }
 EVENTS: Final[Mapping[EventKind, str]] = {
     "opened": "Case opened",
@@ -166,9 +174,10 @@ SCORES: Final[Mapping[str, tuple[str, str]]] = {
         "natural logarithm of the neurons for which two views of the weights name the same counterpart, over those for "
         "which they do not",
     ),
-    "contained_structure": (
-        "Contained structure",
-        "how far what training wrote into one model is found in the other, in both directions; 1 is all of it",
+    "structure_not_lost": (
+        "Structure not lost",
+        "natural logarithm of 1 over what the two models do not share of what training wrote; above 0.45 that counts "
+        "as 0.45",
     ),
     "least_sign_of_descent": (
         "Weaker sign of descent",
@@ -234,6 +243,16 @@ READERS_TASK: Final = (
     "is the court's task: it rests on all other evidence. The table takes claim and alternative as the only two "
     "possibilities, and the bounded headline as the ratio."
 )
+
+
+def ranked(one: AnswerFinding) -> str:
+    """Where the answers of a pair stand among those of control models."""
+    rank = "no rank" if one.p is None else f"p = {one.p:.2g}"
+    recorded = " A recording began before the protocol was fixed." if one.recorded_early else ""
+    return (
+        f"Rank among {one.controls} control models of {one.families} lines: {rank}. Shared weights: "
+        f"{one.weights_related.replace('_', ' ')}; learned from: {one.learned_from.replace('_', ' ')}.{recorded}"
+    )
 
 
 def times(log10: float, rounding: Literal["nearest", "towards_1"] = "nearest") -> str:

@@ -1,4 +1,4 @@
-"""A case's folder: its chain in SQLite, its exhibits by content.
+"""Where a case is kept: one small interface, and a folder with its chain in SQLite and its exhibits by content.
 
 ::
 
@@ -14,19 +14,23 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from pydantic import ValidationError
 
-from whorl.core.digest import canonical_json
+from whorl.core.digest import canonical_json, digest_bytes
 from whorl.core.durable_files import sync_folder
 from whorl.core.errors import InputError, VerificationError
-from whorl.dossiers.custody import MAX_EVENTS, Kept, Record
+from whorl.dossiers.case_steps import MAX_CUSTODY_BYTES
+from whorl.dossiers.custody import MAX_EVENTS, Kept, Record, write_chain
 from whorl.registry.blobs import BlobFolder
 
 DATABASE: Final = "case.sqlite"
 EXHIBITS: Final = "exhibits"
 MAX_EXHIBIT_BYTES: Final = 1 << 28
+MAX_EXHIBITS: Final = 15_000
+MAX_CASE_BYTES: Final = 3 << 29
+"""Exhibits of one case and their bytes: less than a dossier's archive holds, so that what is kept can be handed on."""
 
 _APPLICATION: Final = 0x57684361  # "WhCa"
 _VERSION: Final = 1
@@ -41,8 +45,37 @@ _SCHEMA: Final = """CREATE TABLE events (
 ) STRICT"""
 
 
-class CaseStore:
-    """The events and exhibits of one case.
+class CaseStore(Protocol):
+    """The events and exhibits of one case: in a folder here, or with a service (`whorl.cases.remote_store`)."""
+
+    @property
+    def path(self) -> Path:
+        """The folder on this machine: of the whole case, or of what its manager keeps of a case kept elsewhere."""
+
+    def kept(self) -> tuple[Kept, ...]:
+        """All events, in order; not checked: see `whorl.dossiers.custody.open_chain`."""
+
+    def append(self, make: Callable[[tuple[Kept, ...]], Kept], *, erase: Sequence[int] = ()) -> Kept:
+        """Add one event; when this returns it is on the disk.
+
+        Parameters
+        ----------
+        make : gives the event, from all those before it; whatever it raises, nothing is changed
+        erase : events whose envelopes and salts go in the same moment
+        """
+
+    def put(self, data: bytes) -> str:
+        """Keep an exhibit; its ``sha256:`` digest, once it is on the disk."""
+
+    def get(self, digest: str) -> bytes:
+        """An exhibit's bytes, hashed again."""
+
+    def delete(self, digests: Iterable[str]) -> None:
+        """Remove exhibits that a tombstone names; those that are gone already do not matter."""
+
+
+class FolderStore:
+    """A case in a folder.
 
     Parameters
     ----------
@@ -81,20 +114,30 @@ class CaseStore:
                 made = make(before)
                 if made.record.sequence != len(before):
                     raise ValueError("an event's number is its place in the chain")
+                _require_readable(before, made, self.path)
                 connection.execute("INSERT INTO events VALUES (?, ?, ?, ?)", _row(made))
                 connection.executemany(
                     "UPDATE events SET envelope = NULL, salt = NULL WHERE sequence = ?", [(one,) for one in erase]
                 )
                 connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # a full disk ends it before
+                    connection.execute("ROLLBACK")
                 raise
             if erase:
                 connection.execute("VACUUM")
         return made
 
     def put(self, data: bytes) -> str:
-        """Keep an exhibit; its ``sha256:`` digest, once it is on the disk."""
+        """Keep an exhibit; its ``sha256:`` digest, once it is on the disk.
+
+        Raises
+        ------
+        InputError
+            If it, or all that is kept with it, is more than a case may hold.
+        """
+        if not self.holds(digest_bytes(data)):
+            self._room(len(data))
         pieces = (data[at : at + (1 << 20)] for at in range(0, len(data), 1 << 20))
         return self._blobs.put(pieces, max_bytes=MAX_EXHIBIT_BYTES).digest
 
@@ -117,6 +160,46 @@ class CaseStore:
                 f"{self.path}: the exhibit {digest} has other bytes than its digest says: it was damaged or altered"
             ) from None
 
+    def holds(self, digest: str) -> bool:
+        """Whether there is an exhibit with this digest; its bytes are not looked at."""
+        return self._blobs.holds(digest)
+
+    def size(self, digest: str) -> int | None:
+        """Bytes of an exhibit, which are not looked at; None if there is none with this digest."""
+        name = digest.removeprefix("sha256:")
+        file = self.path / EXHIBITS / name[:2] / name[2:]
+        return file.stat().st_size if self.holds(digest) else None
+
+    def receive(self, pieces: Iterable[bytes], *, digest: str, max_bytes: int) -> int:
+        """Keep an exhibit that comes piece by piece; its size.
+
+        Raises
+        ------
+        InputError
+            If there is more than ``max_bytes``, or than a case may hold; nothing is kept then.
+        VerificationError
+            If the bytes have another digest.
+        """
+        most = max_bytes if self.holds(digest) else min(max_bytes, self._room())
+        return self._blobs.put(pieces, max_bytes=most, expected=digest).size
+
+    def _room(self, needed: int = 1) -> int:
+        """Bytes that another exhibit may have.
+
+        Raises
+        ------
+        InputError
+            If there is no room for one of ``needed`` bytes.
+        """
+        kept = [file.stat().st_size for file in (self.path / EXHIBITS).glob("??/*")]
+        if len(kept) >= MAX_EXHIBITS or sum(kept) + needed > MAX_CASE_BYTES:
+            raise InputError(
+                f"{self.path}: expected at most {MAX_EXHIBITS} exhibits of {MAX_CASE_BYTES >> 20} MiB together in a "
+                f"case, found {len(kept)} of {sum(kept)} bytes and one more; a dossier could not hold them: file "
+                "extracts"
+            )
+        return MAX_CASE_BYTES - sum(kept)
+
     def delete(self, digests: Iterable[str]) -> None:
         """Remove exhibits for good; those that are gone already do not matter."""
         for digest in digests:
@@ -133,7 +216,7 @@ class CaseStore:
                 connection.close()
 
 
-def create_store(path: Path) -> CaseStore:
+def create_store(path: Path) -> FolderStore:
     """Make the folder of a new case, with no event yet.
 
     Raises
@@ -154,7 +237,7 @@ def create_store(path: Path) -> CaseStore:
             connection.close()
         sync_folder(path)
         sync_folder(path.parent)
-    return CaseStore(path)
+    return FolderStore(path)
 
 
 def _connect(file: Path) -> sqlite3.Connection:
@@ -185,6 +268,15 @@ def _read(connection: sqlite3.Connection, path: Path) -> tuple[Kept, ...]:
         )
     except ValidationError:
         raise InputError(f"{path}: expected the records of a case, found something else: it was damaged") from None
+
+
+def _require_readable(before: Sequence[Kept], made: Kept, path: Path) -> None:
+    """A chain that no verifier reads is not made."""
+    if len(write_chain([*before, made])) > MAX_CUSTODY_BYTES:
+        raise InputError(
+            f"{path}: expected a chain of at most {MAX_CUSTODY_BYTES >> 20} MiB, which is as much as is read of a "
+            "dossier, found no room for another event; file what is long as a document"
+        )
 
 
 def _row(kept: Kept) -> tuple[int, bytes, bytes | None, bytes | None]:

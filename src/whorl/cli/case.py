@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from whorl.cli.case_access import CaseFolder, case_at, entered, entered_text, key_at
+from whorl.cli.case_access import CaseKey, CasePlace, case_at, entered, entered_text, key_at, opened_at
+from whorl.cli.case_committing import CommitPlace, committing
 from whorl.cli.case_export import export
+from whorl.cli.case_link import link
 from whorl.cli.case_report import report
 from whorl.cli.case_ruling import appeal, close, decide, expunge, opinion, replicate, respond, review
 from whorl.cli.exits import Exit, exits
 from whorl.cli.files import print_json, require_input
 from whorl.cli.options import AsJson, Quiet
 from whorl.cli.progress import shown_progress
-from whorl.cli.registry_access import KeyFileOption
-from whorl.core.errors import InputError
+from whorl.cli.registry_access import ClaimantIfNew, KeyFileOption
+from whorl.core.errors import InputError, VerificationError
 
 if TYPE_CHECKING:
     from whorl.dossiers.events import Role
@@ -29,31 +31,33 @@ _MOST_DOCUMENT_BYTES: Final = 1 << 28
 
 @exits
 def new(
-    folder: Annotated[Path, typer.Argument(metavar="CASE", help="Where the new case goes.")],
+    place: Annotated[
+        str, typer.Argument(metavar="CASE", help="Where the new case goes: a folder, or the URL of a bureau's service.")
+    ],
     opening: Annotated[
         Path, typer.Option("--opening", metavar="FILE", help="Title, question, parties and facts of licence.")
     ],
     key: KeyFileOption = None,
     as_json: AsJson = False,
 ) -> Exit:
-    """Open a case, as its manager. `whorl case template opening` prints an example of FILE."""
+    """Open a case, as its manager. `whorl case template opening` prints an example of FILE.
+
+    A bureau keeps the case for everybody in it, if it knows the manager's key (`whorl registry introduce`). The case's
+    own URL, which is printed, is what the others give as CASE.
+    """
     require_input(opening, expected="the opening of a case")
 
-    import secrets
-
-    from whorl.cases.casework import new_case
     from whorl.cases.input_files import read_input
     from whorl.dossiers.events import Opened
-    from whorl.registry.local import system_clock
 
     stated = read_input(opening, Opened, what="the opening of a case")
-    view = new_case(folder, stated, key_at(key), now=system_clock, random_bytes=secrets.token_bytes)
-    return entered(view, as_json=as_json)
+    view, url = opened_at(place, stated, key)
+    return entered(view, as_json=as_json, url=url)
 
 
 @exits
 def join(
-    folder: CaseFolder,
+    place: CasePlace,
     name: Annotated[str, typer.Option("--name", help="Their name.")],
     role: Annotated[Literal["replicator", "appeal_reviewer"], typer.Option("--role", help="What they will do.")],
     public: Annotated[
@@ -67,14 +71,14 @@ def join(
     from whorl.dossiers.events import Party
 
     return entered_text(
-        lambda: casework.join(case_at(folder), Party(name=name, role=role, keys=tuple(public)), key_at(key)),
+        lambda: casework.join(case_at(place, key), Party(name=name, role=role, keys=tuple(public)), key_at(key)),
         as_json=as_json,
     )
 
 
 @exits
 def propose(
-    folder: CaseFolder,
+    place: CasePlace,
     propositions: Annotated[
         Path, typer.Option("--propositions", metavar="FILE", help="The propositions of your side.")
     ],
@@ -91,12 +95,12 @@ def propose(
     from whorl.cases.input_files import Propositions, read_input
 
     filed = read_input(propositions, Propositions, what="propositions")
-    return entered(casework.propose(case_at(folder), filed.propositions, key_at(key)), as_json=as_json)
+    return entered(casework.propose(case_at(place, key), filed.propositions, key_at(key)), as_json=as_json)
 
 
 @exits
 def freeze(
-    folder: CaseFolder,
+    place: CasePlace,
     protocol: Annotated[Path, typer.Option("--protocol", metavar="FILE", help="Methods, alternatives, stop rule.")],
     line_up: Annotated[
         Path, typer.Option("--line-up", metavar="FILE", help="The models, and candidates for decoys and controls.")
@@ -105,34 +109,37 @@ def freeze(
         list[Path] | None,
         typer.Option("--population", "-P", metavar="FILE", help="Calibrated populations; else the release's own."),
     ] = None,
-    receipt: Annotated[
-        Path | None, typer.Option("--receipt", metavar="FILE", help="A registry's receipt of the protocol.")
-    ] = None,
+    commit: CommitPlace = None,
+    claimant: ClaimantIfNew = None,
     key: KeyFileOption = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> Exit:
     """Fix the protocol, as the manager: deal the line-up out under codes and commit to it.
 
-    Which model has which code is kept in CASE/line-up.json until `unblind`: give the folder to analysts without it.
+    With --commit a registry's receipt shows others when the protocol was fixed, and that it was this one: it goes into
+    the case and its dossier.
+
+    Which model has which code is kept in CASE/line-up.json until `unblind`: give the folder to analysts without it. Of
+    a case that a bureau keeps, that file lies on your machine alone, below the folder of your key.
     """
     for file, what in ((protocol, "a protocol"), (line_up, "candidates of a line-up")):
         require_input(file, expected=what)
-    for file in (*(population or ()), *([receipt] if receipt else ())):
+    for file in population or ():
         require_input(file, expected="a file")
 
     from whorl.cases import casework
     from whorl.cases.input_files import ProtocolPlan, read_input
     from whorl.cases.line_up import read_candidates
 
-    opened = case_at(folder)
+    opened = case_at(place, key)
     with shown_progress(quiet=quiet) as progress:
         view = casework.freeze(
             opened,
             plan=read_input(protocol, ProtocolPlan, what="a protocol"),
             candidates=read_candidates(line_up),
             populations=[_bounded(file) for file in population] if population else [_own_population()],
-            receipt=None if receipt is None else opened.store.put(_bounded(receipt)),
+            commit=None if commit is None else committing(commit, key=key, claimant=claimant),
             key=key_at(key),
             progress=progress,
         )
@@ -141,7 +148,7 @@ def freeze(
 
 @exits
 def acquire(
-    folder: CaseFolder,
+    place: CasePlace,
     document: Annotated[
         Path | None, typer.Option("--document", metavar="FILE", help="File this document, and no model.")
     ] = None,
@@ -162,44 +169,57 @@ def acquire(
         if title or how or filed_by:
             raise InputError("--title, --how and --filed-by: expected --document FILE as well; models have codes only")
         with shown_progress(quiet=quiet) as progress:
-            view = casework.acquire_line_up(case_at(folder), key_at(key), progress=progress)
+            view = casework.acquire_line_up(case_at(place, key), key_at(key), progress=progress)
         return entered(view, as_json=as_json)
     require_input(document, expected="a document")
     data, role = _bounded(document), _role(filed_by)
     return entered_text(
-        lambda: casework.acquire_document(case_at(folder), data, title=title, how=how, filed_by=role, key=key_at(key)),
+        lambda: casework.acquire_document(
+            case_at(place, key), data, title=title, how=how, filed_by=role, key=key_at(key)
+        ),
         as_json=as_json,
     )
 
 
 @exits
-def analyse(folder: CaseFolder, key: KeyFileOption = None, as_json: AsJson = False, quiet: Quiet = False) -> Exit:
+def analyse(place: CasePlace, key: KeyFileOption = None, as_json: AsJson = False, quiet: Quiet = False) -> Exit:
     """Make every comparison of the protocol, as an analyst who sees codes only. Every finding stays."""
     from whorl.cases import casework
 
     with shown_progress(quiet=quiet) as progress:
-        view = casework.analyse(case_at(folder), key_at(key), progress=progress)
+        view = casework.analyse(case_at(place, key), key_at(key), progress=progress)
     return entered(view, as_json=as_json)
 
 
 @exits
-def unblind(folder: CaseFolder, key: KeyFileOption = None, as_json: AsJson = False) -> Exit:
+def unblind(place: CasePlace, key: KeyFileOption = None, as_json: AsJson = False) -> Exit:
     """Show which model has which code, as the manager. Exit status 3: a control failed, and the run is void."""
     from whorl.cases import casework
 
-    return entered(casework.unblind(case_at(folder), key_at(key)), as_json=as_json)
+    return entered(casework.unblind(case_at(place, key), key_at(key)), as_json=as_json)
 
 
 @exits
-def show(folder: CaseFolder, as_json: AsJson = False) -> Exit:
-    """Check the whole case and say where it stands, what was found, and who may do what next."""
-    from whorl.cases.showing import case_document
+def show(place: CasePlace, key: CaseKey = None, as_json: AsJson = False) -> Exit:
+    """Check the whole case and say where it stands, what was found, and who may do what next.
 
-    document = case_document(case_at(folder).read())
+    Of a case in a folder every exhibit is read too; exit status 1 means that one is missing or was altered.
+    """
+    from whorl.cases.showing import case_document, exhibit_faults
+    from whorl.cases.store import FolderStore
+
+    case = case_at(place, key)
+    view = case.read()
+    faults = exhibit_faults(view, case.store) if isinstance(case.store, FolderStore) else None
+    document = case_document(view, now=case.now(), exhibit_faults=faults)
     if as_json:
         print_json(document)
     else:
         _print(document)
+    if faults:
+        raise VerificationError(
+            f"{place}: expected every exhibit that an event names, found {len(faults)} missing or altered: {faults[0]}"
+        )
     return Exit.DONE
 
 
@@ -225,7 +245,9 @@ def _print(document: dict[str, Any]) -> None:
     print_facts(
         visible(document["title"] or "Case, its opening erased"),
         {"Case": document["case"], "Stage": document["stage"], "Question": document["question"] or "erased"}
-        | ({} if until is None else {"Reply until": until}),
+        | ({} if until is None else {"Reply until": until})
+        | {"Respondent": document["hearing_text"], "Signatures": document["signed_text"] or "opening erased"}
+        | ({"Void": "the run is void, nothing in it counts"} if document["void"] else {}),
     )
     print_lines("", "Events")
     for event in document["events"]:
@@ -262,6 +284,7 @@ def _bounded(path: Path) -> bytes:
 
 for _name, _command, _help in (
     ("new", new, "Open a case, with everybody who takes part."),
+    ("link", link, "Make a link to the page of one person, at a bureau."),
     ("join", join, "Name a replicator or an appeal reviewer."),
     ("propose", propose, "File propositions, before anything is acquired."),
     ("freeze", freeze, "Fix the protocol and deal the line-up."),

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from whorl.cli.case_access import CaseFolder, case_at
+from whorl.cli.case_access import CaseKey, CasePlace, case_at, folder_of
 from whorl.cli.exits import Exit, exits
 from whorl.cli.files import print_json, require_input, require_output, write_whole
 from whorl.cli.options import AsJson
@@ -13,7 +13,7 @@ from whorl.cli.options import AsJson
 
 @exits
 def export(
-    folder: CaseFolder,
+    place: CasePlace,
     form: Annotated[
         Literal["eu-form", "cyclonedx", "case-jsonld"],
         typer.Option(
@@ -32,13 +32,14 @@ def export(
             "of schema whorl.declared-lineage/1, or the body of a registered model entry.",
         ),
     ] = None,
+    key: CaseKey = None,
     as_json: AsJson = False,
 ) -> Exit:
     """Write a case in another format. An export says no more than the opinion in force; nothing is entered.
 
     The same case gives the same bytes. What neither the case nor a declaration says is null, with the reason.
     """
-    require_output(output, inputs=(folder, *(() if declared is None else (declared,))))
+    require_output(output, inputs=(*folder_of(place), *(() if declared is None else (declared,))))
     if declared is not None:
         require_input(declared, expected="a declaration of the questioned model")
 
@@ -47,7 +48,7 @@ def export(
     from whorl.core.digest import digest_bytes
 
     declaration = None if declared is None else read_declaration(declared)
-    data = exported(case_at(folder), form, declaration=declaration)
+    data = exported(case_at(place, key), form, declaration=declaration)
     write_whole(output, data)
     facts = {"file": str(output), "format": form, "digest": digest_bytes(data)}
     if as_json:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from whorl.cli.case_access import CaseFolder, case_at
+from whorl.cli.case_access import CaseKey, CasePlace, case_at, folder_of
 from whorl.cli.exits import Exit, exits
 from whorl.cli.files import print_json, require_output, write_whole
 from whorl.cli.options import AsJson
@@ -13,13 +13,14 @@ from whorl.cli.options import AsJson
 
 @exits
 def report(
-    folder: CaseFolder,
+    place: CasePlace,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE.html", help="Where the page goes: one file, no network.")
     ],
     pdf: Annotated[
         Path | None, typer.Option("--pdf", metavar="FILE.pdf", help="Where a tagged PDF for print goes.")
     ] = None,
+    key: CaseKey = None,
     as_json: AsJson = False,
 ) -> Exit:
     """Check the whole case and write what a reader must know of it; the same case gives the same bytes.
@@ -27,13 +28,13 @@ def report(
     Figures are shown for an opinion in force alone, and only once they were made again from the findings. A void or
     annulled case gets a page that says so and shows no ratio.
     """
-    require_output(output, inputs=(folder,))
+    require_output(output, inputs=folder_of(place))
     if pdf is not None:
-        require_output(pdf, inputs=(folder,))
+        require_output(pdf, inputs=folder_of(place))
 
     from whorl.cases.report import read_report, render_html, render_pdf
 
-    found = read_report(case_at(folder))
+    found = read_report(case_at(place, key))
     page = render_html(found).encode()
     printed = None if pdf is None else render_pdf(found)
     write_whole(output, page)

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from whorl.cli.case_access import CaseFolder, Reasons, case_at, entered, entered_text, key_at
+from whorl.cli.case_access import (
+    CasePlace,
+    Reasons,
+    case_at,
+    differing_findings,
+    entered,
+    entered_text,
+    key_at,
+)
 from whorl.cli.exits import Exit, exits
 from whorl.cli.files import require_input
 from whorl.cli.options import AsJson, Quiet
@@ -19,7 +27,7 @@ if TYPE_CHECKING:
 
 @exits
 def respond(
-    folder: CaseFolder,
+    place: CasePlace,
     statement: Annotated[str, typer.Option("--statement", help="Your answer, in your own words.")] = "",
     declined: Annotated[bool, typer.Option("--declined", help="Say that no answer will come.")] = False,
     alternatives: Annotated[
@@ -43,7 +51,7 @@ def respond(
     filed = () if alternatives is None else read_input(alternatives, Propositions, what="propositions").propositions
     return entered_text(
         lambda: casework.respond(
-            case_at(folder),
+            case_at(place, key),
             key_at(key),
             statement=statement,
             declined=declined,
@@ -55,19 +63,20 @@ def respond(
 
 
 @exits
-def replicate(folder: CaseFolder, key: KeyFileOption = None, as_json: AsJson = False, quiet: Quiet = False) -> Exit:
+def replicate(place: CasePlace, key: KeyFileOption = None, as_json: AsJson = False, quiet: Quiet = False) -> Exit:
     """Make every finding again from the stored exhibits, as a second analyst. Exit status 3: some differ."""
     from whorl.cases import casework
 
     with shown_progress(quiet=quiet) as progress:
-        view = casework.replicate(case_at(folder), key_at(key), progress=progress)
-    status = entered(view, as_json=as_json)
-    return status if view.state.replications[-1].agrees else Exit.INCONCLUSIVE
+        view = casework.replicate(case_at(place, key), key_at(key), progress=progress)
+    made = view.state.replications[-1]
+    status = entered(view, as_json=as_json, differing=differing_findings(made))
+    return status if made.agrees else Exit.INCONCLUSIVE
 
 
 @exits
 def review(
-    folder: CaseFolder,
+    place: CasePlace,
     checklist: Annotated[
         Path, typer.Option("--checklist", metavar="FILE", help="Every point answered, accepted or not, and why.")
     ],
@@ -82,14 +91,14 @@ def review(
 
     filled = read_input(checklist, ReviewFile, what="a reviewer's checklist")
     view = casework.review(
-        case_at(folder), key_at(key), checklist=filled.checklist, accepted=filled.accepted, reasons=filled.reasons
+        case_at(place, key), key_at(key), checklist=filled.checklist, accepted=filled.accepted, reasons=filled.reasons
     )
     return entered(view, as_json=as_json)
 
 
 @exits
 def opinion(
-    folder: CaseFolder,
+    place: CasePlace,
     remarks: Annotated[
         Path | None, typer.Option("--remarks", metavar="FILE", help="Departures from the protocol, further limits.")
     ] = None,
@@ -114,13 +123,13 @@ def opinion(
 
     added = Remarks() if remarks is None else read_input(remarks, Remarks, what="remarks")
     return entered_text(
-        lambda: issue(case_at(folder), key_at(key), remarks=added, cause=cause, text=text), as_json=as_json
+        lambda: issue(case_at(place, key), key_at(key), remarks=added, cause=cause, text=text), as_json=as_json
     )
 
 
 @exits
 def close(
-    folder: CaseFolder,
+    place: CasePlace,
     outcome: Annotated[
         Literal["completed", "void", "withdrawn", "unanswerable"],
         typer.Option("--outcome", help="completed: with an opinion; void: a control failed; ..."),
@@ -133,13 +142,13 @@ def close(
     from whorl.cases import casework
 
     return entered_text(
-        lambda: casework.close(case_at(folder), key_at(key), outcome=outcome, reasons=reasons), as_json=as_json
+        lambda: casework.close(case_at(place, key), key_at(key), outcome=outcome, reasons=reasons), as_json=as_json
     )
 
 
 @exits
 def appeal(
-    folder: CaseFolder,
+    place: CasePlace,
     ground: Annotated[
         list[str],
         typer.Option("--ground", help="custody, method, population, new_evidence or bias; may be repeated."),
@@ -152,14 +161,14 @@ def appeal(
     from whorl.cases import casework
 
     return entered_text(
-        lambda: casework.appeal(case_at(folder), key_at(key), grounds=cast("list[Ground]", ground), text=text),
+        lambda: casework.appeal(case_at(place, key), key_at(key), grounds=cast("list[Ground]", ground), text=text),
         as_json=as_json,
     )
 
 
 @exits
 def decide(
-    folder: CaseFolder,
+    place: CasePlace,
     result: Annotated[
         Literal["upheld", "varied", "annulled"], typer.Option("--result", help="What becomes of the opinion.")
     ],
@@ -171,13 +180,13 @@ def decide(
     from whorl.cases import casework
 
     return entered_text(
-        lambda: casework.decide(case_at(folder), key_at(key), result=result, reasons=reasons), as_json=as_json
+        lambda: casework.decide(case_at(place, key), key_at(key), result=result, reasons=reasons), as_json=as_json
     )
 
 
 @exits
 def expunge(
-    folder: CaseFolder,
+    place: CasePlace,
     ground: Annotated[
         Literal["annulment", "withdrawal", "retention", "court_order"], typer.Option("--ground", help="Why.")
     ],
@@ -190,4 +199,4 @@ def expunge(
     """Erase what was said and what was kept of it, for good, as the manager. Records and a tombstone stay."""
     from whorl.cases.erasing import expunge as erase
 
-    return entered(erase(case_at(folder), key_at(key), ground=ground, events=event), as_json=as_json)
+    return entered(erase(case_at(place, key), key_at(key), ground=ground, events=event), as_json=as_json)

@@ -12,7 +12,7 @@ from whorl.cli.dossier_text import outline_document, print_outline, print_verifi
 from whorl.cli.exits import Exit, exits
 from whorl.cli.files import print_json, require_input, require_output, write_whole
 from whorl.cli.options import AsJson
-from whorl.cli.registry_access import default_key_file
+from whorl.cli.registry_access import default_key_file, is_url
 from whorl.core.errors import InputError, VerificationError
 
 if TYPE_CHECKING:
@@ -29,7 +29,11 @@ _MAX_KEY_BYTES: Final = 1 << 14
 @exits
 def build(
     case: Annotated[
-        Path, typer.Argument(metavar="CASE", help="The folder of a case, or the data folder of an unpacked dossier.")
+        str,
+        typer.Argument(
+            metavar="CASE",
+            help="The folder of a case, its URL at a bureau, or the data folder of an unpacked dossier.",
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where the dossier goes.")],
     key: Annotated[
@@ -48,14 +52,15 @@ def build(
     The same case gives the same bytes: the root that was signed is kept in CASE/root.dsse.json for the next time. The
     result is verified before it is put in its place; exit status 1 means that it would not hold.
     """
-    require_input(case, expected="the folder of a case's files")
-    require_output(output, inputs=(case,))
+    if not is_url(case):
+        require_input(Path(case), expected="the folder of a case's files")
+    require_output(output, inputs=() if is_url(case) else (Path(case),))
 
-    files = _case_files(case)
+    files, folder = _case_files(case, key)
     for place, file in map(_added, add or ()):
         if files.setdefault(place, file) != file:
             raise InputError(f"--add: expected a place that is free, found {place!r} taken")
-    built = _built(files, case, _signing_key(key), output)
+    built = _built(files, folder, _signing_key(key), output)
     facts = {"file": str(output), "digest": f"sha256:{built.digest}", "bytes": built.size, "files": len(files)}
     if as_json:
         print_json({"schema": "whorl.built-dossier/1"} | facts)
@@ -101,9 +106,10 @@ def verify(
 ) -> Exit:
     """Check a dossier offline, step by step, with nothing but the base install.
 
-    Exit status 0: no step failed, and the steps that could not be asked are named; 1: a step failed; 2: an argument
-    is not what it should be; 3: no step failed, but the opinion or its numbers could not be checked. Without --policy
-    receipts are not checked; without --case or --key any case of any issuer will do.
+    Exit status 0: no step failed, and opinion and numbers were checked; 1: a step failed; 2: an argument is not what
+    it should be; 3: no step failed, but the opinion or its numbers could not be checked. Steps that could not be asked
+    are named: without --policy, or where the dossier has no receipt, that is step 10, which leaves the status 0.
+    Without --case or --key any case of any issuer will do.
     """
     require_input(file, expected="a dossier")
     if policy is not None:
@@ -154,26 +160,26 @@ def _built(files: "Mapping[str, Source]", case: Path, key: "IssuerKey", output: 
     return built
 
 
-def _case_files(folder: Path) -> "dict[str, Source]":
-    """What goes into the dossier: of a case as its commands keep it, or of a folder laid out as a payload."""
+def _case_files(place: str, key: Path | None) -> "tuple[dict[str, Source], Path]":
+    """What goes into the dossier, of a case or of a folder laid out as a payload; and where its root is kept."""
     from whorl.cases.store import DATABASE
     from whorl.dossiers.payload_folder import payload_files
 
-    if not (folder / DATABASE).is_file():
-        return {**payload_files(folder)}
+    if not is_url(place) and not (Path(place) / DATABASE).is_file():
+        return {**payload_files(Path(place))}, Path(place)
 
     from whorl.cases.bundling import dossier_files
     from whorl.cli.case_access import case_at
     from whorl.dossiers.layout import PROTOCOL_RECEIPT
     from whorl.dossiers.references import references
 
-    case = case_at(folder)
+    case = case_at(place, key)
     view = case.read()
     files: dict[str, Source] = {**dossier_files(view, case.store)}
     for one in references(view.events):
         if one.kind == "receipt":
             files[PROTOCOL_RECEIPT] = case.store.get(f"sha256:{one.digest}")
-    return files
+    return files, case.path
 
 
 def _added(text: str) -> tuple[str, Path]:

@@ -11,6 +11,15 @@ if TYPE_CHECKING:
 
 _WIDTH: Final = 80
 _INDENT: Final = 29
+_VERDICTS: Final = {
+    None: "none: no opinion is in force",
+    "supports_claim": "supports the claim",
+    "supports_shared_weights": "supports shared weights, not who had them first",
+    "supports_alternative": "supports an alternative to the claim",
+    "inconclusive": "inconclusive",
+    "not_answerable": "not answerable",
+    "void": "void",
+}
 _OUTCOMES: Final = {"passed": "holds", "failed": "FAILED", "not_checked": "not checked"}
 
 
@@ -21,6 +30,13 @@ def verification_document(found: "Verification", file: Path) -> dict[str, Any]:
         "file": str(file),
         "case": found.case,
         "issuer": found.issuer,
+        "verdict": found.verdict,
+        "void": found.void,
+        "hearing": found.hearing,
+        "signed": {
+            side: None if reach is None else {"first": reach.first, "last": reach.last}
+            for side, reach in found.signed.items()
+        },
         "failed": [step.number for step in found.failed],
         "not_checked": [step.number for step in found.not_checked],
         "steps": [
@@ -35,7 +51,10 @@ def print_verification(found: "Verification", *, expected: bool) -> None:
     from whorl.cli.summary import print_facts, print_lines
     from whorl.comparison.wording import visible
 
-    print_facts(_heading(found), {"Case": found.case or "not established", "Issuer": found.issuer or "not established"})
+    facts = {"Case": found.case or "not established", "Issuer": found.issuer or "not established"}
+    if not found.failed:
+        facts["Verdict"] = "none: the run is void, nothing in it counts" if found.void else _VERDICTS[found.verdict]
+    print_facts(_heading(found), facts)
     print()
     for step in found.steps:
         label = f"{step.number:>2} {step.name:<13}{_OUTCOMES[step.outcome]:<13}"

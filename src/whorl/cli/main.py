@@ -9,6 +9,7 @@ import typer
 
 from whorl import __version__
 from whorl.cli.alibi import alibi
+from whorl.cli.alternatives import alternatives
 from whorl.cli.bureau import bureau
 from whorl.cli.calibrate import calibrate
 from whorl.cli.case import case
@@ -86,6 +87,7 @@ app.add_typer(alibi, name="alibi", short_help="Seal that something exists now, t
 app.add_typer(log, name="log", short_help="Audit a log, or watch it.")
 app.command(short_help="Check a registry's receipt, offline.")(exits(verify))
 app.add_typer(case, name="case", short_help="Examine a claim about two models, hearing both sides.")
+app.add_typer(alternatives, name="alternatives", short_help="Test what else explains a likeness, for either side.")
 app.add_typer(dossier, name="dossier", short_help="Build, show and verify the file a case ends in.")
 app.command(short_help="Seal a secret key for a model, before its release.")(exits(commit))
 app.command(short_help="Write the copy to release, marked by the key.")(exits(release))

@@ -6,8 +6,10 @@ from typing import Final
 from whorl.core.errors import VerificationError
 from whorl.dossiers.archive import Measured
 from whorl.dossiers.custody import Event, open_chain, parse_chain
+from whorl.dossiers.events import Acquired
 from whorl.dossiers.examination import Examination, Found, NotChecked, Passed
 from whorl.dossiers.file_steps import require_past
+from whorl.dossiers.hearing import hearing_text, signed_by_sides, signed_text
 from whorl.dossiers.layout import CUSTODY, FileKind, address_of, place_of
 from whorl.dossiers.proceeding import proceed
 from whorl.dossiers.references import (
@@ -42,7 +44,11 @@ def custody_step(examination: Examination) -> Found:
             )
     examination.kept, examination.events = kept, events
     whose = "" if examination.case is None else ", which you expect"
-    return Passed(f"{len(events)} events of case {case}{whose}, each signed by its actor and bound to the one before")
+    signed = signed_by_sides(events)
+    reach = f"; {signed_text(signed)}" if signed else ""
+    return Passed(
+        f"{len(events)} events of case {case}{whose}, each signed by its actor and bound to the one before{reach}"
+    )
 
 
 def proceeding_step(examination: Examination) -> Found:
@@ -74,10 +80,12 @@ def proceeding_step(examination: Examination) -> Found:
             f"expected a root that names the opinion in force ({opinion_in_force(events)}), found it name "
             f"{root.predicate.opinion}"
         )
-    failed = examination.state.failed_controls
-    void = f"; the run is void, nothing in it counts: {failed[0]}" if failed else ""
+    state = examination.state
+    failed = state.failed_controls
+    void = f"; the run is void, nothing in it counts: {failed[0] if failed else 'a tombstone says so'}"
     return Passed(
-        f"every event was allowed when it came; stage {examination.state.stage}; issued by the case's manager{void}"
+        f"every event was allowed when it came; stage {state.stage}; issued by the case's manager"
+        f"{void if state.void else ''}; {hearing_text(state, now=examination.now)}"
     )
 
 
@@ -98,6 +106,7 @@ def completeness_step(examination: Examination) -> Found:
     for reference in named:
         _require_present(reference, payload, blobs, events)
     wanted = {reference.path for reference in named}
+    _require_sizes(events, payload)
     for path in sorted(payload):
         place = place_of(path)
         if place is not None and place.kind in _NAMED_KINDS and path not in wanted:
@@ -106,6 +115,19 @@ def completeness_step(examination: Examination) -> Found:
     erased = f"; {gone} events and {len(blobs)} files were erased, and say so" if gone or blobs else ""
     findings = sum(reference.kind == "finding" and reference.required for reference in named)
     return Passed(f"all {len(named)} files that events name are here, {findings} findings among them{erased}")
+
+
+def _require_sizes(events: Sequence[Event], payload: Mapping[str, Measured]) -> None:
+    """The sizes by which the rules counted what was filed are those of the files."""
+    for event in events:
+        if not isinstance(event.body, Acquired) or event.body.size is None:
+            continue
+        path = f"data/exhibits/{event.body.digest.removeprefix('sha256:')}"
+        if path in payload and payload[path].size != event.body.size:
+            raise VerificationError(
+                f"expected the document of event {event.record.sequence} with {event.body.size} bytes, as it says, "
+                f"found {payload[path].size}"
+            )
 
 
 def _require_addresses(payload: Mapping[str, Measured]) -> None:

@@ -4,11 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from whorl.core.behaviour import Behaviour
 from whorl.core.errors import InputError, VerificationError
 from whorl.core.evidence import Alternative as WeightAlternative
 from whorl.core.evidence import Finding, LikelihoodRatio, NotComparable, PValue
-from whorl.dossiers.events import Alternative, Claim, Group, MemberRole, Outcome
+from whorl.dossiers.answers_again import answer_relation, answers_p
+from whorl.dossiers.events import Alternative, Analysed, Claim, CodedMember, Group, MemberRole, Outcome, Verdict
+from whorl.dossiers.heard import Heard, heard
 from whorl.dossiers.opinion import (
+    AnswerFinding,
     Control,
     ExactTest,
     FoundPair,
@@ -18,12 +22,12 @@ from whorl.dossiers.opinion import (
     Remarks,
     Threshold,
     Treated,
-    Verdict,
     Weighed,
 )
+from whorl.dossiers.opinion_words import statement_of
 from whorl.dossiers.ratios_again import falls_below, require_ratio
 from whorl.dossiers.recorded import require_recorded
-from whorl.dossiers.state import State
+from whorl.dossiers.state import State, time_of
 from whorl.statistics.fusion import METHOD as FUSION
 from whorl.statistics.ratio_caps import LEAST_CLAIM
 from whorl.statistics.ratio_population import Population
@@ -31,6 +35,10 @@ from whorl.statistics.verbal_scale import shipped_scale, verbal_label
 from whorl.statistics.weight_of_evidence import weigh
 
 _DERIVED: Final = frozenset({"identical", "derived"})
+_WITH_RATIOS: Final[frozenset[Group]] = frozenset({"weights"})
+"""Groups of evidence whose findings have ratios against single alternatives. Answers are ranked, and weigh nothing."""
+_OF_ANSWERS: Final = "answers are ranked among control models, and have no calibrated ratio against one alternative"
+_OF_LEARNING: Final = "weights do not show what was learned from answers, and answers are ranked among control models"
 LEAST_CENTRAL: Final = 1.0
 """log10 of the calibrated ratio below which nothing is called support, however narrow its interval."""
 _OF_WEIGHTS: Final[Mapping[Alternative, WeightAlternative]] = {
@@ -46,15 +54,6 @@ _NOT_MEASURED: Final[Mapping[Alternative, str]] = {
     "reverse_direction": "the order of descent comes as shares that depend on a prior, and not as a ratio",
     "published_idea": "an idea passes on no weights; what it explains is for the filtration of behaviours",
 }
-_SPOKEN: Final[Mapping[Alternative, str]] = {
-    "independent": "independent training",
-    "common_ancestor": "a common ancestor",
-    "shared_data": "training on the same data",
-    "shared_teacher": "a common teacher",
-    "reverse_direction": "descent in the other direction",
-    "same_seed": "a common start alone",
-    "published_idea": "a published idea",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +63,12 @@ class CaseDocuments:
     Parameters
     ----------
     findings : every stored finding, by the digest that the chain names
+    filed : every document that was filed and is small enough to be an analysis, by its digest
     populations : by their own digests
     """
 
     findings: Mapping[str, bytes]
+    filed: Mapping[str, bytes]
     populations: Mapping[str, Population]
 
 
@@ -94,26 +95,28 @@ def compose_opinion(
         raise VerificationError("expected a case that is unblinded before an opinion is given, found one that is not")
     members = {member.code: member for member in state.unblinded.members}
     (questioned,) = state.members_in("questioned")
-    for one in state.analysed:  # controls are judged by what the chain says of them
-        require_recorded(state, one, _stored(documents.findings, one.document))
-    about = [one for one in state.analysed if one.questioned == questioned]
-    findings = {one.group: Finding.model_validate_json(documents.findings[one.document]) for one in about}
-    if len(findings) != len(about):
+    found = [  # controls are judged by what the chain says of them
+        (one, require_recorded(state, one, _stored(documents.findings, one.document))) for one in state.analysed
+    ]
+    about = [(one, finding) for one, finding in found if one.questioned == questioned]
+    findings: dict[Group, Finding] = {one.group: item for one, item in about if isinstance(item, Finding)}
+    answers = tuple(_answers(state, one, item) for one, item in about if isinstance(item, Behaviour))
+    if len(findings) + len(answers) != len(about) or len(answers) > 1:
         raise VerificationError(
             "expected one finding of each group of evidence on the questioned model, found two of one group: an "
             "opinion would have to choose between them"
         )
-    for found in findings.values():
-        for item in found.evidence:
+    for finding in findings.values():
+        for item in finding.evidence:
             if isinstance(item, LikelihoodRatio):
-                require_ratio(item, found, documents.populations)
+                require_ratio(item, finding, documents.populations)
     treated = _with_headlines([_treated(one, findings, documents, state) for one in _alternatives(state)])
     tested = [one for one in treated if isinstance(one, Weighed)]
     void = state.failed_controls
     headline = _headline(tested)
     shared = _headline([one for one in tested if one.alternative not in _OF_DESCENT])
-    related = all(found.conclusion.relation in _DERIVED for found in findings.values())
-    verdict = _verdict(tested, headline, shared, void=bool(void), related=related)
+    related = all(finding.conclusion.relation in _DERIVED for finding in findings.values())
+    verdict = _verdict(tested, headline, shared, void=bool(void), related=related, answered=bool(answers))
     return Opinion(
         case=case,
         protocol_sequence=protocol_sequence,
@@ -122,19 +125,21 @@ def compose_opinion(
         reference=members[state.protocol.line_up.reference].name,
         findings=tuple(
             FoundPair(group=one.group, method=one.method, document=one.document, relation=one.summary.relation)
-            for one in about
+            for one, _ in about
         ),
         exact=tuple(
             ExactTest(method=item.method, log10_p=item.log10_p, null=item.null)
-            for found in findings.values()
-            for item in found.evidence
+            for finding in findings.values()
+            for item in finding.evidence
             if isinstance(item, PValue)
         ),
+        answers=answers,
         treated=tuple(treated),
+        heard=_heard(state, documents.filed, (members[questioned], members[state.protocol.line_up.reference])),
         headline=headline,
         shared_weights=shared,
         verdict=verdict,
-        statement=_statement(verdict, headline, shared, tested),
+        statement=statement_of(verdict, headline, shared, tested, answers),
         controls=_controls(state),
         failed_controls=void,
         remarks=remarks,
@@ -142,10 +147,37 @@ def compose_opinion(
     )
 
 
-def _stored(findings: Mapping[str, bytes], digest: str) -> bytes:
-    if digest not in findings:
-        raise InputError(f"expected the finding {digest}, found none; it is missing from the case")
-    return findings[digest]
+def _answers(state: State, one: Analysed, found: Behaviour) -> AnswerFinding:
+    assert state.frozen_at is not None
+    codes = (one.questioned, one.reference)
+    recordings = [exhibit.recording for exhibit in state.acquired if exhibit.code in codes and exhibit.recording]
+    return AnswerFinding(
+        method=one.method,
+        document=one.document,
+        relation=answer_relation(found),
+        weights_related=found.verdicts.weights_related.outcome,
+        learned_from=found.verdicts.learned_from.outcome,
+        p=answers_p(found),
+        log10_lr=found.verdicts.weights_related.log10_lr,
+        controls=0 if found.population is None else found.population.models,
+        families=0 if found.population is None else found.population.families,
+        population=None if found.population is None else found.population.digest,
+        recorded_early=any(time_of(recording.started) < state.frozen_at for recording in recordings),
+    )
+
+
+def _heard(state: State, filed: Mapping[str, bytes], models: tuple[CodedMember, CodedMember]) -> tuple[Heard, ...]:
+    digests = (models[0].digest, models[1].digest)
+    said = [
+        heard(exhibit, filed[exhibit.digest], models=digests) for exhibit in state.acquired if exhibit.digest in filed
+    ]
+    return tuple(one for one in said if one is not None)
+
+
+def _stored(files: Mapping[str, bytes], digest: str) -> bytes:
+    if digest not in files:
+        raise InputError(f"expected {digest}, found none; it is missing from the case")
+    return files[digest]
 
 
 def _claim(state: State) -> Claim:
@@ -163,11 +195,13 @@ def _treated(
 ) -> Treated:
     alternative, tested, how = planned
     if _claim(state) == "learned_from":
-        return NotWeighed(alternative=alternative, reason="no ratio: weights do not show what was learned from answers")
+        return NotWeighed(alternative=alternative, reason=f"no ratio: {_OF_LEARNING}")
     against = _OF_WEIGHTS.get(alternative)
     if against is None:
         return NotWeighed(alternative=alternative, reason=f"no ratio: {_NOT_MEASURED[alternative]}" if tested else how)
-    groups = sorted({method.group for method in state.comparing_methods()})
+    groups = sorted({method.group for method in state.comparing_methods()} & _WITH_RATIOS)
+    if not groups:
+        return NotWeighed(alternative=alternative, reason=f"no ratio: {_OF_ANSWERS}")
     ratios: dict[str, LikelihoodRatio | NotComparable] = {
         group: _ratio(findings.get(group), against) for group in groups
     }
@@ -254,13 +288,25 @@ def _with_headlines(treated: "list[Treated]") -> "list[Treated]":
 
 
 def _verdict(
-    tested: "list[Weighed]", headline: Headline | None, shared: Headline | None, *, void: bool, related: bool
+    tested: "list[Weighed]",
+    headline: Headline | None,
+    shared: Headline | None,
+    *,
+    void: bool,
+    related: bool,
+    answered: bool,
 ) -> Verdict:
-    """The verdict; ``related`` says whether the findings themselves call the questioned model derived."""
+    """The verdict.
+
+    Parameters
+    ----------
+    related : whether the findings themselves call the questioned model derived
+    answered : whether answers were compared: they are ranked, and a rank alone decides nothing
+    """
     if void:
         return "void"
     if headline is None:
-        return "not_answerable"
+        return "inconclusive" if answered else "not_answerable"
     if speaks_for(headline) and related and {one.alternative for one in tested} >= _OF_DESCENT:
         return "supports_claim"
     if headline.log10_lr < 0 and headline.central <= -LEAST_CENTRAL:
@@ -273,61 +319,6 @@ def _verdict(
 def speaks_for(ratio: Headline | LikelihoodRatio) -> bool:
     """Whether something is left after every cap, and the findings themselves, not only few families, are clear."""
     return ratio.log10_lr > 0 and ratio.central >= LEAST_CENTRAL
-
-
-def _statement(verdict: Verdict, headline: Headline | None, shared: Headline | None, tested: "list[Weighed]") -> str:
-    ending = " This does not state how anybody obtained anything, nor how probable any proposition is."
-    match verdict:
-        case "void":
-            return "The run is void: a control did not come out as it must, and no ratio of it counts." + ending
-        case "not_answerable":
-            return "No alternative could be weighed: there is no ratio to report." + ending
-        case "inconclusive":
-            assert headline is not None
-            return (
-                "The findings do not tell the claim from the alternative that explains them best, "
-                f"{_SPOKEN[headline.against]}. That is no finding of independence." + ending
-            )
-        case "supports_alternative":
-            assert headline is not None
-            return (
-                f"The findings are at least about {_times(-headline.log10_lr)} times more probable under "
-                f"{_SPOKEN[headline.against]} than under the claim. A descendant that was changed in ways which no "
-                "family of the population shows could look alike." + ending
-            )
-        case "supports_claim":
-            assert headline is not None
-            return (
-                f"The findings are at least about {_times(headline.log10_lr)} times more probable under the claim than "
-                f"under the least favourable alternative that was tested, {_SPOKEN[headline.against]}."
-                + _untold(tested)
-                + ending
-            )
-        case "supports_shared_weights":
-            assert headline is not None
-            assert shared is not None
-            return (
-                f"The findings are at least about {_times(shared.log10_lr)} times more probable if trained weights are "
-                f"shared than under the least favourable alternative without, {_SPOKEN[shared.against]}. They do not "
-                "tell descent of the questioned model from a common ancestor, nor from descent in the other direction."
-                + _untold(tested)
-                + ending
-            )
-
-
-def _untold(tested: "list[Weighed]") -> str:
-    told = {one.alternative for one in tested}
-    open_ones = [name for name in _SPOKEN if name not in told]
-    if not open_ones:
-        return ""
-    return " Not tested, and so not excluded: " + ", ".join(_SPOKEN[name] for name in open_ones) + "."
-
-
-def _times(log10: float) -> str:
-    """Two digits, towards 1: a bound is not rounded up."""
-    value = 10.0**log10
-    scale = 10 if value < 10 else 1
-    return f"{int(value * scale) / scale:g}" if value < 1000 else f"10^{int(log10 * 10) / 10:g}"
 
 
 def _controls(state: State) -> tuple[Control, ...]:

@@ -33,6 +33,9 @@ Access: TypeAlias = Literal["weights", "fingerprint", "api", "document"]
 MemberRole: TypeAlias = Literal["questioned", "reference", "decoy", "positive_control", "negative_control"]
 Outcome: TypeAlias = Literal["related", "not_related", "inconclusive"]
 Answer: TypeAlias = Literal["yes", "no", "not_applicable"]
+Verdict: TypeAlias = Literal[
+    "supports_claim", "supports_shared_weights", "supports_alternative", "inconclusive", "not_answerable", "void"
+]
 Ground: TypeAlias = Literal["custody", "method", "population", "new_evidence", "bias"]
 ErasureGround: TypeAlias = Literal["annulment", "withdrawal", "retention", "court_order"]
 
@@ -186,18 +189,28 @@ class Frozen(Document):
     receipt: Digest | None = Field(description="registry's receipt of a commitment to the protocol, where there is one")
 
 
+class Recording(Document):
+    """The transcript that a coded one was made from. It names the endpoint, so it stays with whoever acquired it."""
+
+    digest: Digest = Field(description="SHA-256 of the file, by which it can be recognised later")
+    battery: Digest = Field(description="of the questions")
+    started: Instant = Field(description="when the first was asked, by the recorder's clock")
+
+
 class Acquired(Document):
     """One exhibit was taken: a model of the line-up under its code (M-...), or a document (D-...)."""
 
     kind: Literal["acquired"] = "acquired"
     code: ExhibitCode
     access: Access
-    digest: Digest = Field(description="of the model's content, or of the document's bytes")
+    digest: Digest = Field(description="of the model's content, of its coded transcript, or of the document's bytes")
     blob: Digest | None = Field(description="what is kept of it in the case: a stored fingerprint, a document")
     how: Text
     acquired_at: Instant
     filed_by: Role
     title: Name | None = Field(default=None, description="of a document; a model of the line-up has its code only")
+    size: Annotated[int, Field(ge=0, le=1 << 40)] | None = Field(default=None, description="bytes of a document")
+    recording: Recording | None = Field(default=None, description="of answers (api): what was coded")
 
 
 class Summary(Document):
@@ -222,6 +235,13 @@ class Analysed(Document):
     summary: Summary
 
 
+class AskedAt(Document):
+    """Where a model is asked, as the header of a transcript names it."""
+
+    address: Annotated[str, Field(min_length=1, max_length=2000)]
+    model: Annotated[str, Field(max_length=500)]
+
+
 class CodedMember(Document):
     """Which model a code stands for."""
 
@@ -229,6 +249,9 @@ class CodedMember(Document):
     role: MemberRole
     name: Name
     digest: Digest | None = Field(description="of the model's content; null where only its answers are to be had")
+    endpoint: AskedAt | None = Field(
+        default=None, description="where it was asked; null where only weights are looked at"
+    )
 
 
 class Unblinded(Document):
@@ -303,6 +326,7 @@ class Opined(Document):
     headline_log10: Log10 | None = Field(
         description="bounded log10 ratio against the least favourable alternative; null where none is given"
     )
+    verdict: Verdict = Field(description="the opinion's own, so that the rules can ask what it needs")
     cause: Literal["first", "calibration", "correction", "appeal"]
     text: Text = Field(default="", description="what changed, in plain words; empty in the first version")
 
@@ -338,6 +362,7 @@ class Expunged(Document):
     events: Annotated[tuple[Annotated[int, Field(ge=0, le=100_000)], ...], Field(min_length=1, max_length=10_000)]
     blobs: Annotated[tuple[Digest, ...], Field(max_length=2000)]
     ground: ErasureGround
+    void: bool = Field(description="whether the run was void: that stays known, whatever is erased")
     keys: Annotated[tuple[KeyText, ...], Field(min_length=1, max_length=2)] = Field(
         description="the manager's keys: the event that named them may be among the erased"
     )
@@ -411,7 +436,7 @@ def keys_named(body: "Body") -> dict[bytes, tuple[PublicKey, ...]]:
 
 
 def outcome_of(relation: str) -> Outcome:
-    """What a finding on weights means for a control: its relation in three words."""
-    if relation in ("identical", "derived", "shared_initialisation"):
+    """What a finding on weights or answers means for a control: its relation in three words."""
+    if relation in ("identical", "derived", "shared_initialisation", "supported", "not_independent"):
         return "related"
     return "not_related" if relation == "none_found" else "inconclusive"

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, get_args
 
-from whorl.core.errors import VerificationError
+from whorl.core.errors import InputError, VerificationError
+from whorl.core.strict_json import parse_json_object
 from whorl.dossiers.composing import CaseDocuments, compose_opinion
 from whorl.dossiers.custody import Event
 from whorl.dossiers.differences import differences
-from whorl.dossiers.events import Opined
-from whorl.dossiers.opinion import Opinion, parse_opinion
+from whorl.dossiers.events import Opined, Verdict
+from whorl.dossiers.opinion import MAX_DEPTH, Opinion, parse_opinion
 from whorl.dossiers.proceeding import proceed
 from whorl.dossiers.ratios_again import TOLERANCE
 from whorl.dossiers.references import opinion_in_force
@@ -65,6 +66,42 @@ def frozen_at(events: Sequence[Event]) -> int:
     return [event.record.kind for event in events].index("frozen")
 
 
+def verdict_of(opinion: bytes) -> Verdict:
+    """The verdict in an opinion's bytes, of which nothing else is looked at.
+
+    Raises
+    ------
+    InputError
+        If there is none that this release knows.
+    """
+    stated = parse_json_object(opinion, what="opinion", max_bytes=MAX_OPINION_BYTES, max_depth=MAX_DEPTH)
+    known: tuple[Verdict, ...] = get_args(Verdict)
+    for verdict in known:
+        if stated.get("verdict") == verdict:
+            return verdict
+    raise InputError(f"expected an opinion with one of the verdicts {', '.join(known)}, found none of them in it")
+
+
+def require_stated(opinion: Opinion, event: Opined) -> None:
+    """Check that the chain states the opinion's own headline and verdict, by which the rules let it be issued.
+
+    Raises
+    ------
+    VerificationError
+        If it states others.
+    """
+    headline = None if opinion.headline is None else opinion.headline.log10_lr
+    if headline != event.headline_log10:
+        raise VerificationError(
+            f"expected the headline that the chain states ({event.headline_log10}), found {headline} in the opinion"
+        )
+    if opinion.verdict != event.verdict:
+        raise VerificationError(
+            f"expected the verdict that the chain states ({event.verdict}), found {opinion.verdict} in the opinion: "
+            "the rules were asked about another one"
+        )
+
+
 def confirm_opinion(
     data: bytes, events: Sequence[Event], issued: Issued, *, documents_of: Callable[[State], CaseDocuments]
 ) -> Confirmed:
@@ -80,9 +117,11 @@ def confirm_opinion(
     InputError
         If the opinion, a finding or a population is malformed or missing.
     VerificationError
-        If a finding says something else than the chain does, or the opinion is not the one that follows.
+        If a finding says something else than the chain does, the event states another headline or verdict, or the
+        opinion is not the one that follows.
     """
     opinion = parse_opinion(data, what="opinion", most=MAX_OPINION_BYTES)
+    require_stated(opinion, issued.event)
     if issued.unfounded:
         raise VerificationError(
             "expected an opinion whose numbers can be made again, found one that rests on events that were erased: it "

@@ -21,12 +21,15 @@ from whorl.dossiers.events import (
     Responded,
     Reviewed,
 )
-from whorl.dossiers.preparing_rules import require_propositions
+from whorl.dossiers.filing_rules import require_propositions
 from whorl.dossiers.state import State, time_of
 from whorl.dossiers.wording import require_fair
 
 REPLICATION_FROM: Final = 2.0
-"""log10 of the headline ratio above which a second analyst must have come to the same findings."""
+"""log10 of the headline above which a second analyst must have come to the same findings, whatever the verdict."""
+MAX_REPLIES: Final = 10
+"""Answers of the respondent's side in one case."""
+_AFTER_A_RUN_THAT_COUNTS: Final = frozenset({"responded", "replicated", "reviewed", "opined", "appealed"})
 
 
 def respond(state: State, body: Responded, record: Record) -> State:
@@ -36,6 +39,10 @@ def respond(state: State, body: Responded, record: Record) -> State:
         raise VerificationError(
             f"rule 18: expected a reply until {state.reply_until:%Y-%m-%dT%H:%M:%SZ}, found one at {record.at}; what "
             "is new after that can be a ground of appeal"
+        )
+    if len(state.responses) >= MAX_REPLIES:
+        raise VerificationError(
+            f"rule 18: expected at most {MAX_REPLIES} answers, found one more; file what is long as a document"
         )
     if body.declined and (body.alternatives or body.exhibits):
         raise VerificationError("rule 18: expected a reply or a refusal to reply, found both")
@@ -93,14 +100,7 @@ def opine(state: State, body: Opined, _record: Record) -> State:
         raise VerificationError(
             "rule 22: expected a review that accepts the file as it is now, found none; have it reviewed first"
         )
-    last = state.replications[-1] if state.replications else None
-    if last is not None and not last.agrees:
-        raise VerificationError("rule 23: expected a second analyst with the same findings, found other ones")
-    if last is None and abs(body.headline_log10 or 0.0) > REPLICATION_FROM:
-        raise VerificationError(
-            f"rule 23: expected every finding made again by a second analyst where the headline is beyond "
-            f"{10**REPLICATION_FROM:.0f}, found no replication"
-        )
+    _require_replicated(state, body)
     before = state.opinions[-1].document if state.opinions else None
     if (body.version, body.supersedes) != (len(state.opinions) + 1, before) or body.document == before:
         raise VerificationError(
@@ -112,6 +112,21 @@ def opine(state: State, body: Opined, _record: Record) -> State:
         raise VerificationError(f"rule 24: expected the cause of this version, found {body.cause}")
     require_fair(body.text, where="rule 8: text of the opinion's version")
     return replace(state, stage="opined", opinions=(*state.opinions, body), review=None)
+
+
+def _require_replicated(state: State, body: Opined) -> None:
+    """Rule 23: nothing is supported by findings that one person alone made."""
+    last = state.replications[-1] if state.replications else None
+    if last is not None and not last.agrees:
+        raise VerificationError("rule 23: expected a second analyst with the same findings, found other ones")
+    supported = body.verdict.startswith("supports_")
+    if last is None and (supported or abs(body.headline_log10 or 0.0) > REPLICATION_FROM):
+        why = f"says {body.verdict}" if supported else f"has a headline beyond {10**REPLICATION_FROM:.0f}"
+        raise VerificationError(
+            f"rule 23: expected every finding made again by a second analyst before an opinion that {why}, found no "
+            "replication: nobody but the analyst has seen that the findings follow from the exhibits; have a "
+            "replicator make them again, or close the case as unanswerable"
+        )
 
 
 def close(state: State, body: Closed, _record: Record) -> State:
@@ -130,11 +145,22 @@ def close(state: State, body: Closed, _record: Record) -> State:
     return replace(state, stage="closed", closed=body)
 
 
-def appeal(state: State, body: Appealed, _record: Record) -> State:
-    """Rule 27: against an opinion, by a party."""
+def appeal(state: State, body: Appealed, record: Record) -> State:
+    """Rule 27: against an opinion, by a party, once against each version."""
     if not state.opinions or state.annulled:
         raise VerificationError("rule 27: expected an opinion in force to appeal against, found none")
-    return replace(state, stage="appealed", appeals=(*state.appeals, body))
+    version = state.opinions[-1].version
+    if (record.actor, version) in state.appealed:
+        raise VerificationError(
+            f"rule 27: expected one appeal of a party against version {version} of the opinion, found a second one; "
+            "say all grounds in one"
+        )
+    return replace(
+        state,
+        stage="appealed",
+        appeals=(*state.appeals, body),
+        appealed=state.appealed | {(record.actor, version)},
+    )
 
 
 def decide(state: State, body: AppealDecided, _record: Record) -> State:
@@ -162,7 +188,20 @@ def expunge(state: State, body: Expunged, record: Record) -> State:
         raise VerificationError(
             f"rule 29: expected a ground that the case shows, found {body.ground} in the stage {state.stage}"
         )
+    _require_void_kept(state, body)
     return replace(state, stage="expunged", tombstones=(*state.tombstones, body))
+
+
+def _require_void_kept(state: State, body: Expunged) -> None:
+    """Rule 29: that a run was void stays known; a tombstone that would hide it, or make one up, is refused."""
+    known = bool(state.tombstones) or not state.unseen
+    if known and body.void != state.void:
+        raise VerificationError(
+            f"rule 29: expected a tombstone that says whether the run was void ({state.void}), found one that says "
+            f"{body.void}"
+        )
+    if body.void and not _AFTER_A_RUN_THAT_COUNTS.isdisjoint(state.kinds):
+        raise VerificationError("rule 29: expected a void run to end with its unblinding, found more done in the case")
 
 
 def _require_people_kept(state: State, numbers: Sequence[int]) -> None:

@@ -47,7 +47,7 @@ PLACES: Final = (
     _place("custody", re.escape(CUSTODY), "Signed chain of the case's events", "application/jsonl"),
     _place("exhibit", f"data/exhibits/{_DIGEST}", "Exhibit", "application/octet-stream", addressed=True),
     _place("finding", rf"data/findings/{_DIGEST}\.json", "Finding", "application/json", addressed=True),
-    _place("population", rf"data/populations/{_DIGEST}\.json", "Population", "application/json", addressed=True),
+    _place("population", f"data/populations/{_DIGEST}", "Population", "application/octet-stream", addressed=True),
     _place("opinion", r"data/opinion-([1-9][0-9]{0,3})\.json", "Opinion", "application/json"),
     _place("report", re.escape(REPORT), "Report to be read", "text/html"),
     _place("report", re.escape(PRINTED_REPORT), "Report to be printed", "application/pdf"),

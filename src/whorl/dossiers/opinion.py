@@ -11,7 +11,9 @@ from pydantic import Field, ValidationError
 from whorl.core.errors import InputError
 from whorl.core.evidence import Document, StoredDocument
 from whorl.core.strict_json import parse_json_object
-from whorl.dossiers.events import Alternative, Claim, Group, LineUpCode, MemberRole, MethodName, Outcome
+from whorl.dossiers.answers_again import AnswerRelation
+from whorl.dossiers.events import Alternative, Claim, Group, LineUpCode, MemberRole, MethodName, Outcome, Verdict
+from whorl.dossiers.heard import Heard
 from whorl.entries.kinds import Digest, HashHex
 from whorl.entries.names import Name, Text
 from whorl.statistics.verbal_scale import VerbalLabel
@@ -19,15 +21,6 @@ from whorl.statistics.weight_of_evidence import WeightOfEvidence
 
 SCHEMA: Final = "whorl.opinion/1"
 MAX_DEPTH: Final = 12
-
-Verdict: TypeAlias = Literal[
-    "supports_claim",
-    "supports_shared_weights",
-    "supports_alternative",
-    "inconclusive",
-    "not_answerable",
-    "void",
-]
 
 
 class Remarks(Document):
@@ -44,6 +37,22 @@ class FoundPair(Document):
     method: MethodName
     document: Digest
     relation: str
+
+
+class AnswerFinding(Document):
+    """A finding on the answers of the questioned model and the reference: a rank among control models, and no ratio."""
+
+    method: MethodName
+    document: Digest
+    relation: AnswerRelation
+    weights_related: str = Field(description="verdict of the finding: supported, none_found, inconclusive")
+    learned_from: str = Field(description="verdict of the finding: candidates, none_of_these, inconclusive")
+    p: float | None = Field(gt=0, le=1, description="the less favourable of both verdicts' ranks")
+    log10_lr: float | None = Field(description="capped ratio of shared weights, as the finding has it; not weighed")
+    controls: int = Field(ge=0)
+    families: int = Field(ge=0)
+    population: Digest | None
+    recorded_early: bool = Field(description="whether a recording began before the protocol was fixed")
 
 
 class ExactTest(Document):
@@ -117,7 +126,9 @@ class Opinion(StoredDocument):
     reference: Name
     findings: tuple[FoundPair, ...]
     exact: tuple[ExactTest, ...]
+    answers: tuple[AnswerFinding, ...]
     treated: tuple[Treated, ...]
+    heard: tuple[Heard, ...] = Field(description="analyses that a side filed; they move no ratio")
     headline: Headline | None = Field(description="least favourable tested alternative; null where none was tested")
     shared_weights: Headline | None = Field(
         description="the same among alternatives under which no trained weights are shared"

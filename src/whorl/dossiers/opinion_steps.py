@@ -5,13 +5,22 @@ from collections.abc import Sequence
 from whorl.core.errors import VerificationError
 from whorl.dossiers.composing import CaseDocuments
 from whorl.dossiers.custody import Event
+from whorl.dossiers.events import Acquired
 from whorl.dossiers.examination import Examination, Found, NotChecked, Passed
-from whorl.dossiers.issued_opinion import MAX_OPINION_BYTES, Issued, confirm_opinion, frozen_at, issued_opinion
+from whorl.dossiers.heard import MAX_HEARD_BYTES
+from whorl.dossiers.issued_opinion import (
+    MAX_OPINION_BYTES,
+    Issued,
+    confirm_opinion,
+    frozen_at,
+    issued_opinion,
+    require_stated,
+)
 from whorl.dossiers.opinion import parse_opinion
+from whorl.dossiers.populations import MAX_POPULATION_BYTES, calibrated
 from whorl.dossiers.ratios_again import unknown_populations
 from whorl.dossiers.recorded import MAX_FINDING_BYTES
 from whorl.dossiers.state import State
-from whorl.statistics.ratio_population import MAX_BYTES, parse_populations
 
 
 def opinion_step(examination: Examination) -> Found:
@@ -29,12 +38,7 @@ def opinion_step(examination: Examination) -> Found:
             f"expected an opinion on the protocol of event {frozen_at(events)}, found one on event "
             f"{opinion.protocol_sequence}"
         )
-    stated = None if opinion.headline is None else opinion.headline.log10_lr
-    if stated != issued.event.headline_log10:
-        raise VerificationError(
-            f"expected the headline that the chain states ({issued.event.headline_log10}), found {stated} in the "
-            "opinion"
-        )
+    require_stated(opinion, issued.event)
     return Passed(
         f"version {issued.event.version}, event {issued.place}, is of this case; its verdict is {opinion.verdict}"
     )
@@ -57,12 +61,13 @@ def numbers_step(examination: Examination) -> Found:
         f"{len(confirmed.opinion.controls)} controls, largest difference {confirmed.largest:.1g}; that the findings "
         f"follow from the exhibits is not asked here: {again_by}; "
     )
-    strange = unknown_populations(confirmed.documents.populations)
-    if not strange:
+    strange = [one.digest for one in unknown_populations(confirmed.documents.populations)]
+    ranked = [one.population for one in confirmed.opinion.answers if one.population is not None]
+    if not strange and not ranked:
         return Passed(f"{detail}ratios rest on the population of this release")
     return NotChecked(
-        f"{detail}ratios rest on populations that this release does not know "
-        f"({', '.join(one.digest[:19] for one in strange)}...): ask who made them, of which models"
+        f"{detail}figures rest on populations that this release does not know "
+        f"({', '.join(digest[:19] for digest in (*strange, *ranked))}...): ask who made them, of which models"
     )
 
 
@@ -87,11 +92,20 @@ def _opinion(examination: Examination, issued: Issued) -> bytes:
 
 
 def _documents(examination: Examination, state: State) -> CaseDocuments:
-    def read(folder: str, digest: str, most: int) -> bytes:
-        return examination.dossier.read(f"data/{folder}/{digest.removeprefix('sha256:')}.json", most=most)
+    def read(place: str, digest: str, most: int) -> bytes:
+        return examination.dossier.read(f"data/{place.format(digest.removeprefix('sha256:'))}", most=most)
 
     digests = () if state.protocol is None else state.protocol.populations
     return CaseDocuments(
-        findings={one.document: read("findings", one.document, MAX_FINDING_BYTES) for one in state.analysed},
-        populations=parse_populations({digest: read("populations", digest, MAX_BYTES) for digest in digests}),
+        findings={one.document: read("findings/{}.json", one.document, MAX_FINDING_BYTES) for one in state.analysed},
+        filed={
+            one.digest: read("exhibits/{}", one.digest, MAX_HEARD_BYTES)
+            for one in state.acquired
+            if one.access == "document" and _size(examination, one) <= MAX_HEARD_BYTES
+        },
+        populations=calibrated({digest: read("populations/{}", digest, MAX_POPULATION_BYTES) for digest in digests}),
     )
+
+
+def _size(examination: Examination, one: Acquired) -> int:
+    return examination.dossier.sizes.get(f"data/exhibits/{one.digest.removeprefix('sha256:')}", 0)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 from whorl.core.errors import VerificationError
-from whorl.dossiers import issuing_rules, preparing_rules
+from whorl.dossiers import filing_rules, issuing_rules, people_rules, preparing_rules
 from whorl.dossiers.custody import Event, Record
-from whorl.dossiers.events import EventKind, Role
+from whorl.dossiers.events import Closed, EventKind, Role
 from whorl.dossiers.state import START, Stage, State, time_of
 
 __all__ = ["RULES", "START", "Rule", "Stage", "State", "advance", "proceed", "require_allowed"]
@@ -53,12 +53,12 @@ def _rule(roles: str, after: frozenset[Stage], leads: str, apply: Apply, *, stay
 
 
 RULES: Final[dict[EventKind, Rule]] = {
-    "opened": _rule("manager", frozenset({"new"}), "opened", preparing_rules.open_case),
+    "opened": _rule("manager", frozenset({"new"}), "opened", people_rules.open_case),
     "joined": _rule(
-        "manager", _RUNNING | {"opined", "closed", "appealed", "decided"}, "", preparing_rules.join, stays=True
+        "manager", _RUNNING | {"opined", "closed", "appealed", "decided"}, "", people_rules.join, stays=True
     ),
     "proposed": _rule(
-        "complainant respondent manager", frozenset({"opened", "proposed"}), "proposed", preparing_rules.propose
+        "complainant respondent manager", frozenset({"opened", "proposed"}), "proposed", filing_rules.propose
     ),
     "frozen": _rule("manager", frozenset({"proposed"}), "frozen", preparing_rules.freeze),
     "acquired": _rule(
@@ -100,6 +100,8 @@ def proceed(events: Sequence[Event]) -> State:
         first = min(erased ^ named)
         wrong = "was erased and no tombstone says so" if first in erased else "is called erased and is still there"
         raise VerificationError(f"rule 30: event {first} {wrong}; an event is there, or its tombstone is")
+    if any(isinstance(event.body, Closed) and event.body.outcome == "void" for event in events) and not state.void:
+        raise VerificationError("rule 29: expected a tombstone that says that the run was void, as its closing does")
     return state
 
 

@@ -3,23 +3,39 @@
 Controls are judged by the figures in the chain. Whoever holds the findings can see that these were not made up.
 """
 
-from typing import Final
+import math
+from typing import Final, TypeAlias
 
 from pydantic import ValidationError
 
+from whorl.core.behaviour import Behaviour
 from whorl.core.errors import InputError, VerificationError
-from whorl.core.evidence import Finding, Subject
+from whorl.core.evidence import Finding
 from whorl.core.strict_json import parse_json_object
-from whorl.dossiers.events import Analysed, Summary, outcome_of
+from whorl.dossiers.answers_again import answer_relation, answers_p, require_ranks
+from whorl.dossiers.events import Analysed, Group, Summary, outcome_of
 from whorl.dossiers.state import NEEDED_ACCESS, State
 
 MAX_FINDING_BYTES: Final = 1 << 24
 _DEPTH: Final = 32
+Found: TypeAlias = Finding | Behaviour
+_SCHEMAS: Final[dict[Group, tuple[str, type[Finding] | type[Behaviour]]]] = {
+    "weights": ("whorl.finding/1", Finding),
+    "behaviour": ("whorl.behaviour/1", Behaviour),
+}
 
 
-def summary_of(finding: Finding) -> Summary:
-    """The few figures of a finding on weights that the chain states."""
-    conclusion = finding.conclusion
+def summary_of(found: Found) -> Summary:
+    """The few figures of a finding that the chain states."""
+    if isinstance(found, Behaviour):
+        relation, p = answer_relation(found), answers_p(found)
+        return Summary(
+            outcome=outcome_of(relation),
+            relation=relation,
+            log10_lr=found.verdicts.weights_related.log10_lr,
+            log10_p=None if p is None else math.log10(p),
+        )
+    conclusion = found.conclusion
     return Summary(
         outcome=outcome_of(conclusion.relation),
         relation=conclusion.relation,
@@ -28,8 +44,27 @@ def summary_of(finding: Finding) -> Summary:
     )
 
 
-def require_recorded(state: State, one: Analysed, data: bytes) -> None:
-    """Check a stored finding against the event that records it.
+def parse_found(data: bytes, *, group: Group, schema: str, what: str) -> Found:
+    """Read a stored finding of a group of evidence.
+
+    Raises
+    ------
+    InputError
+        If it is none of that group's schema.
+    """
+    document = parse_json_object(data, what=what, max_bytes=MAX_FINDING_BYTES, max_depth=_DEPTH)
+    wanted = _SCHEMAS.get(group)
+    if wanted is None or schema != wanted[0] or document.get("schema") != schema:
+        known = wanted[0] if wanted else "a schema that this release knows"
+        raise InputError(f"{what}: expected {known} for a finding on {group}, found {schema}")
+    try:
+        return wanted[1].model_validate_json(data)
+    except ValidationError:
+        raise InputError(f"{what}: expected a finding of schema {schema}, found something else") from None
+
+
+def require_recorded(state: State, one: Analysed, data: bytes) -> Found:
+    """Check a stored finding against the event that records it, and give it.
 
     Parameters
     ----------
@@ -41,30 +76,44 @@ def require_recorded(state: State, one: Analysed, data: bytes) -> None:
     InputError
         If it is no finding of the schema that the event names.
     VerificationError
-        If it is about other exhibits, names a model, or says something else than the chain does.
+        If it is about other exhibits, names a model, states ranks that its scores do not give, or says something else
+        than the chain does.
     """
     what = f"finding {one.document}"
-    document = parse_json_object(data, what=what, max_bytes=MAX_FINDING_BYTES, max_depth=_DEPTH)
-    if one.schema_name != "whorl.finding/1" or document.get("schema") != one.schema_name:
-        raise InputError(f"{what}: expected a finding of schema whorl.finding/1, found {one.schema_name}")
-    try:
-        finding = Finding.model_validate_json(data)
-    except ValidationError:
-        raise InputError(f"{what}: expected a finding of schema whorl.finding/1, found something else") from None
-    for code, subject in ((one.questioned, finding.questioned), (one.reference, finding.reference)):
-        _require_exhibit(state, one, code, subject)
-    if summary_of(finding) != one.summary:
+    found = parse_found(data, group=one.group, schema=one.schema_name, what=what)
+    if isinstance(found, Behaviour):
+        if found.reference is None or found.claimed is not None or found.task != "compare":
+            raise VerificationError(f"{what}: expected a comparison of two models under codes, found something else")
+        sides = (
+            (found.questioned.name, found.questioned.transcript),
+            (found.reference.name, found.reference.transcript),
+        )
+        _require_exhibits(state, one, sides)
+        require_ranks(found, what=what)
+    else:
+        _require_exhibits(
+            state,
+            one,
+            ((found.questioned.name, found.questioned.digest), (found.reference.name, found.reference.digest)),
+        )
+        if any(side.access != NEEDED_ACCESS[one.group] for side in (found.questioned, found.reference)):
+            raise VerificationError(f"{what}: expected it to be about stored fingerprints, found other access")
+    if summary_of(found) != one.summary:
         raise VerificationError(
             f"{what}: expected it to say what the chain says of it ({one.summary.relation}), found "
-            f"{finding.conclusion.relation} or other figures"
+            f"{summary_of(found).relation} or other figures"
         )
+    return found
 
 
-def _require_exhibit(state: State, one: Analysed, code: str, subject: Subject) -> None:
+def _require_exhibits(state: State, one: Analysed, sides: tuple[tuple[str, str], tuple[str, str]]) -> None:
     access = NEEDED_ACCESS[one.group]
-    acquired = next((exhibit for exhibit in state.acquired if (exhibit.code, exhibit.access) == (code, access)), None)
-    if acquired is None or (subject.name, subject.digest, subject.access) != (code, acquired.digest, acquired.access):
-        raise VerificationError(
-            f"finding {one.document}: expected it to be about {code} as it was acquired, found it about "
-            f"{subject.name[:60]!a} with other content, or under another name"
+    for code, (name, digest) in zip((one.questioned, one.reference), sides, strict=True):
+        acquired = next(
+            (exhibit for exhibit in state.acquired if (exhibit.code, exhibit.access) == (code, access)), None
         )
+        if acquired is None or (name, digest) != (code, acquired.digest):
+            raise VerificationError(
+                f"finding {one.document}: expected it to be about {code} as it was acquired, found it about "
+                f"{name[:60]!a} with other content, or under another name"
+            )

@@ -48,7 +48,7 @@ def references(events: Sequence[Event]) -> Iterator[Reference]:
                 yield Reference(event=number, kind="opinion", digest=_hex(document), path=path)
             case Frozen(protocol=protocol, receipt=receipt):
                 for digest in protocol.populations:
-                    yield _addressed(number, "population", "data/populations/{}.json", digest)
+                    yield _addressed(number, "population", "data/populations/{}", digest)
                 if receipt is not None:
                     yield Reference(event=number, kind="receipt", digest=_hex(receipt), path=None)
             case _:

@@ -26,6 +26,7 @@ from whorl.dossiers.events import (
     Replicated,
     Responded,
     Reviewed,
+    Role,
     Unblinded,
 )
 from whorl.entries.kinds import parse_instant
@@ -69,6 +70,8 @@ class State:
     parties : everybody in the case, by hex key id; empty once the opening was erased
     unseen : whether an event was erased: from then on kind, person, order and time are all that can be asked
     failed_controls : why the run is void, one sentence each; empty while it is not
+    filed : every document by the role of whoever filed it, and its bytes
+    appealed : who appealed against which version of the opinion, by hex key id
     review : the review that covers all that happened so far; None where there is none, or something came after it
     """
 
@@ -85,6 +88,7 @@ class State:
     protocol: Protocol | None = None
     frozen_at: datetime | None = None
     acquired: tuple[Acquired, ...] = ()
+    filed: tuple[tuple[Role, int], ...] = ()
     analysed: tuple[Analysed, ...] = ()
     unblinded: Unblinded | None = None
     unblinded_at: datetime | None = None
@@ -95,6 +99,7 @@ class State:
     opinions: tuple[Opined, ...] = ()
     closed: Closed | None = None
     appeals: tuple[Appealed, ...] = ()
+    appealed: frozenset[tuple[str, int]] = frozenset()
     decisions: tuple[AppealDecided, ...] = ()
     tombstones: tuple[Expunged, ...] = ()
 
@@ -102,6 +107,11 @@ class State:
     def annulled(self) -> bool:
         """Whether an appeal took the opinions' force away."""
         return any(decision.result == "annulled" for decision in self.decisions)
+
+    @property
+    def void(self) -> bool:
+        """Whether a control failed, so that nothing in the run counts; a tombstone says so of what was erased."""
+        return bool(self.failed_controls) or any(tombstone.void for tombstone in self.tombstones)
 
     @property
     def reply_until(self) -> datetime | None:

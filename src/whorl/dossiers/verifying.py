@@ -4,16 +4,19 @@ A step passes, fails, or could not be asked, and says why; none stops those afte
 fails. What was not checked is never part of what was found to hold.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from whorl.core.errors import InputError, VerificationError
 from whorl.dossiers.case_steps import completeness_step, custody_step, proceeding_step
+from whorl.dossiers.events import Side, Verdict
 from whorl.dossiers.examination import Examination, Found, NotChecked, Passed, Step
 from whorl.dossiers.file_steps import archive_step, bag_step, crate_step, root_step
+from whorl.dossiers.hearing import Hearing, Signed, hearing_of, signed_by_sides
+from whorl.dossiers.issued_opinion import issued_opinion
 from whorl.dossiers.opinion_steps import numbers_step, opinion_step
 from whorl.dossiers.reading import open_dossier
 from whorl.dossiers.receipt_step import receipts_step
@@ -45,11 +48,19 @@ class Verification:
     ----------
     case : hex id of the case, once steps 4 and 5 agree on it
     issuer : the Ed25519 key that signed, once step 4 passed
+    verdict : of the opinion in force, unless a step failed; None where there is none
+    void : whether the run was void, once step 6 passed
+    hearing : whether the respondent was heard, once step 6 passed
+    signed : how far either side's own signatures reach, once step 5 passed
     """
 
     steps: tuple[Step, ...]
     case: str | None
     issuer: str | None
+    verdict: Verdict | None = None
+    void: bool | None = None
+    hearing: Hearing | None = None
+    signed: Mapping[Side, Signed | None] = field(default_factory=dict)
 
     @property
     def failed(self) -> tuple[Step, ...]:
@@ -86,10 +97,16 @@ def verify_dossier(
     except InputError as error:
         return Verification(steps=_unreadable(str(error)), case=None, issuer=None)
     root, events = examination.root, examination.events
+    state, issued = examination.state, None if events is None else issued_opinion(events)
+    refused = any(step.outcome == "failed" for step in steps)
     return Verification(
         steps=steps,
         case=None if root is None or events is None else root.predicate.case,
         issuer=None if root is None else encode_public(root.keys[0]),
+        verdict=None if refused or issued is None else issued.event.verdict,
+        void=None if state is None else state.void,
+        hearing=None if state is None else hearing_of(state, now=now),
+        signed={} if events is None else signed_by_sides(events),
     )
 
 

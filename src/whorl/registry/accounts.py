@@ -94,7 +94,7 @@ def issue_token(
             network = str(ip_network(network))
         except ValueError:
             raise RegistryError(f"expected a network such as 192.0.2.0/24, found {network[:60]!a}") from None
-    text = _PREFIX + base64.b32encode(random_bytes(TOKEN_BYTES)).decode().rstrip("=").lower()
+    text = new_token_text(random_bytes)
     connection.execute(
         insert(tokens).values(
             digest=_digest(text),
@@ -107,6 +107,11 @@ def issue_token(
         )
     )
     return text
+
+
+def new_token_text(random_bytes: Callable[[int], bytes]) -> str:
+    """The text of a new token, or of another secret that is shown once and kept as its SHA-256."""
+    return _PREFIX + base64.b32encode(random_bytes(TOKEN_BYTES)).decode().rstrip("=").lower()
 
 
 def open_token(connection: Connection, text: str, *, now: datetime, address: str | None) -> Grant:

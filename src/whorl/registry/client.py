@@ -250,6 +250,18 @@ class RemoteRegistry:
             raise NoAnswerError(f"expected at most {stop - start} contents of entries, found {len(found)}")
         return [content_of(one) for one in [*found, *[None] * (stop - start - len(found))]]
 
+    def ask(
+        self, method: str, path: str, *, body: bytes = b"", content_type: str | None = None, most: int = _ANSWER_BYTES
+    ) -> Answer:
+        """One request of another part of the API, signed with this client's key; it may be made twice.
+
+        Parameters
+        ----------
+        path : below the service's URL, percent-encoded, with its query
+        most : bytes of the answer
+        """
+        return self._answer(method, path, most=most, body=body, content_type=content_type, signed=True)
+
     def issue_token(
         self, *, scopes: Sequence[str], label: str, expires_at: datetime, network: str | None = None
     ) -> str:

@@ -12,11 +12,13 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from whorl import __version__
+from whorl.cases.held_cases import HeldCases
 from whorl.core.evidence import Document
 from whorl.registry.sealed_search import SealedSearch
 from whorl.web import (
     account_routes,
     blob_routes,
+    case_routes,
     entry_routes,
     health_routes,
     log_routes,
@@ -24,6 +26,7 @@ from whorl.web import (
     search_routes,
     witness_routes,
 )
+from whorl.web.case_documents import CaseEvent, LinkRequest
 from whorl.web.documents import EntriesRequest, TokenRequest, VectorSearch
 from whorl.web.errors import api_error, error_response
 from whorl.web.guard import Buffers, Guard
@@ -37,6 +40,7 @@ from whorl.web.witness_routes import AnsweringWitness
 OPENAPI: Final = "/api/openapi.json"
 READING_THREADS: Final = 6  # they share one interpreter with the writer, whose turn must come often
 SEARCHES: Final = 4
+FILING: Final = 2  # one checks its event while the other waits for the disk; readers of cases have the other threads
 COSIGNING: Final = 8  # these may wait for another bureau, so they have threads of their own
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -45,11 +49,15 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     search_routes.router,
     sealed_routes.router,
     blob_routes.router,
+    case_routes.router,
     account_routes.router,
     witness_routes.router,
     health_routes.router,
 )
-_READ_BY_HAND: Final[tuple[type[Document], ...]] = (EntriesRequest, VectorSearch, SealedSearchRequest, TokenRequest)
+_READ_BY_HAND: Final[tuple[type[Document], ...]] = (
+    *(EntriesRequest, VectorSearch, SealedSearchRequest, TokenRequest),
+    *(CaseEvent, LinkRequest),
+)
 _SECURITY: Final = {
     "token": {"type": "http", "scheme": "bearer", "description": "An access token; it signs nothing"},
     "signature": {
@@ -75,6 +83,7 @@ def make_app(service: Service, *, witness: AnsweringWitness | None = None, needs
         anyio.to_thread.current_default_thread_limiter().total_tokens = READING_THREADS
         app.state.uploads = anyio.CapacityLimiter(service.limits.uploads)
         app.state.searches = anyio.CapacityLimiter(SEARCHES)
+        app.state.filing = anyio.CapacityLimiter(FILING)
         app.state.cosigning = anyio.CapacityLimiter(COSIGNING)
         yield
 
@@ -95,6 +104,7 @@ def make_app(service: Service, *, witness: AnsweringWitness | None = None, needs
     app.state.doorkeeper = Doorkeeper(service)
     app.state.buffers = Buffers(service.limits.buffered_bytes)
     app.state.figures = Figures(service)
+    app.state.cases = HeldCases(service.registry.home.path / "cases", now=service.registry.now)
     app.state.sealed = SealedSearch(service.registry.database, service.leads)
     app.router.routes.append(Route(entry_routes.ENTRIES, entry_routes.HandIn(), methods=["POST"]))
     for router in ROUTERS:

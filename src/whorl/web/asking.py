@@ -1,5 +1,6 @@
 """From a request to who asks and what is asked: what routes have in common."""
 
+import re
 from typing import Any, Final
 
 from anyio.to_thread import run_sync
@@ -14,6 +15,7 @@ from whorl.web.service import Service
 ANYBODY: Final[dict[str, Any]] = {"security": [{"token": []}, {"signature": []}, {}]}
 """OpenAPI's words for a route that anybody may use, and that shows more to some."""
 IDENTIFIED: Final[dict[str, Any]] = {"security": [{"token": []}, {"signature": []}]}
+_HOST: Final = re.compile(r"[A-Za-z0-9.:\[\]-]{1,255}")
 
 
 def service_of(request: Request) -> Service:
@@ -58,3 +60,9 @@ def json_body(model: str, *, also: dict[str, Any] | None = None) -> dict[str, An
     """
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model}"}}}
     return {"requestBody": {"required": True, "content": {**content, **(also or {})}}}
+
+
+def base_of(request: Request) -> str:
+    """The address of this service as the browser names it, if it is one that can stand in a command."""
+    host = request.headers.get("host", "")
+    return f"{request.url.scheme}://{host}" if _HOST.fullmatch(host) else "https://REGISTRY"

@@ -1,7 +1,7 @@
 """Blobs: what entries point to by digest. Handed in before the entry, by somebody who is known."""
 
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 from typing import Annotated, Final
 
@@ -60,7 +60,7 @@ async def put_blob(request: Request, digest: Annotated[Digest, Path()]) -> BlobD
     if length is None:
         raise ApiError(411, "no_length", "expected the Content-Length of the blob, found none; state it")
     service.rates.take("blob_kib", asking.who, cost=-(-int(length) // _KIB))
-    _require_room(service, int(length))
+    require_room(service, int(length))
     uploads: anyio.CapacityLimiter = request.app.state.uploads
     if uploads.available_tokens < 1:
         raise busy("too many blobs are being received; try again in a moment")
@@ -89,22 +89,24 @@ def get_blob(request: Request, digest: Annotated[Digest, Path()]) -> Response:
     file = registry.blobs.path / name[:2] / name[2:]
     if not _may_read(registry, digest, requester_of(request).reader) or not file.is_file():
         raise unknown(f"expected a blob that an entry you may see refers to, found {digest}, which is none")
-    return _BlobResponse(registry, digest, file.stat().st_size, buffers_of(request))
+    return BlobResponse(
+        lambda: registry.blob(digest), digest=digest, size=file.stat().st_size, buffers=buffers_of(request)
+    )
 
 
-class _BlobResponse(Response):
+class BlobResponse(Response):
     """Reads a blob when it is to be sent, and sends it in pieces, as fast as the client takes them."""
 
-    def __init__(self, registry: LocalRegistry, digest: str, size: int, buffers: Buffers) -> None:
+    def __init__(self, read: Callable[[], bytes], *, digest: str, size: int, buffers: Buffers) -> None:
         super().__init__(media_type=_BYTES)
-        self._registry = registry
+        self._read = read
         self._digest = digest
         self._size = size
         self._buffers = buffers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         with self._buffers.room(self._size):
-            data = await run_sync(self._registry.blob, self._digest)
+            data = await run_sync(self._read)
             name = f"{self._digest.replace(':', '-')}.bin"
             headers = {
                 "content-type": _BYTES,
@@ -119,19 +121,21 @@ class _BlobResponse(Response):
 
 
 def _store(service: Service, stream: AsyncIterator[bytes], digest: str) -> Blob:
-    """In a thread: takes the pieces from the event loop as they come, and writes them to the disk."""
+    return service.registry.blobs.put(pieces_of(stream), max_bytes=service.limits.blob_bytes, expected=digest)
+
+
+def pieces_of(stream: AsyncIterator[bytes]) -> Iterator[bytes]:
+    """In a thread: the pieces of a body, from the event loop as they come."""
 
     async def piece() -> bytes | None:
         return await anext(stream, None)
 
-    def pieces() -> Iterator[bytes]:
-        while (found := anyio.from_thread.run(piece)) is not None:
-            yield found
-
-    return service.registry.blobs.put(pieces(), max_bytes=service.limits.blob_bytes, expected=digest)
+    while (found := anyio.from_thread.run(piece)) is not None:
+        yield found
 
 
-def _require_room(service: Service, length: int) -> None:
+def require_room(service: Service, length: int) -> None:
+    """Raise `ApiError` where the disk has no room for so many bytes more."""
     path = service.registry.blobs.path
     free = shutil.disk_usage(path if path.exists() else path.parent).free
     if free - length < service.limits.free_bytes:

@@ -1,5 +1,6 @@
 """What every request passes: bounded bodies, one shape of errors, headers that keep browsers from guessing, figures."""
 
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -142,14 +143,17 @@ class _Exchange:
         )
 
 
+_CASE_EXHIBIT: Final = re.compile(r"/api/cases/[0-9a-f]{64}/exhibits/")
 _CLOSE: Final = {"Connection": "close"}  # what is left of the body is not worth reading
 
 
 def _most_bytes(path: str, limits: Limits) -> int:
     if path == "/api/entries":
         return limits.entries_bytes
-    if path.startswith("/api/blobs/"):
+    if path.startswith("/api/blobs/") or _CASE_EXHIBIT.match(path):
         return limits.blob_bytes
+    if path == "/api/cases" or (path.startswith("/api/cases/") and path.endswith("/events")):
+        return limits.case_event_bytes
     if path in ("/api/search", "/search"):
         return limits.search_bytes
     if path.startswith("/witness/"):

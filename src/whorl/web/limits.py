@@ -20,7 +20,7 @@ from limits.strategies import FixedWindowRateLimiter
 from whorl.registry.local import MAX_BLOB_BYTES
 from whorl.web.errors import ApiError
 
-Rate: TypeAlias = Literal["reads", "searches", "sealed_searches", "entries", "blob_kib", "witness"]
+Rate: TypeAlias = Literal["reads", "searches", "sealed_searches", "entries", "blob_kib", "witness", "cases"]
 
 LEAST_ENTRIES: Final = 10
 """Per hour: no limit may keep an organisation from disputing what is said of it."""
@@ -48,6 +48,8 @@ class Limits:
         organisation or address
     sealed_searches_per_day : of one peer; each answer tells a little of what is sealed, so that a peer must not have
         many of them
+    cases_per_day : opened by one organisation
+    case_event_bytes : most bytes of an event of a case
     refusals_told_per_minute : lines of the audit trail about refusals; more are summed up
     free_bytes : blobs are refused when the disk has less than so much left
     """
@@ -71,6 +73,8 @@ class Limits:
     blob_bytes_per_day: int = 4 << 30
     witness_per_second: int = 20
     sealed_searches_per_day: int = 20
+    cases_per_day: int = 20
+    case_event_bytes: int = 1 << 19
     refusals_told_per_minute: int = 600
     free_bytes: int = 1 << 30
 
@@ -97,6 +101,7 @@ class Rates:
             "entries": (RateLimitItemPerHour, limits.entries_per_hour),
             "blob_kib": (RateLimitItemPerDay, limits.blob_bytes_per_day // _KIB),
             "witness": (RateLimitItemPerSecond, limits.witness_per_second),
+            "cases": (RateLimitItemPerDay, limits.cases_per_day),
         }
         self._items = {rate: item(amount, namespace=rate) for rate, (item, amount) in amounts.items() if amount}
 

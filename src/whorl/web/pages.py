@@ -4,7 +4,6 @@ Pages are for everybody: they show what a stranger may see, whoever asks. Each i
 (`whorl.web.model_page` and so on) and set by a template. Addresses of other registries' entries are the same here.
 """
 
-import re
 from typing import Annotated, Any, Final
 
 from anyio.to_thread import run_sync
@@ -21,7 +20,8 @@ from whorl.registry.federation import forks_of, peers_of
 from whorl.registry.leads import search_vector_of
 from whorl.registry.local import LocalRegistry
 from whorl.registry.stored_entry import StoredEntry
-from whorl.web.asking import buffers_of, registry_of, service_of
+from whorl.web import case_pages
+from whorl.web.asking import base_of, buffers_of, registry_of, service_of
 from whorl.web.bureaus_page import bureaus_page
 from whorl.web.error_pages import ErrorPages
 from whorl.web.errors import ApiError, unknown
@@ -42,7 +42,6 @@ from whorl.web.uploads import uploaded_file
 COST: Final = 10  # reads of the API that a page counts as
 UPLOAD: Final = "/search"
 
-_HOST: Final = re.compile(r"[A-Za-z0-9.:\[\]-]{1,255}")
 _OWN_PAGES: Final = {"model": "/models", "notice": "/notices", "organisation": "/organisations"}
 
 
@@ -62,6 +61,7 @@ def add_pages(app: FastAPI, registry: LocalRegistry) -> None:
     app.state.delays = Delays(registry)
     app.state.alarms = []
     app.include_router(router)
+    app.include_router(case_pages.router, dependencies=[Depends(_count)])
     app.include_router(_static)
     app.add_middleware(ErrorPages, origin=registry.origin)
 
@@ -112,7 +112,7 @@ async def search_by_fingerprint(request: Request) -> Response:
             leads = service.leads.find(vector, scheme=scheme, top=TOP)
             with service.registry.database.reading() as connection:
                 lines = lead_lines(connection, leads)
-            return page(request, "leads.html", leads=lines, base=_base(request))
+            return page(request, "leads.html", leads=lines, base=base_of(request))
 
         return await run_sync(find, limiter=request.app.state.searches)
 
@@ -259,11 +259,5 @@ def _place(request: Request, stored: StoredEntry) -> dict[str, Any]:
     registry = registry_of(request)
     is_own = stored.origin == registry.origin
     peer = None if is_own else next((one for one in peers_of(registry) if one.origin == stored.origin), None)
-    base = _base(request) if is_own else None if peer is None else peer.url.rstrip("/")
+    base = base_of(request) if is_own else None if peer is None else peer.url.rstrip("/")
     return {"is_own": is_own, "log_origin": stored.origin, "index": stored.index, "base": base}
-
-
-def _base(request: Request) -> str:
-    """The address of this service as the browser names it, if it is one that can stand in a command."""
-    host = request.headers.get("host", "")
-    return f"{request.url.scheme}://{host}" if _HOST.fullmatch(host) else "https://REGISTRY"

@@ -6,6 +6,7 @@ A signed request shows the key itself, for one request, once.
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
@@ -22,7 +23,7 @@ from whorl.registry.reading import ANYBODY, Reader, peer_reader, reader_for
 from whorl.registry.request_signatures import CLOCKS_DIFFER, SignedRequest, parse_signed_request
 from whorl.registry.view import KeyFacts
 from whorl.web.audit import DENY
-from whorl.web.errors import ApiError, busy
+from whorl.web.errors import ApiError, busy, unknown
 from whorl.web.guard import address_of
 from whorl.web.service import Service
 
@@ -122,9 +123,44 @@ class Doorkeeper:
             at_home=at_home,
         )
 
-    def _by_signature(self, connection: Connection, request: Request, stated: str, body_digest: bytes) -> Requester:
+    def signer(self, request: Request, *, body_digest: bytes, admits: Callable[[bytes], bool], of: str) -> bytes:
+        """Id of the key that signed a request, for what has people of its own: a case.
+
+        The request shows the key itself, so that nothing that is answered depends on what is known of it here.
+
+        Parameters
+        ----------
+        admits : whether a key takes part; asked once the signature holds
+        of : what those who do not take part are told that there is none of
+
+        Raises
+        ------
+        ApiError
+            With status 401 without a signature that holds, and 404 where the key does not take part.
+        """
+        stated = request.headers.get("signature-input")
         try:
-            signed = parse_signed_request(
+            if stated is None:
+                raise _refused("expected a signed request, found none; sign it with a key of somebody who takes part")
+            signed = self._stated(request, stated)
+            try:
+                key = parse_public(request.headers.get("whorl-key", ""))
+            except InputError as error:
+                raise _refused(str(error)) from None
+            if not signed.is_by(key):
+                raise _refused("expected a request signed with the key that it shows, found another; sign it anew")
+            if not admits(signed.key_id):
+                raise unknown(f"expected {of} that this key takes part in, found none; check the address and the key")
+            self._require_body(signed, body_digest)
+            self._require_fresh(signed)
+        except ApiError as problem:
+            self._tell(address_of(request.scope), DENY, request, problem.code)
+            raise
+        return signed.key_id
+
+    def _stated(self, request: Request, stated: str) -> SignedRequest:
+        try:
+            return parse_signed_request(
                 digest=request.headers.get("content-digest", ""),
                 signature_input=stated,
                 signature=request.headers.get("signature", ""),
@@ -135,6 +171,9 @@ class Doorkeeper:
             )
         except InputError as error:
             raise _refused(str(error)) from None
+
+    def _by_signature(self, connection: Connection, request: Request, stated: str, body_digest: bytes) -> Requester:
+        signed = self._stated(request, stated)
         view = DatabaseView(connection)
         key = view.key(signed.key_id)
         if key is None:
@@ -152,8 +191,7 @@ class Doorkeeper:
             )
         else:
             raise _refused("expected a signature by a key in force, found one that does not hold or is over")
-        if signed.body_digest != body_digest:
-            raise _refused("expected the body whose digest was signed, found another; send it as it was signed")
+        self._require_body(signed, body_digest)
         self._require_fresh(signed)
         return found
 
@@ -176,6 +214,10 @@ class Doorkeeper:
         if facts is None:
             return ANYBODY, False
         return reader_for(facts.hash, view, origin=origin), facts.origin == origin
+
+    def _require_body(self, signed: SignedRequest, digest: bytes) -> None:
+        if signed.body_digest != digest:
+            raise _refused("expected the body whose digest was signed, found another; send it as it was signed")
 
     def _require_fresh(self, signed: SignedRequest) -> None:
         """Each request once. What was signed before this service began may have been used with the one before it."""

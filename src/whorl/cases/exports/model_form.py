@@ -13,7 +13,8 @@ from whorl.cases.exports.declaration import Declaration, require_about
 from whorl.cases.exports.discrepancies import Comparison, FoundRelation, compared, found_relation
 from whorl.cases.exports.standing import Standing, StatedRatio, stated
 from whorl.core.evidence import Document, StoredDocument
-from whorl.dossiers.opinion import NotWeighed, Verdict
+from whorl.dossiers.events import Verdict
+from whorl.dossiers.opinion import NotWeighed
 from whorl.dossiers.wording import require_fair
 from whorl.entries.kinds import Digest, HashHex, Instant
 from whorl.entries.names import Name, Text
