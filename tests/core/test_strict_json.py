@@ -44,3 +44,19 @@ def test_ordinary_objects_are_read_as_they_are(document: dict[str, object]) -> N
 def test_what_has_two_readings_is_refused(data: bytes, problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         parse_json_object(data, what="x", max_bytes=200_000 if data[:1] == b"[" else 100, max_depth=4)
+
+
+@given(VALUES, st.integers(1, 8))
+def test_depth_is_counted_in_levels_and_not_in_brackets(value: object, levels: int) -> None:
+    """Few opening brackets are a short answer; brackets in texts, and side by side, are no levels."""
+    text = json.dumps({"a": value, "b": "[{" * 20}).encode()
+    if _levels({"a": value}) <= levels:
+        assert parse_json_object(text, what="x", max_bytes=1 << 20, max_depth=levels)
+    else:
+        with pytest.raises(InputError, match="levels"):
+            parse_json_object(text, what="x", max_bytes=1 << 20, max_depth=levels)
+
+
+def _levels(value: object) -> int:
+    members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if members is None else 1 + max(map(_levels, members), default=0)

@@ -95,3 +95,18 @@ SIGNATURE = json.loads(ENVELOPE)["signatures"][0]
 def test_what_is_no_envelope_is_refused(data: bytes, problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         parse_envelope(data)
+
+
+@given(st.text(st.sampled_from("AQg4/+=-_ \n\0é"), max_size=12))
+def test_a_payload_has_one_spelling(text: str) -> None:
+    """What the strict decoder of the standard library reads, and writes again as it was; nothing else."""
+    try:
+        payload = base64.b64decode(text, validate=True)
+        is_canonical = base64.b64encode(payload).decode() == text
+    except ValueError:
+        is_canonical = False
+    if is_canonical:
+        assert parse_envelope(_changed(payload=text)).payload == payload
+    else:
+        with pytest.raises(InputError, match="base64"):
+            parse_envelope(_changed(payload=text))

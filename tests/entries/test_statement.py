@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import unicodedata
 
 import pytest
 import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 from small_log import DIGEST, MODEL, Issuer, counting_bytes, issuer_public, organisation
 
 from whorl.core.errors import InputError, VerificationError, WhorlError
@@ -14,7 +16,7 @@ from whorl.entries.envelope import sign_envelope
 from whorl.entries.keys import new_issuer_key
 from whorl.entries.kinds import KIND_NUMBERS, KINDS, Body, FindingEntry, Key, Notice, Status
 from whorl.entries.leaf import NO_HASH
-from whorl.entries.names import lookalike, mixed_scripts
+from whorl.entries.names import Name, lookalike, mixed_scripts
 from whorl.entries.statement import open_entry, parse_statement
 from whorl.entries.subject import KIND_OF
 
@@ -245,3 +247,16 @@ def test_a_name_that_looks_like_another_is_told(name: str, warning: str | None) 
 def test_nothing_has_a_previous_leaf_of_zeros() -> None:
     assert Issuer(KEY).previous == NO_HASH
     assert '"previous":null' in MODEL_STATEMENT.to_payload().decode()
+
+
+def test_letters_that_take_the_short_way_are_visible_and_composed() -> None:
+    """A name in printable ASCII is not looked at letter by letter; none of these is hidden or has two spellings."""
+    name = TypeAdapter(Name)
+    for letter in map(chr, range(128)):
+        hidden = unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+        assert unicodedata.is_normalized("NFC", f"a{letter}b")
+        if hidden:
+            with pytest.raises(ValidationError):
+                name.validate_python(f"a{letter}b")
+        else:
+            assert name.validate_python(f"a{letter}b") == f"a{letter}b"

@@ -106,6 +106,12 @@ def test_words_are_folded_bounded_and_stable(name: str) -> None:
     assert words_of(" ".join(words)) == words
 
 
+@given(st.text(st.characters(codec="ascii"), max_size=80))
+def test_a_letter_beyond_ascii_changes_no_other_word(name: str) -> None:
+    """Names in ASCII alone take a shorter way to the same words."""
+    assert words_of(f"{name} é") == [*words_of(name), "é"]
+
+
 @pytest.mark.parametrize("letter", ["\ufdfa", "\U00020000", "ᾳ", "ﬃ"])
 def test_a_name_that_grows_when_it_is_folded_is_stored_and_found(database: Database, letter: str) -> None:
     """An index of PostgreSQL takes 2.7 KB; U+FDFA becomes eighteen letters."""

@@ -83,3 +83,27 @@ def test_an_annulled_case_is_erased_at_the_bureau(folder: Path, tmp_path: Path) 
     with serving(folder) as served:
         past_first_second(served)
         assert people.manager.run("case", "show", f"{served.url}/cases/{held.name}").exit_code == 0
+
+
+def test_a_check_of_the_registry_reads_its_cases_and_a_backup_says_that_it_holds_none(
+    folder: Path, tmp_path: Path
+) -> None:
+    people = People(tmp_path / "people")
+    with serving_process(folder) as (service, _):
+        people.introduce(service)
+        url = people.open(service)
+        people.propose(url)
+        people.freeze(url)
+    fsck = ("registry", "fsck", "--registry", folder, "--json", "--quiet")
+    whole = people.manager.run(*fsck)
+    assert whole.exit_code == 0, whole.stderr
+    assert json.loads(whole.stdout)["counted"]["cases"] == 1
+    backed = people.manager.run("registry", "backup", tmp_path / "backup.tar", "--registry", folder, "--quiet")
+    assert (backed.exit_code, "1 cases of this bureau are not in it" in backed.stderr) == (0, True)
+    held = folder / "cases" / url.rpartition("/")[2]
+    (population,) = (one for one in (held / "exhibits").rglob("*") if one.is_file())
+    population.chmod(0o600)
+    population.write_bytes(population.read_bytes()[:-1] + b" ")
+    damaged = people.manager.run(*fsck)
+    assert damaged.exit_code == 1
+    assert any(problem.startswith(f"case {held.name}") for problem in json.loads(damaged.stdout)["problems"])

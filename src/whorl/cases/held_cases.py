@@ -17,9 +17,10 @@ from typing import Final
 
 from whorl.cases.case import CaseView, view_after, view_of
 from whorl.cases.held_desk import Desk
+from whorl.cases.showing import exhibit_faults
 from whorl.cases.store import DATABASE, FolderStore, create_store
 from whorl.core.durable_files import sync_folder
-from whorl.core.errors import InputError, VerificationError
+from whorl.core.errors import InputError, VerificationError, WhorlError
 from whorl.dossiers.custody import Event, Kept, open_chain
 from whorl.dossiers.events import Expunged
 from whorl.dossiers.file_steps import CLOCK_ALLOWANCE
@@ -28,6 +29,8 @@ from whorl.dossiers.state import time_of
 from whorl.entries.keys import PublicKey, parse_public
 from whorl.registry.database_errors import RegistryError
 
+CASES_FOLDER: Final = "cases"
+"""Below the folder of a registry."""
 MOST_EVENTS: Final = 2000
 MOST_CHAIN_BYTES: Final = 23 << 20
 """Of envelopes and records of one case; in a chain file, of at most 32 MiB, they are a third longer."""
@@ -213,6 +216,35 @@ def _require_unnamed(blobs: Sequence[str], view: CaseView) -> None:
     named = {f"sha256:{one.digest}" for one in references(view.events)}
     if kept := named.intersection(blobs):
         raise InputError(f"expected only exhibits that no other event names, found {min(kept)}; leave it")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedCases:
+    """What a check of a bureau's cases found: where they lie, how many there are, and what is wrong with them."""
+
+    path: Path
+    counted: int
+    problems: tuple[str, ...]
+
+
+def check_cases(path: Path) -> CheckedCases:
+    """Read every case below a bureau's folder: signatures, rules, and the exhibits that events name.
+
+    Nothing is changed; the bureau may go on running.
+    """
+    folders = sorted(one for one in path.iterdir() if one.is_dir() and len(one.name) == 64) if path.is_dir() else []
+    problems: list[str] = []
+    for folder in folders:
+        store = FolderStore(folder)
+        try:
+            view = view_of(store.kept())
+        except WhorlError as error:
+            problems.append(f"case {folder.name}: {error}")
+            continue
+        if view.id != folder.name:
+            problems.append(f"case {folder.name}: expected that case, found {view.id} in its folder; put them back")
+        problems += [f"case {folder.name}: {fault}" for fault in exhibit_faults(view, store)]
+    return CheckedCases(path=path, counted=len(folders), problems=tuple(problems))
 
 
 def _finish_erasing(held: HeldCase) -> None:

@@ -1,5 +1,6 @@
 """``whorl registry``: make a registry, look after it, and take receipts out of it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +27,7 @@ from whorl.cli.registry_import import import_entries
 from whorl.core.errors import InputError, VerificationError
 
 if TYPE_CHECKING:
+    from whorl.cases.held_cases import CheckedCases
     from whorl.entries.kinds import Key
     from whorl.registry.issuing import Issuer, RegistryAccess
     from whorl.registry.registry_reader import RegistryReader
@@ -102,10 +104,16 @@ def fsck(place: RegistryPlace = DEFAULT_REGISTRY, as_json: AsJson = False, quiet
 
     Nothing is changed. It may be in use meanwhile, and may be too damaged to be opened by other commands.
     """
-    from whorl.registry.checking import check_folder
+    from whorl.registry.checking import MAX_PROBLEMS, check_folder
 
     with shown_progress(quiet=quiet) as progress:
         report = check_folder(_folder(place), progress=progress)
+    if (cases := _cases(_folder(place))).counted:
+        report = replace(
+            report,
+            counted={**report.counted, "cases": cases.counted},
+            problems=(*report.problems, *cases.problems)[:MAX_PROBLEMS],
+        )
     if as_json:
         print_json(report.to_json())
     else:
@@ -139,7 +147,19 @@ def backup(
 
     facts = {"Registry": made.origin, "Entries": str(made.size), "Blobs": str(made.blobs.count), "File": str(output)}
     print_facts("Backed up", facts)
+    if (cases := _cases(_folder(place))).counted:
+        typer.echo(
+            f"whorl: {cases.counted} cases of this bureau are not in it: stop the service and copy {cases.path}, too",
+            err=True,
+        )
     return Exit.DONE
+
+
+def _cases(folder: Path) -> "CheckedCases":
+    """The cases that a bureau keeps; nothing is imported for a registry that keeps none."""
+    from whorl.cases.held_cases import CASES_FOLDER, check_cases
+
+    return check_cases(folder / CASES_FOLDER)
 
 
 @exits

@@ -7,6 +7,7 @@ Claims have a claimant, never an owner. Format: ``docs/specs/entry.md``.
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
@@ -45,6 +46,7 @@ State: TypeAlias = Literal[
 Relation: TypeAlias = Literal["derived", "shared_initialisation", "same_weights", "learned_from"]
 
 
+@lru_cache(maxsize=1024)  # every entry's time is asked for twice, and many entries are of one second
 def parse_instant(text: str) -> datetime:
     """The time that an `Instant` stands for; `ValueError` if no calendar has it."""
     return datetime.fromisoformat(text).astimezone(UTC)

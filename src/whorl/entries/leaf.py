@@ -55,7 +55,7 @@ class Leaf:
     commit: bytes
 
     def __post_init__(self) -> None:
-        if any(len(part) != HASH_BYTES for part in (self.issuer, self.previous, self.target, self.commit)):
+        if not len(self.issuer) == len(self.previous) == len(self.target) == len(self.commit) == HASH_BYTES:
             raise ValueError("issuer, previous, target and commit have 32 bytes each")
         if not 0 <= self.sequence <= LARGEST_SEQUENCE:
             raise ValueError(f"sequence {self.sequence} is out of range")

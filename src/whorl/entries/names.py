@@ -12,6 +12,8 @@ _LOOKALIKE_SCRIPTS: Final = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE
 
 
 def _require_visible(text: str) -> str:
+    if text.isascii() and text.isprintable():  # which is visible, and in every normal form
+        return text
     if any(unicodedata.category(letter) in _HIDDEN and letter != "\n" for letter in text):
         raise ValueError("has control, invisible or unassigned characters")
     if unicodedata.normalize("NFC", text) != text:

@@ -127,6 +127,10 @@ class SignedEntry:
 
     def leaf(self, salt: bytes) -> Leaf:
         """The leaf of this entry as a public one, under a salt of 32 unpredictable bytes."""
+        return self.leaf_of(commitment(self.envelope_bytes, salt=salt))
+
+    def leaf_of(self, commit: bytes) -> Leaf:
+        """`leaf`, where the salted hash of the envelope is known already."""
         statement = self.statement
         return Leaf(
             leaf_class="public",
@@ -135,7 +139,7 @@ class SignedEntry:
             sequence=statement.sequence,
             previous=statement.previous,
             target=statement.target,
-            commit=commitment(self.envelope_bytes, salt=salt),
+            commit=commit,
         )
 
     def require_signed(self, keys: Sequence[PublicKey]) -> frozenset[bytes]:

@@ -13,7 +13,7 @@ from whorl.core.evidence import Finding
 from whorl.entries.kinds import FindingEntry, Fingerprint, Kind
 from whorl.entries.statement import Statement
 from whorl.registry.blobs import BlobFolder
-from whorl.registry.derived_rows import derive
+from whorl.registry.derived_rows import blobs_of
 from whorl.registry.refusals import Refusal
 from whorl.registry.registry_reader import MAX_BLOB_BYTES
 
@@ -89,7 +89,7 @@ def require_brought(statement: Statement, blobs: BlobFolder) -> None:
     """
     if statement.kind not in _WITH_BLOBS:
         return
-    for digest in sorted(derive(statement).blobs):
+    for digest in sorted(blobs_of(statement)):
         if not blobs.holds(digest):
             raise Refusal(
                 "blob_missing",

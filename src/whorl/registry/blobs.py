@@ -146,7 +146,7 @@ class BlobFolder:
 
     def _file(self, digest: str) -> Path:
         name = raw_digest(digest).hex()
-        return self.path / name[:2] / name[2:]
+        return Path(f"{self.path}/{name[:2]}/{name[2:]}")
 
 
 def _write(partial: Path, pieces: Iterable[bytes], max_bytes: int) -> Blob:

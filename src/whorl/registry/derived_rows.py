@@ -11,7 +11,17 @@ from typing import Final, Literal, TypeAlias
 
 from sqlalchemy import Connection, bindparam, delete, func, select
 
-from whorl.entries.kinds import Dataset, Dispute, FindingEntry, Fingerprint, Model, Opening, Organisation, Response
+from whorl.entries.kinds import (
+    Body,
+    Dataset,
+    Dispute,
+    FindingEntry,
+    Fingerprint,
+    Model,
+    Opening,
+    Organisation,
+    Response,
+)
 from whorl.entries.statement import Statement
 from whorl.registry.bulk import insert_rows
 from whorl.registry.name_rows import PAGE, words_of
@@ -39,30 +49,22 @@ class Derived:
     @property
     def blobs(self) -> frozenset[str]:
         """Digests of the blobs that the entry refers to."""
-        return frozenset(digest for role, digest in self.digests if role == "blob")
+        return _blobs(self.digests)
 
 
 def derive(statement: Statement) -> Derived:
     """What a statement can be found by."""
-    match statement.body:
-        case Organisation(name=name):
-            return Derived(words=_words(name))
-        case Model(publisher=publisher, name=name, content=content, files=files):
-            return Derived(
-                words=_words(publisher, name), digests=_named("content", content) | _named("file", *files.values())
-            )
-        case Dataset(publisher=publisher, name=name, content=content, manifest=manifest):
-            return Derived(words=_words(publisher, name), digests=_named("content", content) | _named("blob", manifest))
-        case Fingerprint(model_content=content, blob=blob) as body:
-            return Derived(digests=_named("subject", content) | _named("blob", blob), vector=_vector(body))
-        case FindingEntry(questioned=questioned, reference=reference, blob=blob):
-            return Derived(digests=_named("subject", questioned, reference) | _named("blob", blob))
-        case Opening(blob=blob):
-            return Derived(digests=_named("blob", blob))
-        case Response(blobs=blobs) | Dispute(blobs=blobs):
-            return Derived(digests=_named("blob", *blobs))
-        case _:
-            return Derived()
+    body = statement.body
+    return Derived(
+        words=frozenset(word for name in _names(body) for word in words_of(name)),
+        digests=_digests(body),
+        vector=_vector(body) if isinstance(body, Fingerprint) else None,
+    )
+
+
+def blobs_of(statement: Statement) -> frozenset[str]:
+    """Digests of the blobs that a statement refers to."""
+    return _blobs(_digests(statement.body))
 
 
 def insert_derived(connection: Connection, derived: Sequence[tuple[int, Derived]]) -> None:
@@ -133,8 +135,36 @@ _VECTORS: Final = (
 )
 
 
-def _words(*named: str) -> frozenset[str]:
-    return frozenset(word for name in named for word in words_of(name))
+def _names(body: Body) -> tuple[str, ...]:
+    match body:
+        case Organisation(name=name):
+            return (name,)
+        case Model(publisher=publisher, name=name) | Dataset(publisher=publisher, name=name):
+            return publisher, name
+        case _:
+            return ()
+
+
+def _digests(body: Body) -> frozenset[tuple[Role, str]]:
+    match body:
+        case Model(content=content, files=files):
+            return _named("content", content) | _named("file", *files.values())
+        case Fingerprint(model_content=content, blob=blob):
+            return _named("subject", content) | _named("blob", blob)
+        case Dataset(content=content, manifest=manifest):
+            return _named("content", content) | _named("blob", manifest)
+        case FindingEntry(questioned=questioned, reference=reference, blob=blob):
+            return _named("subject", questioned, reference) | _named("blob", blob)
+        case Opening(blob=blob):
+            return _named("blob", blob)
+        case Response(blobs=blobs) | Dispute(blobs=blobs):
+            return _named("blob", *blobs)
+        case _:
+            return frozenset()
+
+
+def _blobs(found: frozenset[tuple[Role, str]]) -> frozenset[str]:
+    return frozenset(digest for role, digest in found if role == "blob")
 
 
 def _named(role: Role, *found: str | None) -> frozenset[tuple[Role, str]]:

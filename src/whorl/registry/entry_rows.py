@@ -8,6 +8,7 @@ entries that count, in the order in which this bureau saw them. Who may see what
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, bindparam, func, literal_column, select, tuple_, update
@@ -26,6 +27,7 @@ PAGE: Final = 256  # times the largest envelope is what a page can take in memor
 _MANY: Final = 10_000  # rows of leaves alone
 
 _COLUMNS: Final = tuple(column.name for column in entries.columns)
+_in_order: Final = itemgetter(*_COLUMNS)
 _INSTANTS: Final = tuple(column.name for column in entries.columns if isinstance(column.type, Instant))
 
 # Literals, not parameters: only then do the databases see that a partial index applies.
@@ -114,6 +116,11 @@ _NUMBERED: Final = _ROWS.where(entries.c.id.in_(bindparam("sought", expanding=Tr
 _ERASED: Final = select(entries.c.hash, entries.c.erased_at).where(
     entries.c.hash.in_(bindparam("sought", expanding=True)), entries.c.erased_at.is_not(None)
 )
+_ANY_ERASED: Final = (
+    select(entries.c.id)
+    .where(entries.c.hash.between(bindparam("least"), bindparam("largest")), entries.c.erased_at.is_not(None))
+    .limit(1)
+)
 _OF_KIND: Final = (
     _ROWS.where(entries.c.kind == bindparam("kind"), _COUNTS, entries.c.id < bindparam("before"))
     .order_by(entries.c.id.desc())
@@ -152,9 +159,10 @@ def insert_entries(connection: Connection, stored: Sequence[StoredEntry]) -> lis
         number += 1
         if entry.hash in erased:
             entry = replace(entry, envelope=None, salt=None, erased_at=erased[entry.hash])
-        values = {"id": number, "log": log_id, "idx": entry.index, **entry_columns(entry)}
-        values.update((name, values[name] and microseconds(values[name])) for name in _INSTANTS)
-        rows.append(tuple(map(values.__getitem__, _COLUMNS)))
+        values = entry_columns(entry) | {"id": number, "log": log_id, "idx": entry.index}
+        for name in _INSTANTS:
+            values[name] = values[name] and microseconds(values[name])
+        rows.append(_in_order(values))
     insert_rows(connection, entries, rows)
     for log_id, size in sizes.values():
         connection.execute(update(logs).where(logs.c.id == log_id).values(size=size))
@@ -164,6 +172,8 @@ def insert_entries(connection: Connection, stored: Sequence[StoredEntry]) -> lis
 def erased_among(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, datetime]:
     """Which of these leaf hashes were erased here, and when: their content is not taken again."""
     found: dict[bytes, datetime] = {}
+    if not digests or connection.execute(_ANY_ERASED, {"least": min(digests), "largest": max(digests)}).first() is None:
+        return found
     for first in range(0, len(digests), PAGE):
         rows = connection.execute(_ERASED, {"sought": padded(digests[first : first + PAGE])})
         found.update((row.hash, row.erased_at) for row in rows)

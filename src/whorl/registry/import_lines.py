@@ -21,11 +21,11 @@ from whorl.entries.envelope import MAX_ENVELOPE_BYTES, Envelope, signed_by
 from whorl.entries.handling import CLEAR
 from whorl.entries.keys import PublicKey
 from whorl.entries.kinds import HashHex, IssuerPublic, Key, Organisation
-from whorl.entries.statement import SignedEntry, Statement, open_entry
+from whorl.entries.statement import SignedEntry, Statement
 from whorl.registry.database import Database, open_database
 from whorl.registry.entry_rows import entered_among
 from whorl.registry.key_rows import find_keys
-from whorl.registry.submissions import Held, Opened, RecordingKey, Submission
+from whorl.registry.submissions import Held, Opened, RecordingKey, Submission, opened
 
 MAX_LINE_BYTES: Final = MAX_ENVELOPE_BYTES * 4 // 3 + 1024
 LINES_OF_CHUNK: Final = 500
@@ -167,18 +167,21 @@ class LineOpener:
             signed_by(entry.envelope, keys)
         except VerificationError:  # whoever enters it finds the same, and says so
             return line
-        opened = Opened(submission=line.opened.submission, entry=entry, held=tuple(self._held))
-        return ReadyLine(number=line.number, opened=opened, digest=line.digest)
+        checked = Opened(
+            submission=line.opened.submission, entry=entry, commit=line.opened.commit, held=tuple(self._held)
+        )
+        return ReadyLine(number=line.number, opened=checked, digest=line.digest)
 
 
 def _parsed(number: int, line: bytes | None) -> BadLine | ReadyLine:
     try:
-        submission = _submission(line)
-        entry = open_entry(submission.envelope)
+        parsed = opened(_submission(line))
     except InputError as problem:
         return BadLine(number=number, problem=str(problem))
-    digest = None if submission.sealed else entry.leaf(submission.salt).hash
-    return ReadyLine(number=number, opened=Opened(submission=submission, entry=entry), digest=digest)
+    if not isinstance(parsed.entry, SignedEntry):
+        return BadLine(number=number, problem=str(parsed.entry))
+    digest = None if parsed.submission.sealed else parsed.entry.leaf_of(parsed.commit).hash
+    return ReadyLine(number=number, opened=parsed, digest=digest)
 
 
 def _submission(line: bytes | None) -> Submission:
@@ -231,6 +234,7 @@ def _packed(line: Line) -> Packed:
         submission.salt,
         submission.sealed,
         line.digest,
+        line.opened.commit,
         line.opened.held,
         entry.envelope.payload,
         entry.envelope.signatures,
@@ -247,7 +251,7 @@ def unpacked(packed: Packed) -> Line:
         return KnownLine(number=packed[0])
     if len(packed) == 2:
         return BadLine(number=packed[0], problem=packed[1])
-    number, envelope, salt, sealed, digest, held, payload, signatures, said, handling, after, body = packed
+    number, envelope, salt, sealed, digest, commit, held, payload, signatures, said, handling, after, body = packed
     kind, name, subject, issuer, sequence, previous, target, issued_at = said
     statement = Statement(
         kind=kind,
@@ -268,4 +272,6 @@ def unpacked(packed: Packed) -> Line:
         statement=statement,
     )
     submission = Submission(envelope=envelope, salt=salt, sealed=sealed)
-    return ReadyLine(number=number, opened=Opened(submission=submission, entry=entry, held=held), digest=digest)
+    return ReadyLine(
+        number=number, opened=Opened(submission=submission, entry=entry, commit=commit, held=held), digest=digest
+    )

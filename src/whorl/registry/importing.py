@@ -19,7 +19,6 @@ from typing import Final, TypeAlias
 
 from whorl.core.errors import InputError
 from whorl.core.progress import Progress, silent
-from whorl.entries.leaf import commitment
 from whorl.log.files import read_file
 from whorl.registry.database_errors import RegistryError
 from whorl.registry.entry_rows import entered_among, sealed_among
@@ -169,8 +168,8 @@ class _Importing:
         """
         numbers: dict[bytes, list[int]] = {}
         for line in ready:
-            if (one := line.opened.submission).sealed:
-                numbers.setdefault(commitment(one.envelope, salt=one.salt), []).append(line.number)
+            if line.opened.submission.sealed:
+                numbers.setdefault(line.opened.commit, []).append(line.number)
         if not numbers:
             return set()
         with self.registry.database.reading() as connection:

@@ -44,12 +44,16 @@ def words_of(name: str) -> list[str]:
 
     A word is cut after `WORD_LENGTH` characters.
     """
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    folded = name.lower() if name.isascii() else _folded(name)
     if folded.isascii():
         words = _ASCII_WORD.findall(folded)
     else:
         words = "".join(letter if unicodedata.category(letter)[0] in "LMN" else " " for letter in folded).split()
     return list(dict.fromkeys(word[:WORD_LENGTH] for word in words))
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def entries_named(connection: Connection, query: str) -> Iterator[StoredEntry]:

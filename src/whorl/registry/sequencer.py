@@ -20,7 +20,7 @@ from whorl.core.errors import InputError, VerificationError
 from whorl.entries.composing import compose, following
 from whorl.entries.keys import IssuerKey
 from whorl.entries.kinds import Body, StatusMapHead
-from whorl.entries.leaf import NO_HASH, SALT_BYTES, SEALED_KIND, Leaf, commitment, sealed_target
+from whorl.entries.leaf import NO_HASH, SALT_BYTES, SEALED_KIND, Leaf, sealed_target
 from whorl.entries.statement import SignedEntry, Statement, open_entry
 from whorl.entries.status_map import StatusMap
 from whorl.log.folder import LogFolder
@@ -97,6 +97,7 @@ class Sequencer:
         random_bytes: Callable[[int], bytes],
     ) -> None:
         self._home = home
+        self._origin = home.origin
         self._database = database
         self._log = log
         self._signers = tuple(signers)
@@ -194,11 +195,11 @@ class Sequencer:
         self, connection: Connection, handed: Sequence[Opened], outcomes: list[Outcome | None]
     ) -> list[_Accepted]:
         at = self._now()
-        log = stored_log(connection, self._home.origin)
+        log = stored_log(connection, self._origin)
         assert log is not None
         index = log.size
         held = frozenset(held for one in handed for held in one.held)
-        view = PendingView(DatabaseView(connection), origin=self._home.origin, start=index, held=held)
+        view = PendingView(DatabaseView(connection), origin=self._origin, start=index, held=held)
         accepted: list[_Accepted] = []
         pending: list[_Accepted] = []
         view.prime(connection, {one.entry.statement.issuer for one in handed if isinstance(one.entry, SignedEntry)})
@@ -206,7 +207,7 @@ class Sequencer:
             try:
                 if not isinstance(asked.entry, SignedEntry):
                     raise asked.entry
-                one = self._admitted(asked.submission, asked.entry, view, place=place, index=index, at=at)
+                one = self._admitted(asked, asked.entry, view, place=place, index=index, at=at)
             except (InputError, VerificationError) as problem:
                 outcomes[place] = problem.with_traceback(None)  # which would hold the whole batch
                 continue
@@ -223,21 +224,21 @@ class Sequencer:
         return accepted
 
     def _admitted(
-        self, submission: Submission, entry: SignedEntry, view: View, *, place: int, index: int, at: datetime
+        self, asked: Opened, entry: SignedEntry, view: View, *, place: int, index: int, at: datetime
     ) -> _Accepted:
-        if submission.sealed:
-            return self._sealed(submission, entry, view, place=place, index=index, at=at)
-        leaf = entry.leaf(submission.salt)
-        admitted = admit(entry, leaf, view, origin=self._home.origin, index=index, at=at)
+        if asked.submission.sealed:
+            return self._sealed(asked, entry, view, place=place, index=index, at=at)
+        leaf = entry.leaf_of(asked.commit)
+        admitted = admit(entry, leaf, view, origin=self._origin, index=index, at=at)
         require_brought(entry.statement, self._blobs)
         stored = StoredEntry(
-            origin=self._home.origin,
+            origin=self._origin,
             index=index,
             leaf=leaf.to_bytes(),
             kind=entry.statement.kind,
             organisation=admitted.organisation,
             envelope=entry.envelope_bytes,
-            salt=submission.salt,
+            salt=asked.submission.salt,
             seen_at=at,
             signers=admitted.signers,
         )
@@ -246,7 +247,7 @@ class Sequencer:
         return _Accepted(place=place, entry=entry, stored=stored)
 
     def _sealed(
-        self, submission: Submission, entry: SignedEntry, view: View, *, place: int, index: int, at: datetime
+        self, asked: Opened, entry: SignedEntry, view: View, *, place: int, index: int, at: datetime
     ) -> _Accepted:
         """A leaf under the bureau's own chain, of which nobody can tell what it stands for."""
         sequence, previous = following(view.chain(self._bureau.id))
@@ -256,20 +257,20 @@ class Sequencer:
             issuer=self._bureau.id,
             sequence=sequence,
             previous=previous,
-            target=sealed_target(entry.statement.target, salt=submission.salt),
-            commit=commitment(submission.envelope, salt=submission.salt),
+            target=sealed_target(entry.statement.target, salt=asked.submission.salt),
+            commit=asked.commit,
         )
-        require_sealable(entry, view, origin=self._home.origin, index=index, at=at)
-        admitted = admit_sealed(leaf, view, origin=self._home.origin, index=index, at=at)
+        require_sealable(entry, view, origin=self._origin, index=index, at=at)
+        admitted = admit_sealed(leaf, view, origin=self._origin, index=index, at=at)
         require_brought(entry.statement, self._blobs)
         stored = StoredEntry(
-            origin=self._home.origin,
+            origin=self._origin,
             index=index,
             leaf=leaf.to_bytes(),
             kind=None,
             organisation=admitted.organisation,
-            envelope=submission.envelope,
-            salt=submission.salt,
+            envelope=asked.submission.envelope,
+            salt=asked.submission.salt,
             seen_at=at,
         )
         return _Accepted(place=place, entry=entry, stored=stored)
@@ -280,10 +281,10 @@ class Sequencer:
             replay(connection, [(row, one.stored, one.entry.statement) for row, one in zip(rows, pending, strict=True)])
 
     def _enter_status_map(self, connection: Connection) -> None:
-        log = stored_log(connection, self._home.origin)
+        log = stored_log(connection, self._origin)
         assert log is not None
         view = DatabaseView(connection)
-        if view.policy(self._home.origin, log.size) is None:  # the first entries of a log
+        if view.policy(self._origin, log.size) is None:  # the first entries of a log
             return
         sizes = {held.origin: held.size for held in stored_logs(connection)}
         status_map = StatusMap(spoken_against(connection, until=sizes))
@@ -291,11 +292,12 @@ class Sequencer:
             root=status_map.root.hex(),
             size=status_map.size,
             log_size=log.size,
-            covers={origin: size for origin, size in sorted(sizes.items()) if origin != self._home.origin},
+            covers={origin: size for origin, size in sorted(sizes.items()) if origin != self._origin},
         )
         statement = compose(body, issuer=self._bureau.id, chain=view.chain(self._bureau.id), now=self._now())
-        own = self._own(statement)
-        one = self._admitted(own, open_entry(own.envelope), view, place=-1, index=log.size, at=self._now())
+        own = opened(self._own(statement))
+        assert isinstance(own.entry, SignedEntry)
+        one = self._admitted(own, own.entry, view, place=-1, index=log.size, at=self._now())
         self._write(connection, [one])
 
     def _own(self, statement: Statement) -> Submission:
@@ -314,7 +316,7 @@ class Sequencer:
 
     def _record(self, note: bytes) -> None:
         with self._database.writing() as connection:
-            record_head(connection, self._home.origin, note)
+            record_head(connection, self._origin, note)
 
     def _ask_witnesses(self) -> None:
         """Ask what they cosigned last. One that does not answer keeps nobody waiting: it would not cosign a fork."""
@@ -351,10 +353,10 @@ class Sequencer:
     def _others_grew(self, connection: Connection) -> bool:
         """Whether mirrored logs have more than the newest status map covers."""
         newest = latest_entries(connection, "statusmap", most=PAGE)
-        own = next((entry for _, entry in newest if entry.origin == self._home.origin), None)
+        own = next((entry for _, entry in newest if entry.origin == self._origin), None)
         body = None if own is None or own.envelope is None else open_entry(own.envelope).statement.body
         covered = body.covers if isinstance(body, StatusMapHead) else {}
-        others = [held for held in stored_logs(connection) if held.origin != self._home.origin]
+        others = [held for held in stored_logs(connection) if held.origin != self._origin]
         return any(held.size > covered.get(held.origin, 0) for held in others)
 
 

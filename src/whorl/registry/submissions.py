@@ -2,7 +2,8 @@
 
 Checking signatures is most of the work of entering, and needs nothing of the registry's state: that a signature over
 certain bytes is a certain key's is true for ever. So it may be done ahead, by others, and the rules of admission then
-ask as they always do; `CheckedKey` knows the answer for exactly those bytes and works out every other one.
+ask as they always do; `CheckedKey` knows the answer for exactly those bytes and works out every other one. The salted
+hash of an envelope is as lasting.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from typing import TypeAlias
 
 from whorl.core.errors import InputError
 from whorl.entries.keys import PublicKey
+from whorl.entries.leaf import commitment
 from whorl.entries.statement import SignedEntry, open_entry
 
 Held: TypeAlias = tuple[bytes, bytes, bytes]
@@ -39,11 +41,13 @@ class Opened:
 
     Parameters
     ----------
+    commit : salted hash of the envelope, by which a leaf commits to it
     held : signatures on it that were found to hold; the others are checked when somebody asks for them
     """
 
     submission: Submission
     entry: SignedEntry | InputError
+    commit: bytes
     held: tuple[Held, ...] = ()
 
 
@@ -79,10 +83,12 @@ class RecordingKey(PublicKey):
 
 def opened(submission: Submission) -> Opened:
     """Parse a submission's envelope; none of its signatures is checked yet."""
+    entry: SignedEntry | InputError
     try:
-        return Opened(submission=submission, entry=open_entry(submission.envelope))
+        entry = open_entry(submission.envelope)
     except InputError as problem:
-        return Opened(submission=submission, entry=problem)
+        entry = problem
+    return Opened(submission=submission, entry=entry, commit=commitment(submission.envelope, salt=submission.salt))
 
 
 def _digest(message: bytes) -> bytes:

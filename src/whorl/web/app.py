@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from whorl import __version__
-from whorl.cases.held_cases import HeldCases
+from whorl.cases.held_cases import CASES_FOLDER, HeldCases
 from whorl.core.evidence import Document
 from whorl.registry.sealed_search import SealedSearch
 from whorl.web import (
@@ -104,7 +104,7 @@ def make_app(service: Service, *, witness: AnsweringWitness | None = None, needs
     app.state.doorkeeper = Doorkeeper(service)
     app.state.buffers = Buffers(service.limits.buffered_bytes)
     app.state.figures = Figures(service)
-    app.state.cases = HeldCases(service.registry.home.path / "cases", now=service.registry.now)
+    app.state.cases = HeldCases(service.registry.home.path / CASES_FOLDER, now=service.registry.now)
     app.state.sealed = SealedSearch(service.registry.database, service.leads)
     app.router.routes.append(Route(entry_routes.ENTRIES, entry_routes.HandIn(), methods=["POST"]))
     for router in ROUTERS:
