@@ -59,6 +59,7 @@ class KnownCase:
     positive_control: str = "base-q8.gguf"
     alibi: bool = False
     by_answers: bool = False
+    committed: bool = False
 
 
 CASES = {
@@ -69,6 +70,7 @@ CASES = {
         reference="base",
         verdict="supports_shared_weights",
         reply="We trained Lark from scratch.",
+        committed=True,
     ),
     "common-ancestor": KnownCase(
         title="Lark and Cousin",
@@ -205,16 +207,18 @@ def prepare(desk: Desk) -> None:
         form = desk.form(f"propositions-{side}", {"propositions": [one]})
         desk.do("case", "propose", desk.path, "--propositions", form, by=side)
     protocol = json.loads(run_plain("case", "template", "protocol"))
-    controls: tuple[str, ...] = ()
+    more: tuple[object, ...] = ()
     if case.by_answers:
-        protocol["methods"], controls = [answer_method()], ("--population", str(CHAT / "controls.pop"))
+        protocol["methods"], more = [answer_method()], ("--population", CHAT / "controls.pop")
+    if case.committed:  # a registry's receipt shows when the protocol was fixed
+        more = (*more, "--commit", desk.folder / "registry", "--claimant", "Bureau of the case")
     protocol["treatments"] = [
         {"alternative": one["alternative"], "tested": one["alternative"] in case.tested, "how": how(case, one)}
         for one in protocol["treatments"]
     ]
     desk.do(
         "case", "freeze", desk.path, "--protocol", desk.form("protocol", protocol),
-        "--line-up", desk.form("line-up", line_up(case)), *controls, by="manager",
+        "--line-up", desk.form("line-up", line_up(case)), *more, by="manager",
     )  # fmt: skip
 
 
@@ -285,8 +289,14 @@ def conclude(desk: Desk) -> Path:
         "dossier", "build", desk.path, "-o", dossier,
         "--add", f"report.html={page}", "--add", f"report.pdf={printed}", by="manager",
     )  # fmt: skip
-    desk.do("dossier", "verify", dossier)
+    desk.do("dossier", "verify", dossier, *trusted(desk.folder))
     return dossier
+
+
+def trusted(folder: Path) -> tuple[str, ...]:
+    """The policy of the registry that the case was committed to, where there is one."""
+    policy = folder / "registry" / "policy.txt"
+    return ("--policy", str(policy)) if policy.exists() else ()
 
 
 def member(name: str) -> dict[str, str]:
@@ -327,7 +337,7 @@ def main(names: Sequence[str]) -> None:
         case = CASES[name]
         print(f"\n=== {case.title}: {case.story}\n")
         dossier = play(name, shown=True)
-        print(f"\n{run_plain('dossier', 'verify', str(dossier))}")
+        print(f"\n{run_plain('dossier', 'verify', str(dossier), *trusted(dossier.parent))}")
 
 
 if __name__ == "__main__":

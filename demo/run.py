@@ -76,7 +76,13 @@ def main() -> None:
     print(f"\nOpen {page} in a browser for the full report; the JSON findings lie beside it.")
     print("\n=== Northwind Labs complains; both sides are heard, and the case ends in one file\n")
     dossier = cases.play("derived", shown=True)
-    show("Whoever has the file checks it, offline", "dossier", "verify", str(dossier.relative_to(ROOT)))
+    show(
+        "Whoever has the file checks it, offline",
+        "dossier",
+        "verify",
+        str(dossier.relative_to(ROOT)),
+        *cases.trusted(dossier.parent),
+    )
     print(f"Open {dossier.with_name('report.html').relative_to(ROOT)} in a browser for the report of the case.")
 
 
