@@ -13,7 +13,7 @@ from bench.behaviour.naive import naive_similarity
 from bench.behaviour.page import page
 from bench.behaviour.rates import share
 from bench.behaviour.realdata import RealData, halves
-from bench.behaviour.study import CEILING, PAGE, RESULTS
+from bench.behaviour.study import CEILING, PAGE, RESULTS, ROOT
 from whorl.comparison.answer_pairs import pair_rows
 from whorl.comparison.answer_population import build_population
 from whorl.comparison.documented_lineage import DocumentedEdge, Lineage
@@ -165,3 +165,19 @@ def test_a_share_of_nothing_has_the_upper_end_that_its_comparisons_allow() -> No
 def test_the_page_is_made_from_the_committed_results() -> None:
     results, ceiling = (json.loads(file.read_text(encoding="utf-8")) for file in (RESULTS, CEILING))
     assert PAGE.read_text(encoding="utf-8") == page(results, ceiling)
+
+
+def test_the_rates_of_a_cases_word_are_those_that_were_measured() -> None:
+    text = (ROOT / "docs/methods/behaviour.md").read_text(encoding="utf-8")
+    rows = json.loads((ROOT / "bench/behaviour/case_relation.json").read_text(encoding="utf-8"))["rows"]
+    for relation, spoken in (
+        ("unrelated", "unrelated"),
+        ("same_weights", "same weights"),
+        ("derived", "derived"),
+        ("siblings", "siblings"),
+        ("same_family", "same family"),
+        ("distilled", "student and teacher"),
+    ):
+        pairs = sum(row["pairs"] for row in rows if row["relation"] == relation)
+        called = sum(row["called"] for row in rows if row["relation"] == relation)
+        assert f"| {spoken} | {pairs:,} | {called} |" in text
