@@ -210,6 +210,7 @@ def prepare(desk: Desk) -> None:
     more: tuple[object, ...] = ()
     if case.by_answers:
         protocol["methods"], more = [answer_method()], ("--population", CHAT / "controls.pop")
+        protocol["alpha"] = 0.02  # no rank among 78 control models is below 1 in 79
     if case.committed:  # a registry's receipt shows when the protocol was fixed
         more = (*more, "--commit", desk.folder / "registry", "--claimant", "Bureau of the case")
     protocol["treatments"] = [
@@ -244,7 +245,7 @@ def answer_method() -> dict[str, object]:
     """The comparison of answers, with the digests of the control models and of what they were asked."""
     told = whorl("population", "show", str(CHAT / "controls.pop"), shown=False)
     (battery,) = told["batteries"]  # type: ignore[misc]
-    parameters = {"population": told["digest"], "battery": battery["digest"]}
+    parameters = {"population": told["digest"], "models": told["models"], "battery": battery["digest"]}
     return {"group": "behaviour", "method": "answer_comparison/1", "parameters": parameters}
 
 

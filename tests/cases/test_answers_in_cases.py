@@ -22,8 +22,10 @@ from whorl.cases.case import CaseView
 from whorl.cases.coded_transcript import coded_transcript, read_recording, readable
 from whorl.cases.line_up import Candidates
 from whorl.comparison.answer_population import read_population
+from whorl.core.behaviour import Behaviour
 from whorl.core.digest import digest_bytes
 from whorl.core.errors import InputError, VerificationError
+from whorl.dossiers.answers_again import answer_relation
 from whorl.dossiers.building import build_dossier
 from whorl.dossiers.case_facts import facts_of
 from whorl.dossiers.custody import Record
@@ -47,7 +49,11 @@ def controls() -> bytes:
 @cache
 def method() -> Method:
     population = read_population(known.CHAT / "controls.pop")
-    parameters = {"population": population.digest, "battery": population.batteries[0].digest}
+    parameters: dict[str, int | float | str] = {
+        "population": population.digest,
+        "models": len(population.models),
+        "battery": population.batteries[0].digest,
+    }
     return Method(group="behaviour", method=ANSWER_COMPARISON, parameters=parameters)
 
 
@@ -74,7 +80,7 @@ class AskedSteps(Steps):
     def freeze(self) -> CaseView:
         return casework.freeze(
             self.case,
-            plan=plan().model_copy(update={"methods": (method(),)}),
+            plan=plan().model_copy(update={"methods": (method(),), "alpha": 0.02}),
             candidates=self.candidates,
             populations=[controls()],
             key=key_of("manager"),
@@ -182,6 +188,16 @@ def edited(document: dict[str, Any], what: str) -> dict[str, Any]:
             document["similarities"] = [agreement, agreement, phrases]
         case "another claim":
             document["claimed"] = "heron"
+        case "no population":
+            document["population"] = None
+        case "another population":
+            document["population"]["digest"] = "sha256:" + "0" * 64
+        case "more control models":
+            document["population"]["models"] = 5000
+            agreement["controls"] = agreement["reference_controls"] = [0.0] * 4999
+            weights["p"] = 1 / 5000
+        case "another battery":
+            document["battery"] = "quick sha256:" + "0" * 64
         case "support beyond its rank":
             weights |= {"outcome": "supported", "p": weights["p"]}
     return document
@@ -198,6 +214,10 @@ def edited(document: dict[str, Any], what: str) -> dict[str, Any]:
         "scores twice",
         "another claim",
         "support beyond its rank",
+        "no population",
+        "another population",
+        "more control models",
+        "another battery",
     ],
 )
 def test_a_finding_that_was_edited_is_refused(played: Played, what: str) -> None:
@@ -205,7 +225,7 @@ def test_a_finding_that_was_edited_is_refused(played: Played, what: str) -> None
     state = case.read().state
     stranger = next(one for one in state.analysed if one.summary.relation == "none_found")
     document = edited(json.loads(case.store.get(stranger.document)), what)
-    with pytest.raises(VerificationError, match=r"refuse it|under codes"):
+    with pytest.raises(VerificationError, match=r"refuse it|under codes|that the protocol names"):
         require_recorded(state, stranger, json.dumps(document).encode())
 
 
@@ -242,10 +262,35 @@ def test_weights_and_answers_must_be_named_where_they_are_compared(tmp_path: Pat
     assert steps.case.read().state.protocol is None
 
 
-def test_one_endpoint_does_not_stand_for_two_models(tmp_path: Path) -> None:
-    steps = AskedSteps(path=tmp_path / "case", candidates=changed(endpoint=LINE_UP.reference.endpoint))
+@pytest.mark.parametrize("spelled", ["{}", "{}/", "{} ", "HTTP{}"])
+def test_one_endpoint_does_not_stand_for_two_models(tmp_path: Path, spelled: str) -> None:
+    endpoint = LINE_UP.reference.endpoint
+    assert endpoint is not None
+    rest = endpoint.address.removeprefix("http") if spelled.startswith("HTTP") else endpoint.address
+    other = endpoint.model_copy(update={"address": spelled.format(rest).replace("127.0.0.1", "LOCALHOST")})
+    steps = AskedSteps(path=tmp_path / "case", candidates=changed(endpoint=other))
     with pytest.raises(InputError, match="another endpoint"):
         steps.until("freeze")
+
+
+def test_a_level_that_no_rank_can_reach_makes_nobody_stand_out(played: Played) -> None:
+    """The protocol's own level counts: 1 in 79 is above 0.01."""
+    case = played.steps.case
+    state = case.read().state
+    (student,) = (one for one in state.analysed if one.document == played.opinion.findings[0].document)
+    found = parse_found(case.store.get(student.document), group="behaviour", schema="whorl.behaviour/1", what="finding")
+    assert isinstance(found, Behaviour)
+    assert answer_relation(found, alpha=0.02) == "not_independent"
+    assert answer_relation(found, alpha=0.01) == "inconclusive"
+    stranger = next(one for one in state.analysed if one.summary.relation == "none_found")
+    quiet = parse_found(
+        case.store.get(stranger.document), group="behaviour", schema="whorl.behaviour/1", what="finding"
+    )
+    assert isinstance(quiet, Behaviour)
+    wrapped = quiet.questioned.model_copy(
+        update={"flags": ("max_tokens was not kept to in 53 of 284 answers (18.7%)",)}
+    )
+    assert answer_relation(quiet.model_copy(update={"questioned": wrapped}), alpha=0.02) == "inconclusive"
 
 
 @pytest.mark.parametrize(
@@ -253,10 +298,11 @@ def test_one_endpoint_does_not_stand_for_two_models(tmp_path: Path) -> None:
     [
         ({"population": "sha256:" + "0" * 64}, "control models' answers"),
         ({"battery": "sha256:" + "0" * 64}, "battery that the control models were asked"),
+        ({"models": 5000}, "number of control models"),
     ],
 )
 def test_a_protocol_that_cannot_be_followed_is_not_fixed(
-    tmp_path: Path, parameters: dict[str, str], message: str
+    tmp_path: Path, parameters: dict[str, object], message: str
 ) -> None:
     steps = after(AskedSteps(path=tmp_path / "case"), "propose")
     other = method().model_copy(update={"parameters": method().parameters | parameters})

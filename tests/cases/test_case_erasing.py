@@ -10,14 +10,13 @@ from small_case import Steps, candidates, key_of
 
 from whorl.cases import casework, erasing
 from whorl.cases.bundling import dossier_files
-from whorl.cases.case import Case
-from whorl.cases.erasing import expunge
+from whorl.cases.case import Case, CaseView
+from whorl.cases.erasing import expunge, named_exhibits
 from whorl.cases.line_up import SECRET_FILE
 from whorl.core.errors import InputError, VerificationError
 from whorl.dossiers.building import build_dossier
 from whorl.dossiers.case_facts import facts_of
 from whorl.dossiers.custody import write_chain
-from whorl.dossiers.state import State
 from whorl.dossiers.verifying import verify_dossier
 
 CaseAfter = Callable[[str], Steps]
@@ -94,16 +93,14 @@ def test_that_a_run_was_void_is_known_once_its_unblinding_is_gone(case_after: Ca
 
 
 def test_an_exhibit_that_another_event_names_stays(case_after: CaseAfter) -> None:
-    steps = case_after("unblind")
-    for _ in range(2):
-        view = casework.acquire_document(
-            steps.case, b"same", title="Log", how="by post", filed_by=None, key=key_of("respondent")
-        )
-    digest = view.state.acquired[-1].digest
-    number = len(view.events) - 1
-    expunge(steps.case, key_of("manager"), ground="court_order", events=[number])
-    assert steps.case.store.get(digest) == b"same"
-    expunge(steps.case, key_of("manager"), ground="court_order", events=[number - 1])
+    steps = case_after("close")
+    view = steps.case.read()
+    digest = view.state.analysed[0].document
+    number = {kind: view.state.kinds.index(kind) for kind in ("analysed", "replicated")}
+    after = expunge(steps.case, key_of("manager"), ground="court_order", events=[number["analysed"]])
+    assert digest not in after.state.tombstones[0].blobs
+    assert b"whorl.finding/1" in steps.case.store.get(digest)  # the second analyst's event names it too
+    expunge(steps.case, key_of("manager"), ground="court_order", events=[number["replicated"]])
     with pytest.raises(InputError, match="erased or lost"):
         steps.case.store.get(digest)
 
@@ -113,11 +110,11 @@ def test_a_crash_between_the_events_and_the_exhibits(case_after: CaseAfter, monk
 
     real, calls = erasing._finish, []
 
-    def crash(case: Case, state: State) -> None:
-        calls.append(state)
+    def crash(case: Case, view: CaseView) -> None:
+        calls.append(view)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        real(case, state)
+        real(case, view)
 
     monkeypatch.setattr(erasing, "_finish", crash)
     with pytest.raises(KeyboardInterrupt):
@@ -130,6 +127,17 @@ def test_a_crash_between_the_events_and_the_exhibits(case_after: CaseAfter, monk
         expunge(steps.case, key_of("manager"), ground="retention")
     assert b"whorl.finding/1" not in everything(steps.path)
     assert not (steps.path / SECRET_FILE).exists()
+
+
+def test_an_exhibit_that_no_event_names_goes_with_whatever_is_erased(case_after: CaseAfter) -> None:
+    steps = case_after("close")
+    unused = steps.case.store.put(b"put, and never filed")
+    view = steps.case.read()
+    expunge(steps.case, key_of("manager"), ground="court_order", events=[1])
+    with pytest.raises(InputError, match="erased or lost"):
+        steps.case.store.get(unused)
+    for named in named_exhibits(view):
+        assert steps.case.store.get(named)
 
 
 @pytest.mark.parametrize("ground", ["annulment", "withdrawal"])

@@ -345,7 +345,7 @@ def test_a_population_that_the_release_does_not_know_is_named_beside_the_answer(
     known, own = reported("supported"), reported("own population")
     assert (known.strange, own.strange) == (False, True)
     assert page(known).text.count("Ratios rest on the population of this release.") == 1
-    warning = "Ratios rest on a population that this release does not know (Made here, sha256:"
+    warning = "Figures rest on a population that this release does not know (Made here, sha256:"
     assert warning in page(own).text.split("On this page")[0]
     assert warning in json.loads(printed_data(own))["origin"]
 

@@ -23,12 +23,13 @@ from small_case import (
 from whorl.cases import acquiring, analysing, casework
 from whorl.cases.analysing import examine, read_tools, tools_of
 from whorl.cases.bundling import dossier_files
+from whorl.cases.case import Case
 from whorl.cases.line_up import SECRET_FILE
 from whorl.cases.showing import allowed_next, case_document
 from whorl.core.errors import InputError, VerificationError
 from whorl.core.evidence import Finding
 from whorl.dossiers.custody import open_chain, parse_chain
-from whorl.dossiers.events import Method, Protocol
+from whorl.dossiers.events import Method, Proposed, Protocol
 from whorl.dossiers.proceeding import proceed
 from whorl.dossiers.state import time_of
 from whorl.fingerprints.weight_fingerprint import parse_fingerprint
@@ -179,9 +180,23 @@ def test_a_freezing_that_is_refused_leaves_no_line_up(case_after: CaseAfter) -> 
     with pytest.raises(VerificationError, match="rule 9"):
         steps.freeze()
     assert not (steps.path / SECRET_FILE).exists()
-    (steps.path / SECRET_FILE).write_text("left by a crash")
-    with pytest.raises(InputError, match="a freezing that did not finish"):
+
+
+def test_a_freezing_that_did_not_finish_is_begun_anew(case_after: CaseAfter, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = case_after("propose")
+
+    def crash(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Case, "enter", crash)
+    with pytest.raises(KeyboardInterrupt):
         steps.freeze()
+    monkeypatch.undo()
+    left = (steps.path / SECRET_FILE).read_bytes()
+    assert steps.freeze().state.stage == "frozen"
+    (aside,) = steps.path.glob("line-up-*.json")
+    assert aside.read_bytes() == left
+    assert steps.acquire().state.stage == "acquiring"
 
 
 def test_the_code_key_that_was_exchanged(case_after: CaseAfter) -> None:
@@ -220,11 +235,9 @@ def test_a_replication_that_finds_something_else(case_after: CaseAfter, monkeypa
 
     def other(*arguments: object) -> object:
         found = real(*arguments)  # type: ignore[arg-type]
-        document = json.loads(found.document)
-        document["conclusion"]["statement"] += " Or so."
-        document["evidence"][0]["detail"] = None
-        document["layers"] = document["layers"][1:]
-        return replace(found, document=json.dumps(document).encode())
+        statement = f"{found.conclusion.statement} Or so."
+        conclusion = found.conclusion.model_copy(update={"statement": statement})
+        return found.model_copy(update={"conclusion": conclusion, "layers": found.layers[1:]})
 
     monkeypatch.setitem(analysing._METHODS, analysing.FINGERPRINT_COMPARISON, (group, other))
     state = steps.replicate().state
@@ -244,9 +257,8 @@ def test_a_replication_with_other_figures(
 
     def other(*arguments: object) -> object:
         found = real(*arguments)  # type: ignore[arg-type]
-        document = json.loads(found.document)
-        document["conclusion"]["log10_lr"] *= change
-        return replace(found, document=json.dumps(document).encode())
+        changed = found.conclusion.model_copy(update={"log10_lr": found.conclusion.log10_lr * change})
+        return found.model_copy(update={"conclusion": changed})
 
     monkeypatch.setitem(analysing._METHODS, analysing.FINGERPRINT_COMPARISON, (group, other))
     assert steps.replicate().state.replications[0].agrees is agrees
@@ -302,10 +314,26 @@ def test_an_appeal_reviewer_who_joins(case_after: CaseAfter) -> None:
 
 
 def test_a_clock_that_runs_behind(case_after: CaseAfter) -> None:
-    steps = case_after("acquire")
-    steps.clock.at = time_of(steps.case.store.kept()[-1].record.at) - timedelta(minutes=2)
+    """Clocks differ: an event after one that lies a little ahead is signed at the same time, and never much ahead."""
+    steps = case_after("unblind")
+    last = steps.case.store.kept()[-1].record.at
+    steps.clock.at = time_of(last) - timedelta(minutes=9)
+    view = casework.acquire_document(
+        steps.case, b"a log", title="Log", how="sent", filed_by=None, key=key_of("respondent")
+    )
+    assert (view.kept[-1].record.at, view.state.acquired[-1].acquired_at) == (last, last)
+    assert steps.respond().kept[-1].record.at == last
+    steps.clock.at = time_of(last) - timedelta(minutes=15)
+    ours, _ = propositions()
     with pytest.raises(VerificationError, match="rule 1: expected a time not before the last event's"):
-        steps.propose()
+        steps.case.enter(Proposed(propositions=(ours,)), key_of("complainant"))
+
+
+def test_a_clock_that_runs_behind_at_the_freezing(case_after: CaseAfter) -> None:
+    steps = case_after("freeze")
+    last = steps.case.store.kept()[-1].record.at
+    steps.clock.at = time_of(last) - timedelta(minutes=9)
+    assert steps.acquire().state.acquired[0].acquired_at == last
 
 
 def test_an_event_that_is_dated_ahead(case_after: CaseAfter) -> None:

@@ -20,7 +20,7 @@ from small_case import POPULATION, Steps, candidates, key_of, plan
 from typer.testing import CliRunner
 
 from whorl.cases import casework
-from whorl.cases.erasing import expunge
+from whorl.cases.erasing import expunge, named_exhibits
 from whorl.cases.exports.bill_of_materials import bill_of_materials
 from whorl.cases.exports.case_graph import COMMITMENT, RECORD_HASH, case_graph
 from whorl.cases.exports.declaration import (
@@ -227,7 +227,8 @@ def test_an_opinion_is_withheld_where_what_it_rests_on_was_erased(cases: Cases, 
 
 def test_a_missing_finding_stops_the_export(cases: Cases, tmp_path: Path) -> None:
     steps = Narrowed(shutil.copytree(cases("supported").path, tmp_path / "case"), clock=cases("supported").clock)
-    steps.case.store.delete([steps.case.read().state.analysed[0].document])
+    gone = steps.case.read().state.analysed[0].document
+    assert steps.case.store.keep_only(named_exhibits(steps.case.read()) - {gone}) == (gone,)
     with pytest.raises(InputError, match="expected the exhibit"):
         export(steps.case, "eu-form")
 

@@ -86,3 +86,24 @@ def test_the_manager_does_not_unblind_what_was_not_found(case_after: CaseAfter) 
         steps.analyse()
     with pytest.raises(VerificationError, match="expected it to say what the chain says"):
         steps.unblind()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"null": "Lark was made without the trained weights of Harrow"}, "exact test that this release knows"),
+        ({"method": "sure_thing/1"}, "exact test that this release knows"),
+        ({"log10_p": -3000.0}, "expected a bound over all"),
+    ],
+)
+def test_an_exact_test_says_nothing_that_the_chain_does_not(
+    findings: tuple[State, dict[str, bytes]], changes: dict[str, object], message: str
+) -> None:
+    """What an opinion lists as exact is bounded by the chain's own figure, and worded by the release."""
+    state, stored = findings
+    stranger = next(one for one in state.analysed if one.summary.relation == "none_found")
+    document = json.loads(stored[stranger.document])
+    test = next(item for item in document["evidence"] if item["outcome"] == "p_value")
+    test |= changes
+    with pytest.raises(VerificationError, match=message):
+        require_recorded(state, stranger, json.dumps(document).encode())

@@ -15,12 +15,13 @@ from whorl.cases.line_up import (
     DealtLineUp,
     Drawn,
     deal,
+    forget_dealt,
     read_candidates,
     read_dealt,
     write_dealt,
 )
 from whorl.core.digest import digest_bytes
-from whorl.core.errors import InputError
+from whorl.core.errors import InputError, VerificationError
 from whorl.dossiers.codes import code_key_commitment
 
 SALTS = st.binary(min_size=32, max_size=32)
@@ -88,16 +89,32 @@ def test_the_secret_is_for_its_owner_alone(tmp_path: Path) -> None:
     line_up = dealt(bytes(32))
     write_dealt(tmp_path, line_up)
     assert (tmp_path / SECRET_FILE).stat().st_mode & 0o077 == 0
-    assert read_dealt(tmp_path) == line_up
+    assert read_dealt(tmp_path, line_up.commitment) == line_up
     assert "lark" not in repr(line_up)
     assert line_up.salt not in repr(line_up)
     (tmp_path / SECRET_FILE).write_text('{"salt": "hidden"}')
     with pytest.raises(InputError) as error:
-        read_dealt(tmp_path)
+        read_dealt(tmp_path, line_up.commitment)
     assert "hidden" not in str(error.value)
+    with pytest.raises(InputError, match="found something else"):
+        write_dealt(tmp_path, line_up)  # what it was nobody knows, so it is not put aside
     (tmp_path / SECRET_FILE).unlink()
     with pytest.raises(InputError, match="found none"):
-        read_dealt(tmp_path)
+        read_dealt(tmp_path, line_up.commitment)
+
+
+def test_of_several_attempts_the_commitment_says_which_one_counts(tmp_path: Path) -> None:
+    attempts = [dealt(bytes([number]) * 32) for number in range(3)]
+    for one in attempts:
+        write_dealt(tmp_path, one)
+    for one in attempts:
+        assert read_dealt(tmp_path, one.commitment) == one
+    assert {file.stat().st_mode & 0o077 for file in tmp_path.iterdir()} == {0}
+    with pytest.raises(VerificationError, match="expected the code key that was committed to"):
+        read_dealt(tmp_path, dealt(bytes([9]) * 32).commitment)
+    (tmp_path / "line-up-of-my-own.json").touch()
+    forget_dealt(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["line-up-of-my-own.json"]
 
 
 def test_the_managers_file(tmp_path: Path) -> None:

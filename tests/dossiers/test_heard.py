@@ -63,7 +63,7 @@ def documents(**changed: object) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("document", "says"),
     [
-        (ancestor(), "log10 ratio against common ancestor -0.41"),
+        (ancestor(), "the filer's log10 ratio against common ancestor -0.41"),
         (ancestor(reading=None, ratios=[]), "gave no figures"),
         (filtration(), "architecture: 2 of 5 left agree, 15 of 20 filtered"),
         (filtration(residues=[]), "Nothing was compared"),
@@ -106,10 +106,26 @@ def test_whether_it_is_about_the_models_of_the_case() -> None:
         json.dumps(ancestor(ratios=[{"against": "same_data", "log10_lr": float("nan")}])).encode(),
         json.dumps(filtration(residues=[{"filters": "all", "layers": [{"layer": "stolen"}]}])).encode(),
         json.dumps(documents(ratios=[{"against": "theft", "lower": 0.0, "upper": 1.0}])).encode(),
+        json.dumps(documents(ratios=[{"against": "independent", "lower": 1.0, "upper": -1.0}])).encode(),
+        json.dumps(documents(ratios=2 * documents()["ratios"])).encode(),
+        json.dumps(ancestor(ratios=2 * ancestor()["ratios"])).encode(),
+        json.dumps(ancestor(ratios=[{"against": "common_ancestor", "log10_lr": 999999.0}])).encode(),
+        json.dumps(
+            filtration(
+                residues=[
+                    {
+                        "filters": "all",
+                        "layers": [
+                            {"layer": "recipe", "elements": 0, "filtered": 0, "compared": 1, "agreeing": 1000000}
+                        ],
+                    }
+                ]
+            )
+        ).encode(),
         b'{"schema": "whorl.ancestor/1", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b'{"schema": "whorl.documents/1", "x": "' + b"x" * MAX_HEARD_BYTES + b'"}',
     ],
-    ids=range(14),
+    ids=range(19),
 )
 def test_what_is_no_such_analysis_stays_a_document_like_any_other(document: bytes) -> None:
     assert told(document) is None

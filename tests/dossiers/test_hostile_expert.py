@@ -24,6 +24,8 @@ from sample_case import (
     open_case,
     opine,
     opinion_on,
+    replicate,
+    review,
     whole_case,
 )
 
@@ -36,6 +38,7 @@ from whorl.dossiers.bag import INFO, LISTED_TAGS, MANIFEST, ROOT, TAG_MANIFEST, 
 from whorl.dossiers.custody import open_chain, parse_chain, write_chain
 from whorl.dossiers.events import Acquired, Closed, Expunged, Frozen, Protocol
 from whorl.dossiers.layout import CRATE, CUSTODY
+from whorl.dossiers.proceeding import proceed
 from whorl.dossiers.protocol_commitment import commitment_to
 from whorl.dossiers.verifying import STEPS, Verification, verify_dossier
 from whorl.entries.keys import encode_public
@@ -204,14 +207,14 @@ def test_a_root_that_names_another_opinion(verified: Verify, files: Files) -> No
 
 
 def test_a_verdict_that_the_chain_does_not_state(verified: Verify, tmp_path: Path) -> None:
-    """No second analyst is needed for what is inconclusive; so the event says that, and the opinion says more."""
+    """More is asked before an opinion that supports something; so the event says inconclusive, and the opinion more."""
     case = whole_case(opinion=False, replicated=False)
     stated = opinion_on(case)
     assert stated.verdict.startswith("supports_")
     opine(case, stated)
     case.build(tmp_path / "x.dossier")
     refused(verified(tmp_path / "x.dossier"), 6, why="rule 23: expected every finding made again")
-    sly = whole_case(opinion=False, replicated=False)
+    sly = whole_case(opinion=False)
     opine(sly, stated, verdict="inconclusive")
     sly.build(tmp_path / "y.dossier")
     refused(verified(tmp_path / "y.dossier"), 8, 9, why="expected the verdict that the chain states")
@@ -442,6 +445,48 @@ def test_a_weaker_manifest(verified: Verify, files: Files) -> None:
     refused(verified(weaker), 2, 4, why="found 'tagmanifest-md5.txt'")
     shortened = files | {MANIFEST: re.sub(rb"(?m)^([0-9a-f]{32})[0-9a-f]{32}", rb"\1", files[MANIFEST])}
     refused(verified(shortened), 2, why="expected")
+
+
+# What is unsettled
+
+
+def test_controls_that_were_never_judged_are_said_to_be(verified: Verify, tmp_path: Path) -> None:
+    case = SampleCase()
+    for step in (open_case, freeze, acquire, analyse):
+        step(case)
+    case.add("manager", Closed(outcome="withdrawn", reasons="The complaint was withdrawn."))
+    case.build(tmp_path / "x.dossier")
+    found = verified(tmp_path / "x.dossier")
+    assert not found.failed
+    assert (found.void, found.verdict) == (None, None)
+    assert "5 comparisons were made and the code key was never shown: the controls were NEVER" in found.steps[5].detail
+
+
+def replicated_until_it_agrees() -> SampleCase:
+    """A second analyst found something else, and a third one was asked."""
+    case = whole_case(opinion=False)
+    made = proceed(open_chain(case.kept)).replications[0]
+    other = made.findings[0].model_copy(update={"largest_difference": 0.9})
+    case.add("replicator", made.model_copy(update={"findings": (other, *made.findings[1:])}))
+    replicate(case)
+    review(case)
+    return case
+
+
+def test_a_replication_that_differed_is_said_to_have(verified: Verify, tmp_path: Path) -> None:
+    case = replicated_until_it_agrees()
+    case.add("manager", Closed(outcome="unanswerable", reasons="A second analyst found something else."))
+    case.build(tmp_path / "x.dossier")
+    found = verified(tmp_path / "x.dossier")
+    assert not found.failed
+    assert "1 of 3 replications found something ELSE than the analyst" in found.steps[5].detail
+
+
+def test_no_opinion_on_findings_that_one_analyst_did_not_get(verified: Verify, tmp_path: Path) -> None:
+    case = replicated_until_it_agrees()
+    opine(case, opinion_on(case))
+    case.build(tmp_path / "x.dossier")
+    refused(verified(tmp_path / "x.dossier"), 6, why="rule 23: expected no replication with other findings")
 
 
 # What was erased

@@ -20,17 +20,27 @@ ALIKE = [
     ("Northwind Labs", "Northwind\u00a0Labs"),
     ("Stra\u00dfe AI", "STRASSE AI"),
     ("Office Labs", "O\ufb03ce Labs"),
+    ("Meridian AI", "Meridian Al"),
+    ("Meridian AI", "Meridian A1"),
+    ("Meridian AI", "meridian ai"),
+    ("Meridian AI", "Meridian A|"),
+    ("Harrow-10", "HARROW-1O"),
+    ("model", "rnodel"),
+    ("Northwind", "Northvvind"),
+    ("OPEX", "\u041e\u0420\u0415\u0425"),
+    ("TOKEN", "\u03a4\u039f\u039a\u0395\u039d"),
+    ("\u0389\u03bb\u03b9\u03bf\u03c2", "\u0389\u039b\u0399\u039f\u03a3"),
 ]
 
 
 @pytest.mark.parametrize(("one", "other"), ALIKE)
 def test_names_that_read_alike(one: str, other: str) -> None:
     assert reads_like(one) == reads_like(other)
-    assert twins(["Meridian AI", one, other]) == (one, other)
+    assert twins(["Harbour Models", one, other]) == (one, other)
 
 
 def test_names_that_do_not() -> None:
-    assert twins(["Northwind Labs", "Northwind Lab", "Harbour Models", "\u5317\u98a8"]) is None
+    assert twins(["Northwind Labs", "Northwind Lab", "Harbour Models", "Harbour Model 2", "\u5317\u98a8"]) is None
 
 
 @given(st.text(max_size=40))

@@ -12,8 +12,10 @@ from played_case import Play
 from whorl.core.errors import VerificationError
 from whorl.dossiers.codes import code_key_commitment
 from whorl.dossiers.custody import Event
-from whorl.dossiers.events import ALTERNATIVES, Body, Joined, Verdict
+from whorl.dossiers.events import ALTERNATIVES, Body, Joined, Outcome, Verdict, outcome_of
 from whorl.dossiers.proceeding import proceed, require_allowed
+
+UNDECIDED: dict[str, Outcome] = {"M-4": "inconclusive"}
 
 
 def refused(case: Play, role: str, body: Body, *, rule: int, after: timedelta = timedelta(minutes=1)) -> None:
@@ -132,6 +134,36 @@ def test_all_seven_alternatives_are_named_before_the_freezing(left_out: str) -> 
     refused(Play().until("proposed"), "manager", played.frozen(treatments=named), rule=10)
 
 
+UNFAIR = "Harrow was stolen, and 90 % of it is in Lark."
+UNFAIR_PROTOCOLS: dict[str, dict[str, object]] = {
+    "stop rule": {"stop_rule": UNFAIR},
+    "exclusions": {"exclusions": UNFAIR},
+    "how published_idea is treated": {
+        "treatments": tuple(
+            played.treatment(one).model_copy(update={"how": UNFAIR} if one == "published_idea" else {})
+            for one in ALTERNATIVES
+        )
+    },
+    "name of a method": {"methods": (played.METHOD, played.METHOD.model_copy(update={"method": "stolen/1"}))},
+}
+
+
+@pytest.mark.parametrize("where", UNFAIR_PROTOCOLS)
+def test_the_words_of_a_protocol_are_fair(where: str) -> None:
+    """They come to stand in the opinion; refused there, no dossier of the case would hold for ever."""
+    with pytest.raises(VerificationError, match=f"rule 8: {where}: expected words"):
+        Play().until("proposed").do("manager", played.frozen(**UNFAIR_PROTOCOLS[where]))
+
+
+@pytest.mark.parametrize("role", ["complainant", "respondent", "manager"])
+@pytest.mark.parametrize("stage", ["frozen", "unblinded"])
+def test_the_title_of_a_document_is_fair(role: str, stage: str) -> None:
+    case = Play().until(stage)
+    unfair = played.acquired("D-1", case.at, filed_by=role, title="Proof of the theft")
+    with pytest.raises(VerificationError, match="rule 8: title of D-1: expected words"):
+        case.do(role, unfair)
+
+
 def test_a_protocol_can_be_followed() -> None:
     case = Play().until("proposed")
     refused(case, "manager", played.frozen(methods=(played.METHOD, played.METHOD)), rule=10)
@@ -177,6 +209,14 @@ def test_an_exhibit_is_acquired_once_and_no_model_after_the_analysis_began() -> 
     refused(case, "manager", played.acquired("M-3", case.at, access="api"), rule=12)
     case.do("respondent", played.acquired("D-1", case.at))
     assert case.state.stage == "analysing"
+
+
+def test_a_document_is_filed_once_whoever_files_it() -> None:
+    case = Play().until("unblinded").do("respondent", played.acquired("D-1", played.BEGIN + timedelta(minutes=15)))
+    same = {"digest": played.digest("D-1"), "blob": played.digest("D-1")}
+    refused(case, "respondent", played.acquired("D-2", case.at, **same), rule=12)
+    refused(case, "complainant", played.acquired("D-2", case.at, filed_by="complainant", **same), rule=12)
+    case.do("respondent", played.acquired("D-2", case.at))
 
 
 def test_a_document_asks_for_a_new_review_and_comes_within_the_window() -> None:
@@ -310,6 +350,34 @@ def test_the_outcome_of_the_questioned_model_voids_nothing() -> None:
     assert (case.state.stage, case.state.failed_controls) == ("unblinded", ())
 
 
+@pytest.mark.parametrize(
+    ("outcomes", "void"),
+    [
+        ({"M-1": "inconclusive", "M-6": "inconclusive"}, True),
+        ({"M-1": "inconclusive"}, False),
+        ({"M-1": "inconclusive", "M-6": "inconclusive", "M-5": "not_related"}, False),
+    ],
+)
+def test_a_method_that_calls_nobody_a_stranger_tells_nobody_apart(outcomes: dict[str, str], void: bool) -> None:
+    case = Play().until("unblinded", outcomes=outcomes)  # type: ignore[arg-type]
+    assert case.state.stage == ("void" if void else "unblinded")
+    assert all("none of the unrelated models" in one for one in case.state.failed_controls)
+
+
+def test_each_method_must_tell_strangers_apart() -> None:
+    second = played.METHOD.model_copy(update={"method": "another/1"})
+    case = Play().until("proposed").do("manager", played.frozen(methods=(played.METHOD, second)))
+    for number in range(1, 7):
+        case.do("manager", played.acquired(f"M-{number}", case.at))
+    for code, truth in played.TRUTH.items():
+        case.do("analyst", played.analysed(code))
+        outcome = "related" if truth == "related" else "inconclusive"
+        again = {"method": second.method, "document": played.digest(f"second {code}")}
+        case.do("analyst", played.analysed(code, outcome, **again))  # type: ignore[arg-type]
+    case.do("manager", played.unblinded())
+    assert case.state.failed_controls == ("none of the unrelated models came out as unrelated by another/1",)
+
+
 def test_a_reply_within_the_window() -> None:
     case = Play().until("unblinded")
     refused(case, "complainant", played.responded(), rule=2)
@@ -342,7 +410,7 @@ def test_every_finding_is_replicated() -> None:
 
 
 def test_no_review_while_the_respondent_may_still_answer() -> None:
-    case = Play().until("unblinded")
+    case = Play().until("unblinded", outcomes=UNDECIDED)
     refused(case, "reviewer", played.reviewed(), rule=20, after=timedelta(days=29))
     refused(case, "analyst", played.opined(), rule=6)
     case.do("reviewer", played.reviewed(), after=timedelta(days=30))
@@ -383,26 +451,85 @@ def test_nothing_is_supported_by_findings_that_one_person_alone_made(verdict: st
 
 @pytest.mark.parametrize("verdict", ["inconclusive", "not_answerable"])
 def test_a_case_without_a_replicator_can_still_end(verdict: str) -> None:
-    case = Play().until("answered").do("reviewer", played.reviewed())
+    case = Play().until("answered", outcomes=UNDECIDED).do("reviewer", played.reviewed())
     assert case.do("analyst", played.opined(headline_log10=None, verdict=verdict)).state.stage == "opined"
     alone = Play().until("answered").do("reviewer", played.reviewed())
     assert alone.do("manager", played.closed("unanswerable")).state.stage == "closed"
 
 
 def test_a_strong_headline_needs_a_second_analyst() -> None:
-    case = Play().until("answered").do("reviewer", played.reviewed())
+    case = Play().until("answered", outcomes=UNDECIDED).do("reviewer", played.reviewed())
     refused(case, "analyst", played.opined(headline_log10=2.01), rule=23)
     refused(case, "analyst", played.opined(headline_log10=-2.01), rule=23)
     case.do("analyst", played.opined(headline_log10=2.0))
     assert Play().until("reviewed").do("analyst", played.opined(headline_log10=4.0)).state.stage == "opined"
 
 
+@pytest.mark.parametrize("verdict", ["inconclusive", "not_answerable"])
+@pytest.mark.parametrize(
+    ("relation", "log10_p", "alone"),
+    [
+        ("derived", None, False),
+        ("shared_initialisation", None, False),
+        ("supported", None, False),
+        ("not_independent", None, False),
+        ("inconclusive", -2.01, False),
+        ("none_found", -3.0, False),
+        ("inconclusive", -2.0, True),
+        ("none_found", None, True),
+    ],
+)
+def test_what_an_undecided_opinion_reports_needs_a_second_analyst(
+    verdict: str, relation: str, log10_p: float | None, alone: bool
+) -> None:
+    """An opinion states relations and p-values of the questioned model, whatever its verdict."""
+    case = Play().until("acquiring")
+    figures = played.Summary(outcome=outcome_of(relation), relation=relation, log10_p=log10_p)
+    for code in played.TRUTH:
+        case.do("analyst", played.analysed(code, summary=figures) if code == "M-4" else played.analysed(code))
+    case.do("manager", played.unblinded()).do("respondent", played.responded()).do("reviewer", played.reviewed())
+    opinion = played.opined(headline_log10=None, verdict=verdict)
+    if not alone:
+        refused(case, "analyst", opinion, rule=23)
+        case.do("replicator", played.replicated([one.document for one in case.state.analysed]))
+        case.do("reviewer", played.reviewed())
+    assert case.do("analyst", opinion).state.stage == "opined"
+
+
+def test_what_is_found_of_a_control_asks_for_no_second_analyst() -> None:
+    case = Play().until("answered", outcomes=UNDECIDED).do("reviewer", played.reviewed())
+    assert "related" in {one.summary.outcome for one in case.state.analysed}
+    case.do("analyst", played.opined())
+
+
 def test_a_second_analyst_who_found_otherwise() -> None:
-    case = Play().until("answered")
+    case = Play().until("answered", outcomes=UNDECIDED)
     documents = [one.document for one in case.state.analysed]
     case.do("replicator", played.replicated(documents, difference=1e-3)).do("reviewer", played.reviewed())
     refused(case, "analyst", played.opined(), rule=23)
     case.do("replicator", played.replicated(documents)).do("reviewer", played.reviewed()).do("analyst", played.opined())
+
+
+@pytest.mark.parametrize("opinion", [{"verdict": "supports_claim"}, {"verdict": "inconclusive"}])
+def test_a_third_analyst_does_not_outweigh_the_second(opinion: dict[str, str]) -> None:
+    case = Play().until("answered")
+    documents = [one.document for one in case.state.analysed]
+    case.do("replicator", played.replicated(documents, difference=0.9))
+    third = played.party("replicator", name="The friend", key="friend")
+    case.do("manager", Joined(party=third)).do(third.id, played.replicated(documents))
+    case.do("reviewer", played.reviewed())
+    refused(case, "analyst", played.opined(**opinion), rule=23)
+    assert case.do("manager", played.closed("unanswerable")).state.stage == "closed"
+
+
+def test_a_second_analyst_who_finds_otherwise_after_the_opinion_leaves_a_way_to_appeal() -> None:
+    case = Play().until("opined").do("reviewer", played.reviewed())
+    refused(case, "manager", played.closed(), rule=26)
+    documents = [one.document for one in case.state.analysed]
+    case.do("replicator", played.replicated(documents, difference=0.9)).do("reviewer", played.reviewed())
+    refused(case, "analyst", played.opined(2), rule=23)
+    case.do("manager", played.closed()).do("respondent", played.appealed())
+    assert case.do("appeal_reviewer", played.decided("annulled")).state.annulled
 
 
 def test_versions_of_an_opinion() -> None:
@@ -443,6 +570,16 @@ def test_closings_fit_what_happened() -> None:
     refused(case, "reviewer", played.reviewed(), rule=26)
     early = Play().until("opened").do("manager", played.closed("unanswerable"))
     refused(early, "reviewer", played.reviewed(), rule=26)
+
+
+def test_a_failed_control_is_not_hidden_by_closing_before_the_unblinding() -> None:
+    failed = Play().until("analysing", outcomes={"M-3": "not_related"})
+    refused(failed, "manager", played.closed("unanswerable"), rule=26)
+    assert failed.do("manager", played.unblinded()).state.stage == "void"
+    good = Play().until("unblinded").do("manager", played.closed("unanswerable"))
+    early = Play().until("acquiring").do("analyst", played.analysed("M-1")).do("manager", played.closed("unanswerable"))
+    withdrawn = Play().until("analysing").do("manager", played.closed("withdrawn"))
+    assert {one.state.stage for one in (good, early, withdrawn)} == {"closed"}
 
 
 def test_only_a_party_appeals_and_only_against_an_opinion() -> None:

@@ -107,7 +107,7 @@ def body_of(kind: str, case: Play, random: Random) -> Body:
             verdict = random.choice(["inconclusive", "supports_claim", "supports_alternative"])
             return played.opined(version, headline_log10=random.choice([None, 0.2, 3.0, -3.0]), verdict=verdict)
         case "closed":
-            return played.closed(random.choice(["completed", "completed", "void", "withdrawn"]))
+            return played.closed(random.choice(["completed", "completed", "void", "withdrawn", "unanswerable"]))
         case "appealed":
             return played.appealed()
         case "appeal_decided":
@@ -221,6 +221,7 @@ def require(role: str, body: Body, before: list[Body | None], records: list[Reco
     failed = findings and (
         findings.get("M-3", "related") != "related"
         or any(findings.get(code) == "related" for code in ("M-1", "M-5", "M-6"))
+        or all(findings.get(code, "not_related") == "inconclusive" for code in ("M-1", "M-5", "M-6"))
     )
     match body:
         case Frozen(protocol=protocol):
@@ -256,8 +257,10 @@ def require(role: str, body: Body, before: list[Body | None], records: list[Reco
                 assert not any(one.result == "annulled" for one in some(AppealDecided))
                 replications = some(Replicated)
                 assert not replications or replications[-1].agrees
-                assert replications or abs(body.headline_log10 or 0) <= 2
-                assert replications or not body.verdict.startswith("supports_")
+                if not replications or not all(one.agrees for one in replications):
+                    assert abs(body.headline_log10 or 0) <= 2
+                    assert not body.verdict.startswith("supports_")
+                    assert findings["M-4"] != "related"
         case Appealed():
             assert role in ("complainant", "respondent")
             assert some(Opined)
@@ -268,6 +271,8 @@ def require(role: str, body: Body, before: list[Body | None], records: list[Reco
             assert some(Opined)
         case Closed(outcome="void"):
             assert failed
+        case Closed(outcome="unanswerable"):
+            assert some(Unblinded) or set(findings) != set(played.TRUTH)
         case Expunged():
             assert body.void == bool(failed and some(Unblinded))
         case Opened() | Joined() | Closed():

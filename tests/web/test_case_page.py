@@ -79,6 +79,10 @@ def test_codes_alone_are_shown_before_the_code_key(led: Pages) -> None:
     assert "M-1" in text
     assert "known copy" not in text
     assert "stranger one" not in text
+    assert re.search(r"M-\d is the reference\.", text)
+    assert "Codes hide names, not weights" in text
+    assert "in the signed events everybody in the case can read before that what was found, by code" in text
+    assert "nobody but the manager knows" not in text
     assert "Compared with the reference" not in text
     assert "/exhibits/" not in led[3]["analysing"]
 

@@ -15,7 +15,7 @@ from whorl.core.strict_json import parse_json_object
 from whorl.dossiers.differences import differences
 from whorl.dossiers.events import Analysed, Group, Method, Repetition, Summary
 from whorl.dossiers.populations import calibrated, is_answers
-from whorl.dossiers.recorded import MAX_FINDING_BYTES, summary_of
+from whorl.dossiers.recorded import MAX_FINDING_BYTES, Found, summary_of
 from whorl.dossiers.state import NEEDED_ACCESS, State
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Tools:
     controls: "Mapping[str, AnswerPopulation]"
 
 
-Compare = Callable[[bytes, bytes, Method, Tools], Examined]
+Compare = Callable[[bytes, bytes, Method, Tools], Found]
 
 
 def tools_of(state: State, store: CaseStore) -> Tools:
@@ -122,6 +122,11 @@ def _answer_controls(method: Method, tools: Tools) -> "AnswerPopulation":
             f"{method.method}: expected the control models' answers {named!a} that it names, found none among the "
             f"{len(tools.controls)} given; give the file of `whorl population build`"
         )
+    if method.parameters.get("models") != len(controls.models):
+        raise InputError(
+            f"{method.method}: expected `models`, the number of control models ({len(controls.models)}), found "
+            f"{method.parameters.get('models')!a}; `whorl population show` prints it"
+        )
     if str(battery) not in {one.digest for one in controls.batteries}:
         raise InputError(
             f"{method.method}: expected the digest of a battery that the control models were asked, found {battery!a}"
@@ -139,7 +144,12 @@ def examine(state: State, method: Method, code: str, *, store: CaseStore, tools:
     """
     assert state.protocol is not None
     pair = [_exhibit(state, one, method, store) for one in (code, state.protocol.line_up.reference)]
-    return _known(method)(pair[0], pair[1], method, tools)
+    found = _known(method)(pair[0], pair[1], method, tools)
+    return Examined(
+        document=found.model_dump_json().encode(),
+        schema=found.schema_,
+        summary=summary_of(found, alpha=state.protocol.alpha),
+    )
 
 
 def event_of(state: State, method: Method, code: str, found: Examined) -> Analysed:
@@ -185,20 +195,19 @@ def _exhibit(state: State, code: str, method: Method, store: CaseStore) -> bytes
     return store.get(found.blob)
 
 
-def _compare_fingerprints(questioned: bytes, reference: bytes, method: Method, tools: Tools) -> Examined:
+def _compare_fingerprints(questioned: bytes, reference: bytes, method: Method, tools: Tools) -> Found:
     from whorl.comparison.comparing import compare_fingerprints
     from whorl.fingerprints.weight_fingerprint import parse_fingerprint
 
-    finding = compare_fingerprints(
+    return compare_fingerprints(
         parse_fingerprint(questioned, origin="questioned exhibit"),
         parse_fingerprint(reference, origin="reference exhibit"),
         population=_population(method, tools),
         with_power=bool(method.parameters.get("power", 0)),
     )
-    return Examined(document=finding.model_dump_json().encode(), schema=finding.schema_, summary=summary_of(finding))
 
 
-def _compare_answers(questioned: bytes, reference: bytes, method: Method, tools: Tools) -> Examined:
+def _compare_answers(questioned: bytes, reference: bytes, method: Method, tools: Tools) -> Found:
     from whorl.cases.coded_transcript import readable
     from whorl.comparison.asked import from_transcript
     from whorl.comparison.behaviour import compare_behaviour
@@ -213,8 +222,7 @@ def _compare_answers(questioned: bytes, reference: bytes, method: Method, tools:
             "what was agreed on"
         )
     asked = [from_transcript(side, name=side.header.endpoint.model) for side in sides]
-    found = compare_behaviour(asked[0], asked[1], battery, _answer_controls(method, tools))
-    return Examined(document=found.model_dump_json().encode(), schema=found.schema_, summary=summary_of(found))
+    return compare_behaviour(asked[0], asked[1], battery, _answer_controls(method, tools))
 
 
 _METHODS: Final[dict[str, tuple[Group, Compare]]] = {

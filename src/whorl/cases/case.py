@@ -8,7 +8,7 @@ from pathlib import Path
 from whorl.cases.store import CaseStore, FolderStore
 from whorl.dossiers.custody import Event, Kept, open_chain, sign_event
 from whorl.dossiers.events import Body, EventKind
-from whorl.dossiers.file_steps import require_past
+from whorl.dossiers.file_steps import CLOCK_ALLOWANCE, require_past
 from whorl.dossiers.proceeding import State, advance, proceed, require_allowed
 from whorl.dossiers.state import time_of
 from whorl.entries.keys import IssuerKey
@@ -68,7 +68,21 @@ class Case:
         """
         view = view_of(self.store.kept())
         require_past(time_of(view.kept[-1].record.at), now=self.now(), what="the last event was signed at")
+        self.store.checked(view.kept)
         return view
+
+    def time_after(self, last: datetime | None) -> datetime:
+        """When an event is signed that follows one of then: now.
+
+        Where this clock is behind that event by no more than clocks may differ, it is signed at the same time: nobody
+        keeps others out by dating an event ahead.
+
+        Parameters
+        ----------
+        last : when the last event was signed; None where there is none
+        """
+        now = self.now()
+        return last if last is not None and now < last <= now + CLOCK_ALLOWANCE else now
 
     def ready_for(self, kind: EventKind, key: IssuerKey) -> State:
         """The state, once it is seen that this person may do this now; asked before long work.
@@ -103,7 +117,7 @@ class Case:
                 sequence=len(before),
                 previous=before[-1].record.hash if before else None,
                 key=key,
-                at=self.now(),
+                at=self.time_after(time_of(before[-1].record.at) if before else None),
                 salt=self.random_bytes(SALT_BYTES),
             )
             views.append(view_after(before, made, erase))

@@ -130,11 +130,6 @@ def freeze(
     state = case.ready_for("frozen", key)
     _require_names(candidates)
     require_usable(plan.methods, read_tools(populations))
-    if (case.path / SECRET_FILE).exists():
-        raise InputError(
-            f"{case.path / SECRET_FILE}: expected no line-up before the protocol is frozen, found one of a freezing "
-            "that did not finish; remove it and freeze again"
-        )
     dealt = deal(
         candidates,
         salt=case.random_bytes(SALT_BYTES),
@@ -147,11 +142,11 @@ def freeze(
     write_dealt(case.path, dealt)
     try:
         receipt = None if commit is None else case.store.put(commit(protocol))
-        return case.enter(Frozen(protocol=protocol, receipt=receipt), key)
     except BaseException:
-        if case.read().state.protocol is None:
-            (case.path / SECRET_FILE).unlink()
+        (case.path / SECRET_FILE).unlink()  # no event was made yet that could state it
         raise
+    # From here on the line-up stays, whatever the answer is: a service may keep the event and say that it does not.
+    return case.enter(Frozen(protocol=protocol, receipt=receipt), key)
 
 
 def _require_names(candidates: Candidates) -> None:
@@ -181,10 +176,13 @@ def acquire_line_up(case: Case, key: IssuerKey, *, progress: Progress = silent) 
         If a transcript is missing, is not whole, or somebody else was asked.
     """
     state = case.ready_for("acquired", key)
-    members = {member.code: member for member in read_dealt(case.path).members}
+    assert state.protocol is not None
+    dealt = read_dealt(case.path, state.protocol.code_key_commitment)
+    members = {member.code: member for member in dealt.members}
     view = case.read()
     for code, access in state.not_acquired():
-        taken = acquisition(members[code], access, keep=case.store.put, at=case.now(), progress=progress)
+        at = case.time_after(view.state.at)
+        taken = acquisition(members[code], access, keep=case.store.put, at=at, progress=progress)
         view = case.enter(taken, key)
     return view
 
@@ -208,7 +206,7 @@ def acquire_document(
         digest=digest,
         blob=digest,
         how=how,
-        acquired_at=instant(case.now()),
+        acquired_at=instant(case.time_after(state.at)),
         filed_by=filed_by or state.parties[key.id.hex()].role,
         title=title,
         size=len(data),
@@ -249,7 +247,8 @@ def unblind(case: Case, key: IssuerKey) -> CaseView:
     state = case.ready_for("unblinded", key)
     for one in state.analysed:
         require_recorded(state, one, case.store.get(one.document))
-    dealt = read_dealt(case.path)
+    assert state.protocol is not None
+    dealt = read_dealt(case.path, state.protocol.code_key_commitment)
     return case.enter(Unblinded(salt=dealt.salt, members=dealt.coded), key)
 
 

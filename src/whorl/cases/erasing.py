@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from whorl.cases.case import Case, CaseView
-from whorl.cases.line_up import SECRET_FILE
+from whorl.cases.line_up import forget_dealt
 from whorl.core.errors import InputError
 from whorl.dossiers.events import Acquired, Analysed, ErasureGround, EventKind, Expunged, Frozen, Opined, Replicated
-from whorl.dossiers.state import State
 from whorl.entries.keys import IssuerKey, encode_public
 
 _NAMING_THE_LINE_UP: Final[frozenset[EventKind]] = frozenset({"opened", "frozen", "unblinded"})
@@ -19,7 +18,7 @@ _NAMING_THE_LINE_UP: Final[frozenset[EventKind]] = frozenset({"opened", "frozen"
 
 
 def expunge(case: Case, key: IssuerKey, *, ground: ErasureGround, events: Sequence[int] | None = None) -> CaseView:
-    """Erase events for good: their envelopes and salts, and the exhibits that no other event names.
+    """Erase events for good: their envelopes and salts, and the exhibits that no other event names or none ever named.
 
     A tombstone says so. With the opening, the protocol or the code key the manager's file of the line-up goes too.
 
@@ -28,7 +27,7 @@ def expunge(case: Case, key: IssuerKey, *, ground: ErasureGround, events: Sequen
     events : their numbers; left out, all that are there but tombstones
     """
     view = case.read()
-    _finish(case, view.state)
+    _finish(case, view)
     there = [event for event in view.events if event.body is not None and event.record.kind != "expunged"]
     numbers = [event.record.sequence for event in there] if events is None else sorted(set(events))
     if unknown := set(numbers) - {event.record.sequence for event in there}:
@@ -45,16 +44,23 @@ def expunge(case: Case, key: IssuerKey, *, ground: ErasureGround, events: Sequen
         keys=tuple(map(encode_public, key.public_keys)),
     )
     after = case.enter(body, key, erase=numbers)
-    _finish(case, after.state)
+    _finish(case, after)
     return after
 
 
-def _finish(case: Case, state: State) -> None:
+def _finish(case: Case, view: CaseView) -> None:
     """Remove what tombstones say is gone; what a crash left is removed when somebody next erases."""
+    state = view.state
+    if state.tombstones:
+        case.store.keep_only(named_exhibits(view))
     for tombstone in state.tombstones:
-        case.store.delete(tombstone.blobs)
         if any(state.kinds[number] in _NAMING_THE_LINE_UP for number in tombstone.events):
-            (case.path / SECRET_FILE).unlink(missing_ok=True)
+            forget_dealt(case.path)
+
+
+def named_exhibits(view: CaseView) -> frozenset[str]:
+    """Digests of all exhibits that an event names which is still there."""
+    return frozenset(blob for event in view.events for blob in _blobs(event.body))
 
 
 def _blobs(body: object) -> set[str]:

@@ -9,13 +9,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
 from threading import Lock
 from typing import Final
 
 from whorl.cases.case import CaseView, view_after, view_of
+from whorl.cases.erasing import named_exhibits
 from whorl.cases.held_desk import Desk
 from whorl.cases.showing import exhibit_faults
 from whorl.cases.store import DATABASE, FolderStore, create_store
@@ -34,6 +35,8 @@ CASES_FOLDER: Final = "cases"
 MOST_EVENTS: Final = 2000
 MOST_CHAIN_BYTES: Final = 23 << 20
 """Of envelopes and records of one case; in a chain file, of at most 32 MiB, they are a third longer."""
+MOST_AHEAD: Final = timedelta(seconds=30)
+"""How far an event may lie after the bureau's clock: whoever dates one ahead takes time from whoever files next."""
 _VIEWS: Final = 64
 
 
@@ -137,7 +140,7 @@ class HeldCases:
         if view is not None and view.kept == kept:
             return HeldCase(view=view, store=store, desk=Desk(folder))
         held = HeldCase(view=view_of(kept), store=store, desk=Desk(folder))
-        _finish_erasing(held)
+        finish_erasing(held)
         self._remember(case, held.view)
         return held
 
@@ -161,7 +164,7 @@ class HeldCases:
             last = before[-1].record.hash.hex()
             if (made.record.sequence, made.record.previous) != (len(before), last):
                 raise HeadMovedError(last, number=len(before) - 1)
-            self._require_now(made)
+            self._require_now(made, window_ends=held.view.state.reply_until)
             _require_room(before, made)
             event = open_chain([*before, made])[-1]
             erase = event.body.events if isinstance(event.body, Expunged) else ()
@@ -186,13 +189,20 @@ class HeldCases:
             while len(self._views) > _VIEWS:
                 self._views.popitem(last=False)
 
-    def _require_now(self, made: Kept) -> None:
-        """Nobody gains time by a clock of their own: what is entered here was signed now."""
-        now = self._now()
-        if abs(now - time_of(made.record.at)) > CLOCK_ALLOWANCE:
+    def _require_now(self, made: Kept, *, window_ends: datetime | None = None) -> None:
+        """Nobody gains or takes time by a clock of their own: what is entered here was signed now."""
+        now, at = self._now(), time_of(made.record.at)
+        if not -CLOCK_ALLOWANCE <= at - now <= MOST_AHEAD:
             raise VerificationError(
-                f"expected an event signed within {CLOCK_ALLOWANCE.seconds // 60} minutes of this service's clock "
-                f"({now:%Y-%m-%dT%H:%M:%SZ}), found one of {made.record.at}; set your clock and sign it again"
+                f"expected an event signed at most {CLOCK_ALLOWANCE.seconds // 60} minutes before and "
+                f"{MOST_AHEAD.seconds} seconds after this service's clock ({now:%Y-%m-%dT%H:%M:%SZ}), found one of "
+                f"{made.record.at}; set your clock and sign it again"
+            )
+        if window_ends is not None and now <= window_ends < at:
+            raise VerificationError(
+                f"expected no event dated after the reply window, which ends at {window_ends:%Y-%m-%dT%H:%M:%SZ}, "
+                f"while it lasts by this service's clock ({now:%Y-%m-%dT%H:%M:%SZ}), found one of {made.record.at}: no "
+                "reply could follow it; set your clock, or wait until the window ended, and sign it again"
             )
 
 
@@ -213,8 +223,7 @@ def _require_exhibits(held: HeldCase, event: Event) -> None:
 
 
 def _require_unnamed(blobs: Sequence[str], view: CaseView) -> None:
-    named = {f"sha256:{one.digest}" for one in references(view.events)}
-    if kept := named.intersection(blobs):
+    if kept := named_exhibits(view).intersection(blobs):
         raise InputError(f"expected only exhibits that no other event names, found {min(kept)}; leave it")
 
 
@@ -247,14 +256,16 @@ def check_cases(path: Path) -> CheckedCases:
     return CheckedCases(path=path, counted=len(folders), problems=tuple(problems))
 
 
-def _finish_erasing(held: HeldCase) -> None:
-    """Remove what tombstones say is gone; also what a crash left."""
-    for tombstone in held.view.state.tombstones:
-        held.store.delete(tombstone.blobs)
-        for blob in tombstone.blobs:
-            held.desk.release(blob)
-        if 0 in tombstone.events:
-            held.desk.forget()
+def finish_erasing(held: HeldCase) -> None:
+    """Once there is a tombstone, remove what no event names: what is erased, what a crash left, what was for nothing.
+
+    No event that names an exhibit can follow a tombstone.
+    """
+    tombstones = held.view.state.tombstones
+    for digest in held.store.keep_only(named_exhibits(held.view)) if tombstones else ():
+        held.desk.release(digest)
+    if any(0 in tombstone.events for tombstone in tombstones):
+        held.desk.forget()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from whorl.core.durable_files import write_durably
-from whorl.core.errors import InputError
+from whorl.core.errors import InputError, VerificationError
 from whorl.core.evidence import Document, StoredDocument
 from whorl.core.strict_json import parse_json_object
 from whorl.dossiers.codes import code_key_commitment
@@ -160,7 +160,7 @@ def deal(candidates: Candidates, *, salt: bytes, digest_of: Callable[[str], str]
         for number, (role, one) in enumerate(chosen, start=1)
     )
     contents = [member.digest for member in members if member.digest is not None]
-    asked = [(one.address, one.model) for member in members if (one := member.endpoint) is not None]
+    asked = [one.place for member in members if (one := member.endpoint) is not None]
     if len(set(contents)) < len(contents) or len(set(asked)) < len(asked):
         raise InputError(
             "line-up: expected other weights and another endpoint for each model, found one under two names: a control "
@@ -209,21 +209,61 @@ def read_candidates(path: Path) -> Candidates:
 
 
 def write_dealt(folder: Path, dealt: DealtLineUp) -> None:
-    """Keep the line-up in the case's folder, readable by its owner alone."""
-    write_durably(folder / SECRET_FILE, dealt.model_dump_json(indent=1).encode() + b"\n", mode=0o600)
+    """Keep the line-up in the case's folder, readable by its owner alone.
+
+    That of an attempt before is kept beside it under its commitment: that its protocol was never frozen is only what
+    whoever keeps the case says.
+
+    Raises
+    ------
+    InputError
+        If what is there is no line-up.
+    """
+    file = folder / SECRET_FILE
+    if file.is_file():
+        file.rename(_aside(folder, _read_dealt(file).commitment))
+    write_durably(file, dealt.model_dump_json(indent=1).encode() + b"\n", mode=0o600)
 
 
-def read_dealt(folder: Path) -> DealtLineUp:
+def read_dealt(folder: Path, commitment: str) -> DealtLineUp:
     """The line-up, for the manager.
+
+    Parameters
+    ----------
+    commitment : what the frozen protocol states of it, which tells it from those of other attempts
 
     Raises
     ------
     InputError
         If it is not there, or damaged. No message quotes it.
+    VerificationError
+        If there is another one.
     """
-    file = folder / SECRET_FILE
+    aside, file = _aside(folder, commitment), folder / SECRET_FILE
+    if aside.is_file():
+        file = aside
     if not file.is_file():
         raise InputError(f"{file}: expected the manager's line-up, found none; only who froze the protocol has it")
+    dealt = _read_dealt(file)
+    if dealt.commitment != commitment:
+        raise VerificationError(
+            f"{file}: expected the code key that was committed to, found another: it was altered, or is of another "
+            "freezing; restore the one of this protocol"
+        )
+    return dealt
+
+
+def forget_dealt(folder: Path) -> None:
+    """Remove the line-up, and those of other attempts."""
+    for file in (folder / SECRET_FILE, *folder.glob(f"line-up-{'[0-9a-f]' * 64}.json")):
+        file.unlink(missing_ok=True)
+
+
+def _aside(folder: Path, commitment: str) -> Path:
+    return folder / f"line-up-{commitment}.json"
+
+
+def _read_dealt(file: Path) -> DealtLineUp:
     with file.open("rb") as opened:
         data = opened.read(MAX_FILE_BYTES + 1)
     try:

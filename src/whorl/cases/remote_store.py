@@ -6,7 +6,7 @@ refused. What only its manager may know, which model has which code, stays on th
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -124,18 +124,40 @@ class RemoteStore:
         VerificationError
             If it is another case, or lost events that were seen before.
         """
+        seen = self._seen()  # before asking: another program of this person may see more meanwhile
         kept = parse_chain(self._answered("GET", "/events", most=_MOST_CHAIN).body)
         if kept[0].record.hash.hex() != self.address.case:
             raise VerificationError(f"{self.address.url}: expected this case, found another one; refuse it")
-        self._remember(kept)
+        if seen is not None and not _holds(kept, seen):
+            raise self._lost(seen)
         return kept
+
+    def checked(self, kept: Sequence[Kept]) -> None:
+        """Remember the last event: a chain without it is refused from now on.
+
+        Only of a chain whose signatures and rules hold: anybody could make up another, and what is remembered of it
+        would keep this person from the true one.
+
+        Raises
+        ------
+        VerificationError
+            If another event stands where one was seen before.
+        """
+        seen, last = self._seen(), kept[-1].record
+        if seen is not None and seen.sequence > last.sequence:
+            return  # another program of this person saw more meanwhile
+        if seen is not None and not _holds(kept, seen):
+            raise self._lost(seen)
+        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        now = Seen(sequence=last.sequence, record=last.hash.hex())
+        write_durably(self._path / SEEN_FILE, now.model_dump_json().encode(), mode=0o600)
 
     def append(self, make: Callable[[tuple[Kept, ...]], Kept], *, erase: Sequence[int] = ()) -> Kept:  # noqa: ARG002
         """Add one event; when this returns the service has it on its disk.
 
         Parameters
         ----------
-        make : gives the event, from all those before it
+        make : gives the event, from all those before it, which it checks
         erase : not used: the event, a tombstone, names them, and the service erases them in the same moment
 
         Raises
@@ -147,7 +169,7 @@ class RemoteStore:
         made = make(before)
         body = write_chain([made])[:-1]
         self._answered("POST", "/events", body=body, content_type=_JSON, status=201)
-        self._remember([*before, made])
+        self.checked([*before, made])
         return made
 
     def put(self, data: bytes) -> str:
@@ -167,8 +189,9 @@ class RemoteStore:
             )
         return data
 
-    def delete(self, digests: Iterable[str]) -> None:
-        """Nothing: the service removes what a tombstone names in the moment in which it takes the tombstone."""
+    def keep_only(self, named: Collection[str]) -> tuple[str, ...]:  # noqa: ARG002
+        """Nothing: the service removes what no event names in the moment in which it takes a tombstone."""
+        return ()
 
     def link(self, person: str, *, expires_at: datetime | None = None) -> tuple[str, str]:
         """A new link to the page of one person, and until when it shows it.
@@ -204,19 +227,17 @@ class RemoteStore:
             raise _refusal(answer, self.address.url)
         return answer
 
-    def _remember(self, kept: Sequence[Kept]) -> None:
-        """Refuse a chain without an event that was seen before, and remember the last one."""
+    def _seen(self) -> Seen | None:
+        """How far the case was seen from here; None where it never was."""
         file = self._path / SEEN_FILE
-        if file.is_file():
-            seen = _read_seen(file)
-            if seen.sequence >= len(kept) or kept[seen.sequence].record.hash.hex() != seen.record:
-                raise VerificationError(
-                    f"{self.address.url}: expected event {seen.sequence} as it was seen before ({file}), found another "
-                    "or none: the service lost it or shows you another chain; ask its bureau, and show this to others"
-                )
-        last = kept[-1].record
-        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_durably(file, Seen(sequence=last.sequence, record=last.hash.hex()).model_dump_json().encode(), mode=0o600)
+        return _read_seen(file) if file.is_file() else None
+
+    def _lost(self, seen: Seen) -> VerificationError:
+        return VerificationError(
+            f"{self.address.url}: expected event {seen.sequence} as it was seen before ({self._path / SEEN_FILE}), "
+            "found another or none: the service lost it or shows you another chain; ask its bureau, and show this to "
+            "others"
+        )
 
 
 def open_at(
@@ -266,6 +287,11 @@ def _read_seen(file: Path) -> Seen:
         return Seen.model_validate_json(data)
     except ValidationError:
         raise InputError(f"{file}: expected how far the case was seen, found something else; restore it") from None
+
+
+def _holds(kept: Sequence[Kept], seen: Seen) -> bool:
+    """Whether the event that was seen is in a chain."""
+    return seen.sequence < len(kept) and kept[seen.sequence].record.hash.hex() == seen.record
 
 
 def _is_loopback(host: str) -> bool:

@@ -71,10 +71,13 @@ def figures_of(opinion: Opinion, documents: CaseDocuments) -> Figures:
     tested = [one for one in opinion.treated if isinstance(one, Weighed)]
     weights = next((_finding(one, documents) for one in opinion.findings if one.group == "weights"), None)
     strange = [f"{one.name}, {short_digest(one.digest)}" for one in unknown_populations(documents.populations)]
+    strange += [
+        f"control models, {short_digest(one.population)}" for one in opinion.answers if one.population is not None
+    ]
     origin = words.STRANGE_POPULATION.format(names=", ".join(strange)) if strange else words.KNOWN_POPULATION
     trust, untried = _trust(tested, opinion, documents)
     return Figures(
-        origin=origin if tested else "",
+        origin=origin if tested or strange else "",
         strange=bool(strange),
         headline=_headline(opinion.headline, tested),
         shared=None if opinion.shared_weights == opinion.headline else _headline(opinion.shared_weights, tested),

@@ -122,8 +122,8 @@ RELATIONS: Final[Mapping[str, str]] = {
     "not_independent": "answers nearer than those of models of other lines",
 }
 ABOUT: Final[Mapping[bool | None, str]] = {
-    True: "On the weights of this case.",
-    False: "Not on the weights of this case.",
+    True: "The document says that it is on the weights of this case.",
+    False: "The document names other weights than those of this case.",
     None: "Whether it is on the models of this case stands in the document.",
 }
 EVENTS: Final[Mapping[EventKind, str]] = {
@@ -235,8 +235,8 @@ GLOSSARY: Final = (
 )
 KNOWN_POPULATION: Final = "Ratios rest on the population of this release."
 STRANGE_POPULATION: Final = (
-    "Ratios rest on a population that this release does not know ({names}). A population of somebody's own making can "
-    "say anything: ask who made it, of which models."
+    "Figures rest on a population that this release does not know ({names}). A population of somebody's own making "
+    "can say anything: ask who made it, of which models."
 )
 READERS_TASK: Final = (
     "This table is for the reader's prior and no part of the opinion. How probable the claim was before these findings "

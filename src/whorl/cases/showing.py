@@ -8,7 +8,7 @@ from whorl.cases.case import CaseView
 from whorl.cases.store import CaseStore
 from whorl.core.errors import WhorlError
 from whorl.dossiers.events import Analysed, CodedMember
-from whorl.dossiers.hearing import hearing_of, hearing_text, signed_by_sides, signed_text
+from whorl.dossiers.hearing import caveats, hearing_of, hearing_text, signed_by_sides, signed_text
 from whorl.dossiers.proceeding import RULES, State
 from whorl.dossiers.references import erased_blobs, references
 
@@ -37,6 +37,7 @@ def case_document(view: CaseView, *, now: datetime, exhibit_faults: Sequence[str
         "reply_until": _instant(state.reply_until),
         "hearing": hearing_of(state, now=now),
         "hearing_text": hearing_text(state, now=now),
+        "caveats": list(caveats(state)),
         "signed": {
             side: None if reach is None else {"first": reach.first, "last": reach.last}
             for side, reach in signed.items()

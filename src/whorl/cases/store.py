@@ -5,13 +5,14 @@
     case.sqlite     one row for each event: its record, and envelope and salt until they are erased
     exhibits/       stored fingerprints, findings, documents and opinions, by digest
     line-up.json    the manager's: which model each code stands for; gone once the case is expunged
+    line-up-*.json  those of attempts to freeze before that one, by their commitments
 
 An event is on the disk before the command that made it answers, and what it points to is there before it. One program
 writes at a time; others wait. A crash leaves the events that were acknowledged and at most an exhibit that none names.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
@@ -70,8 +71,11 @@ class CaseStore(Protocol):
     def get(self, digest: str) -> bytes:
         """An exhibit's bytes, hashed again."""
 
-    def delete(self, digests: Iterable[str]) -> None:
-        """Remove exhibits that a tombstone names; those that are gone already do not matter."""
+    def keep_only(self, named: Collection[str]) -> tuple[str, ...]:
+        """Remove all exhibits but these, once a tombstone was entered; digests of those that went."""
+
+    def checked(self, kept: Sequence[Kept]) -> None:
+        """Take note that these events, all that there are, were found to hold."""
 
 
 class FolderStore:
@@ -200,10 +204,12 @@ class FolderStore:
             )
         return MAX_CASE_BYTES - sum(kept)
 
-    def delete(self, digests: Iterable[str]) -> None:
-        """Remove exhibits for good; those that are gone already do not matter."""
-        for digest in digests:
-            self._blobs.delete(digest)
+    def keep_only(self, named: Collection[str]) -> tuple[str, ...]:
+        """Remove all exhibits but these for good, also those that no event named; digests of those that went."""
+        return tuple(one for one in tuple(self._blobs.digests()) if one not in named and self._blobs.delete(one))
+
+    def checked(self, kept: Sequence[Kept]) -> None:
+        """Nothing: a folder is read by whoever has it."""
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:

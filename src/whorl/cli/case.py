@@ -120,7 +120,7 @@ def freeze(
     With --commit a registry's receipt shows others when the protocol was fixed, and that it was this one: it goes into
     the case and its dossier.
 
-    Which model has which code is kept in CASE/line-up.json until `unblind`: give the folder to analysts without it. Of
+    Which model has which code is kept in CASE/line-up*.json until `unblind`: give the folder to analysts without it. Of
     a case that a bureau keeps, that file lies on your machine alone, below the folder of your key.
     """
     for file, what in ((protocol, "a protocol"), (line_up, "candidates of a line-up")):
@@ -249,6 +249,8 @@ def _print(document: dict[str, Any]) -> None:
         | {"Respondent": document["hearing_text"], "Signatures": document["signed_text"] or "opening erased"}
         | ({"Void": "the run is void, nothing in it counts"} if document["void"] else {}),
     )
+    for caveat in document["caveats"]:
+        print_lines(f"Note: {caveat}")
     print_lines("", "Events")
     for event in document["events"]:
         gone = "  (erased)" if event["erased"] else ""

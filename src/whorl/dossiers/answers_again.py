@@ -6,14 +6,21 @@ import numpy as np
 
 from whorl.core.behaviour import LEVEL, Behaviour, ControlScores, Verdict
 from whorl.core.errors import VerificationError
+from whorl.dossiers.events import Facts
 from whorl.statistics.model_calibration import LEAST_CONTROLS, conformal_rank
 
 AnswerRelation: TypeAlias = Literal["supported", "not_independent", "none_found", "inconclusive"]
 TOLERANCE: Final = 1e-9
+_WRAPPED: Final = "max_tokens was not kept to"
+"""Flag of an endpoint that adds to what the model said: that nothing was found says nothing then."""
 
 
-def answer_relation(found: Behaviour) -> AnswerRelation:
+def answer_relation(found: Behaviour, *, alpha: float) -> AnswerRelation:
     """A finding on answers in one word.
+
+    Parameters
+    ----------
+    alpha : the protocol's level; a rank above it, or above a verdict's own level, does not stand out
 
     Returns
     -------
@@ -22,12 +29,16 @@ def answer_relation(found: Behaviour) -> AnswerRelation:
     the same public data would), ``none_found`` or ``inconclusive``
     """
     weights, learned = found.verdicts.weights_related, found.verdicts.learned_from
-    if weights.outcome == "supported":
+    level = min(LEVEL, alpha)
+    stands_out = weights.p is not None and weights.p <= level and weights.explained_by is None
+    if stands_out and weights.outcome == "supported":
         return "supported"
-    stands_out = weights.p is not None and weights.p <= LEVEL and weights.explained_by is None
-    if stands_out and learned.outcome == "candidates":
+    if stands_out and learned.outcome == "candidates" and learned.p is not None and learned.p <= level:
         return "not_independent"
-    if weights.outcome == "none_found" and learned.outcome in ("none_of_these", "inconclusive"):
+    odd = any(
+        _WRAPPED in flag for flag in (*found.questioned.flags, *(found.reference.flags if found.reference else ()))
+    )
+    if weights.outcome == "none_found" and learned.outcome in ("none_of_these", "inconclusive") and not odd:
         return "none_found"
     return "inconclusive"
 
@@ -52,20 +63,51 @@ def require_ranks(found: Behaviour, *, what: str) -> None:
     VerificationError
         If a rank is another one, or a verdict goes beyond what its rank allows.
     """
+    ranked = [one for one in (found.verdicts.weights_related, found.verdicts.learned_from) if one.p is not None]
+    most = 0 if found.population is None else found.population.models
+    if (ranked or found.similarities) and found.population is None:
+        raise VerificationError(f"{what}: expected the population that its ranks rest on, found none; refuse it")
+    for held in found.similarities:
+        if max(len(held.controls), len(held.reference_controls)) > most:
+            raise VerificationError(
+                f"{what}: expected scores of at most its {most} control models, found more; refuse it"
+            )
     for name, verdict, outcome in (
         ("weights-related", found.verdicts.weights_related, "supported"),
         ("learned-from", found.verdicts.learned_from, "candidates"),
     ):
-        held = [one for one in found.similarities if one.speaks_to == name]
-        if len(held) > 1 or (verdict.p is not None and not held):
+        own = [one for one in found.similarities if one.speaks_to == name]
+        if len(own) > 1 or (verdict.p is not None and not own):
             raise VerificationError(
-                f"{what}: expected the scores that {name} rests on, found {len(held)} sets of them; refuse it"
+                f"{what}: expected the scores that {name} rests on, found {len(own)} sets of them; refuse it"
             )
-        _require_rank(verdict, held[0] if held else None, name=name, what=what)
+        _require_rank(verdict, own[0] if own else None, name=name, what=what)
         if verdict.outcome == outcome and (verdict.p is None or verdict.p > LEVEL):
             raise VerificationError(
                 f"{what}: expected {outcome} only where the rank is at most {LEVEL:g}, found {verdict.p}; refuse it"
             )
+
+
+def require_planned(found: Behaviour, planned: Facts, *, what: str) -> None:
+    """Check that a finding rests on the questions and the control models that the protocol names.
+
+    Parameters
+    ----------
+    planned : the method's parameters in the protocol: digests of population and battery, and how many control models
+
+    Raises
+    ------
+    VerificationError
+        If it rests on others, or on more of them.
+    """
+    if found.battery.rpartition(" ")[2] != planned.get("battery"):
+        raise VerificationError(f"{what}: expected the battery that the protocol names, found {found.battery!a:.90}")
+    of = found.population
+    if of is not None and (of.digest != planned.get("population") or of.models > float(planned.get("models", 0))):
+        raise VerificationError(
+            f"{what}: expected at most the {planned.get('models')} control models of the population that the protocol "
+            f"names, found {of.models} of {of.digest[:23]!a}; refuse it"
+        )
 
 
 def _require_rank(verdict: Verdict, scores: ControlScores | None, *, name: str, what: str) -> None:

@@ -9,7 +9,7 @@ from whorl.dossiers.custody import Event, open_chain, parse_chain
 from whorl.dossiers.events import Acquired
 from whorl.dossiers.examination import Examination, Found, NotChecked, Passed
 from whorl.dossiers.file_steps import require_past
-from whorl.dossiers.hearing import hearing_text, signed_by_sides, signed_text
+from whorl.dossiers.hearing import caveats, hearing_text, signed_by_sides, signed_text
 from whorl.dossiers.layout import CUSTODY, FileKind, address_of, place_of
 from whorl.dossiers.proceeding import proceed
 from whorl.dossiers.references import (
@@ -59,11 +59,12 @@ def proceeding_step(examination: Examination) -> Found:
     last = events[-1].record.at
     require_past(parse_instant(last), now=examination.now, what="the last event was signed at")
     examination.state = proceed(events)
+    unsettled = "".join(f"; {one}" for one in caveats(examination.state))
     root = examination.root
     if root is None:
         return NotChecked(
-            f"every event was allowed when it came, stage {examination.state.stage}; who issued the dossier is not "
-            "established, see step 4"
+            f"every event was allowed when it came, stage {examination.state.stage}{unsettled}; who issued the dossier "
+            "is not established, see step 4"
         )
     if root.predicate.built_at < last:  # one spelling of UTC: they compare as text
         raise VerificationError(
@@ -85,7 +86,7 @@ def proceeding_step(examination: Examination) -> Found:
     void = f"; the run is void, nothing in it counts: {failed[0] if failed else 'a tombstone says so'}"
     return Passed(
         f"every event was allowed when it came; stage {state.stage}; issued by the case's manager"
-        f"{void if state.void else ''}; {hearing_text(state, now=examination.now)}"
+        f"{void if state.void else ''}{unsettled}; {hearing_text(state, now=examination.now)}"
     )
 
 

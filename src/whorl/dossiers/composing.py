@@ -39,6 +39,16 @@ _WITH_RATIOS: Final[frozenset[Group]] = frozenset({"weights"})
 """Groups of evidence whose findings have ratios against single alternatives. Answers are ranked, and weigh nothing."""
 _OF_ANSWERS: Final = "answers are ranked among control models, and have no calibrated ratio against one alternative"
 _OF_LEARNING: Final = "weights do not show what was learned from answers, and answers are ranked among control models"
+_WHY_NONE: Final[Mapping[str, str]] = {
+    "shapes_differ": "the shapes of the two models differ",
+    "no_shared_vocabulary": "the two models share no vocabulary",
+    "too_little_data": "training wrote too little, or too few neurons matched",
+    "needs_weights": "it needs the weights themselves",
+    "architecture": "the architecture is not one that it can be told for",
+    "not_needed": "none is needed",
+    "not_validated": "no population covers the case",
+}
+"""Why a finding has no ratio, in words of a closed list: no sentence of a finding becomes one of the opinion."""
 LEAST_CENTRAL: Final = 1.0
 """log10 of the calibrated ratio below which nothing is called support, however narrow its interval."""
 _OF_WEIGHTS: Final[Mapping[Alternative, WeightAlternative]] = {
@@ -149,16 +159,19 @@ def compose_opinion(
 
 def _answers(state: State, one: Analysed, found: Behaviour) -> AnswerFinding:
     assert state.frozen_at is not None
+    assert state.protocol is not None
     codes = (one.questioned, one.reference)
     recordings = [exhibit.recording for exhibit in state.acquired if exhibit.code in codes and exhibit.recording]
     return AnswerFinding(
         method=one.method,
         document=one.document,
-        relation=answer_relation(found),
+        relation=answer_relation(found, alpha=state.protocol.alpha),
         weights_related=found.verdicts.weights_related.outcome,
         learned_from=found.verdicts.learned_from.outcome,
         p=answers_p(found),
         log10_lr=found.verdicts.weights_related.log10_lr,
+        power=found.verdicts.weights_related.power,
+        oddities=len(found.questioned.flags),
         controls=0 if found.population is None else found.population.models,
         families=0 if found.population is None else found.population.families,
         population=None if found.population is None else found.population.digest,
@@ -242,7 +255,7 @@ def _ratio(finding: Finding | None, against: WeightAlternative) -> LikelihoodRat
         method="population_ratio/1",
         reason=refused[0].reason if refused else "too_little_data",
         detail=f"the finding gives no ratio against {against}"
-        + (f": {'; '.join(one.detail for one in refused)}"[:1500] if refused else ""),
+        + (f": {_WHY_NONE[refused[0].reason]}" if refused else ""),
     )
 
 

@@ -5,6 +5,7 @@ A body says what one person did or claims. Whether it may happen then, and wheth
 """
 
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
+from urllib.parse import urlsplit
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
@@ -55,6 +56,7 @@ CHECKLIST: Final = (
 )
 """What a reviewer answers for, each with yes, no or not applicable."""
 
+_PORTS: Final = {"http": 80, "https": 443}
 LineUpCode = Annotated[str, Field(pattern=r"^M-[1-9][0-9]{0,2}$")]
 DocumentCode = Annotated[str, Field(pattern=r"^D-[1-9][0-9]{0,2}$")]
 ExhibitCode = Annotated[str, Field(pattern=r"^[MD]-[1-9][0-9]{0,2}$")]
@@ -240,6 +242,18 @@ class AskedAt(Document):
 
     address: Annotated[str, Field(min_length=1, max_length=2000)]
     model: Annotated[str, Field(max_length=500)]
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The same for spellings of one address: letter case, a slash at the end, a port that is the usual one."""
+        address, model = self.address.strip().casefold(), self.model.strip().casefold()
+        try:
+            parts = urlsplit(address)
+            port = parts.port or _PORTS.get(parts.scheme)
+        except ValueError:  # no URL: a name of its own
+            return address, model
+        host = "127.0.0.1" if parts.hostname in ("localhost", "::1") else parts.hostname or ""
+        return f"{host}:{port}{parts.path.rstrip('/')}", model
 
 
 class CodedMember(Document):

@@ -11,7 +11,7 @@ from typing import Final
 from whorl.core.errors import VerificationError
 from whorl.dossiers.custody import Record
 from whorl.dossiers.events import ALTERNATIVES, Acquired, Proposed, Proposition, Role
-from whorl.dossiers.naming import require_drawn
+from whorl.dossiers.naming import require_plain
 from whorl.dossiers.state import State, time_of
 from whorl.dossiers.wording import require_fair
 
@@ -75,7 +75,12 @@ def acquire_document(state: State, body: Acquired, record: Record) -> State:
         raise VerificationError(
             f"rule 12: expected the document {body.code} with a title and kept byte for byte, found otherwise"
         )
-    require_drawn(body.title, where=f"rule 8: title of {body.code}")
+    require_plain(body.title, where=f"rule 8: title of {body.code}")  # which can come to stand in an opinion
+    if again := [one.code for one in state.acquired if one.access == "document" and one.digest == body.digest]:
+        raise VerificationError(
+            f"rule 12: expected each exhibit once, found the document {again[0]} filed again as {body.code}; name "
+            f"{again[0]} in the reply instead"
+        )
     if body.size is None:
         raise VerificationError(f"rule 12: expected the size of the document {body.code}, found none")
     require_room(state, role, body.size)

@@ -6,7 +6,7 @@ from the document's own numbers and words of a closed list, so that no sentence 
 
 from typing import Final, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from whorl.core.errors import InputError
 from whorl.core.evidence import Document
@@ -16,6 +16,8 @@ from whorl.entries.kinds import Digest
 from whorl.entries.names import Name, Text
 
 MAX_HEARD_BYTES: Final = 1 << 22
+_FARTHEST: Final = 12.0
+"""log10 of the largest ratio that an analysis may state; caps are far below."""
 Analysis: TypeAlias = Literal["whorl.ancestor/1", "whorl.filtration/1", "whorl.documents/1"]
 Layer: TypeAlias = Literal["purpose", "architecture", "tokenizer", "recipe", "weights", "behaviours"]
 _View = TypeVar("_View", bound="_Read")
@@ -47,7 +49,7 @@ class _Side(_Read):
 
 class _Ratio(_Read):
     against: Literal["common_ancestor", "same_data"]
-    log10_lr: float = Field(ge=-1e6, le=1e6)
+    log10_lr: float = Field(ge=-_FARTHEST, le=_FARTHEST)
 
 
 class _Ancestor(_Read):
@@ -64,6 +66,11 @@ class _Ancestor(_Read):
     ]
     ratios: tuple[_Ratio, ...] = Field(max_length=10)
 
+    @model_validator(mode="after")
+    def _each_once(self) -> "_Ancestor":
+        _require_once([one.against for one in self.ratios])
+        return self
+
 
 class _LayerResidue(_Read):
     layer: Layer
@@ -71,6 +78,12 @@ class _LayerResidue(_Read):
     filtered: int = Field(ge=0, le=10**6)
     compared: int = Field(ge=0, le=10**6)
     agreeing: int = Field(ge=0, le=10**6)
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> "_LayerResidue":
+        if self.filtered + self.compared != self.elements or self.agreeing > self.compared:
+            raise ValueError("the counts do not add up")
+        return self
 
 
 class _Residue(_Read):
@@ -86,12 +99,28 @@ class _Filtration(_Read):
 
 class _Bounds(_Read):
     against: Alternative
-    lower: float = Field(ge=-1e6, le=1e6)
-    upper: float = Field(ge=-1e6, le=1e6)
+    lower: float = Field(ge=-_FARTHEST, le=_FARTHEST)
+    upper: float = Field(ge=-_FARTHEST, le=_FARTHEST)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "_Bounds":
+        if self.lower > self.upper:
+            raise ValueError("the lower end is above the upper one")
+        return self
 
 
 class _Documents(_Read):
     ratios: tuple[_Bounds, ...] = Field(max_length=10)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "_Documents":
+        _require_once([one.against for one in self.ratios])
+        return self
+
+
+def _require_once(names: list[str]) -> None:
+    if len(set(names)) < len(names):
+        raise ValueError("one alternative stands there twice")
 
 
 _READINGS: Final = {
@@ -156,8 +185,10 @@ def _read(view: type[_View], data: bytes) -> _View | None:
 def _ancestor(test: _Ancestor) -> str:
     if test.reading is None:
         return "The ancestor test gave no figures."
-    ratios = "".join(f"; log10 ratio against {_spoken(one.against)} {one.log10_lr:.2f}" for one in test.ratios)
-    return f"Reading of the ancestor test: {_READINGS[test.reading]}{ratios}."
+    ratios = "".join(
+        f"; the filer's log10 ratio against {_spoken(one.against)} {one.log10_lr:.2f}" for one in test.ratios
+    )
+    return f"Reading of the filer's ancestor test: {_READINGS[test.reading]}{ratios}."
 
 
 def _filtration(record: _Filtration) -> str:
@@ -168,7 +199,7 @@ def _filtration(record: _Filtration) -> str:
             "filtered"
             for one in residue.layers
         )
-        filters = "all filters" if residue.filters == "all" else "uncontested filters alone"
+        filters = "all of its filters" if residue.filters == "all" else "uncontested filters alone"
         said.append(f"By {filters}: {layers or 'nothing was compared'}.")
     return " ".join(said) or "Nothing was compared."
 
@@ -178,7 +209,7 @@ def _documents(weight: _Documents) -> str:
         f"log10 ratio against {_spoken(one.against)} between {one.lower:.2f} and {one.upper:.2f}"
         for one in weight.ratios
     )
-    return f"By the ranges of reliability that were assumed: {ratios or 'no ratio'}."
+    return f"By the ranges of reliability that the filer assumed: {ratios or 'no ratio'}."
 
 
 def _spoken(name: str) -> str:

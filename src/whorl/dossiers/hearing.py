@@ -1,4 +1,6 @@
-"""Whether the respondent was heard, and how far either side's signatures reach: said beside every verdict."""
+"""Whether the respondent was heard, whether the controls were judged and a second analyst found the same, and how far
+either side's signatures reach: said beside every verdict.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,6 +57,31 @@ def hearing_text(state: State, *, now: datetime) -> str:
                 "the respondent was NOT heard: no answer came, and none that it would not, until "
                 f"{state.reply_until:%Y-%m-%dT%H:%M:%SZ}"
             )
+
+
+def controls_judged(state: State) -> bool:
+    """Whether the controls were judged as soon as there was something to judge: no comparison without an unblinding."""
+    return "analysed" not in state.kinds or "unblinded" in state.kinds
+
+
+def caveats(state: State) -> tuple[str, ...]:
+    """What is unsettled of the examination, a sentence's part each; empty where nothing is.
+
+    Asked of the kinds of event, so that what is erased cannot hide it.
+    """
+    said, made = [], state.kinds.count("analysed")
+    if not controls_judged(state):
+        ended = not {"closed", "expunged"}.isdisjoint(state.kinds)
+        said.append(
+            f"{made} comparisons were made and the code key was {'never' if ended else 'not yet'} shown: the controls "
+            f"were {'NEVER' if ended else 'not yet'} judged"
+        )
+    replicated = state.kinds.count("replicated")
+    if state.differing:
+        said.append(f"{state.differing} of {replicated} replications found something ELSE than the analyst")
+    if unknown := replicated - len(state.replications):
+        said.append(f"what {unknown} of {replicated} replications found is not known, for events were erased")
+    return tuple(said)
 
 
 def signed_by_sides(events: Sequence[Event]) -> dict[Side, Signed | None]:

@@ -26,7 +26,10 @@ from whorl.dossiers.state import State, time_of
 from whorl.dossiers.wording import require_fair
 
 REPLICATION_FROM: Final = 2.0
-"""log10 of the headline above which a second analyst must have come to the same findings, whatever the verdict."""
+"""|log10| of a headline, or of a p-value on the questioned model, above which a second analyst must have come to the
+same findings, whatever the verdict."""
+_SAYS_NOTHING: Final = frozenset({"inconclusive", "none_found"})
+"""Relations of a finding on the questioned model that nobody is harmed by."""
 MAX_REPLIES: Final = 10
 """Answers of the respondent's side in one case."""
 _AFTER_A_RUN_THAT_COUNTS: Final = frozenset({"responded", "replicated", "reviewed", "opined", "appealed"})
@@ -115,24 +118,54 @@ def opine(state: State, body: Opined, _record: Record) -> State:
 
 
 def _require_replicated(state: State, body: Opined) -> None:
-    """Rule 23: nothing is supported by findings that one person alone made."""
+    """Rule 23: nothing is said by findings that one person alone made, or on which two did not agree."""
     last = state.replications[-1] if state.replications else None
     if last is not None and not last.agrees:
         raise VerificationError("rule 23: expected a second analyst with the same findings, found other ones")
-    supported = body.verdict.startswith("supports_")
-    if last is None and (supported or abs(body.headline_log10 or 0.0) > REPLICATION_FROM):
-        why = f"says {body.verdict}" if supported else f"has a headline beyond {10**REPLICATION_FROM:.0f}"
+    why = _what_is_said(state, body)
+    if why is None:
+        return
+    if last is None:
         raise VerificationError(
-            f"rule 23: expected every finding made again by a second analyst before an opinion that {why}, found no "
+            f"rule 23: expected every finding made again by a second analyst before an opinion {why}, found no "
             "replication: nobody but the analyst has seen that the findings follow from the exhibits; have a "
             "replicator make them again, or close the case as unanswerable"
         )
+    if state.differing:
+        raise VerificationError(
+            f"rule 23: expected no replication with other findings before an opinion {why}, found {state.differing} of "
+            f"{len(state.replications)}: that a later one agrees does not undo it; close the case as unanswerable, and "
+            "open another"
+        )
+
+
+def _what_is_said(state: State, body: Opined) -> str | None:
+    """What an opinion says that others must have found too; None where it says nothing of the kind."""
+    if body.verdict.startswith("supports_"):
+        return f"that says {body.verdict}"
+    if abs(body.headline_log10 or 0.0) > REPLICATION_FROM:
+        return f"that has a headline beyond {10**REPLICATION_FROM:.0f}"
+    questioned = state.members_in("questioned")
+    for one in state.analysed:
+        if one.questioned not in questioned:
+            continue
+        if one.summary.relation not in _SAYS_NOTHING:
+            return f"that reports {one.summary.relation} by {one.method}"
+        if (one.summary.log10_p or 0.0) < -REPLICATION_FROM:
+            return f"that reports a p-value under 1 in {10**REPLICATION_FROM:.0f} by {one.method}"
+    return None
 
 
 def close(state: State, body: Closed, _record: Record) -> State:
     """Rule 26: completed with an opinion, void where a control failed, or given up before there is an opinion."""
+    if body.outcome == "unanswerable" and state.all_analysed and state.unblinded is None:
+        raise VerificationError(
+            "rule 26: expected the unblinding before a case is called unanswerable, for every comparison was made; "
+            "found it not done: whether a control failed must be seen first; unblind, or close it as withdrawn"
+        )
     fitting = {
-        "completed": bool(state.opinions) and state.stage in ("opined", "decided"),
+        # Where a replication differs after an opinion there is no next version: only closing leads on to an appeal.
+        "completed": bool(state.opinions) and (state.stage in ("opined", "decided") or state.differing > 0),
         "void": state.stage == "void",
         "withdrawn": not state.opinions and state.stage != "void",
         "unanswerable": not state.opinions and state.stage != "void",

@@ -24,6 +24,14 @@ _NOT_DRAWN = frozenset(
 )
 """What is not drawn, beside what its category says so of (Unicode Default_Ignorable_Code_Point, and the empty Braille
 cell)."""
+_DRAWN_ALIKE = str.maketrans(
+    "i1|0"
+    "авсԁекһніјӏмортԛѕуүѵԝхь"  # Cyrillic
+    "αβεζηικμνορτυχϳ",  # Greek
+    "llloabcdekhhljlmoptqsyyvwxbabezhlkmnoptyxj",
+)
+"""Letters that are drawn alike in one of their cases, once case is gone: l, I and 1 are one letter, so i is too."""
+_PAIRS_DRAWN_ALIKE = (("rn", "m"), ("vv", "w"))
 _CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -55,9 +63,15 @@ def require_drawn(name: str, *, where: str) -> None:
 
 
 def reads_like(name: str) -> str:
-    """One spelling for all names that are drawn alike: NFKC, without case, without what is not drawn."""
+    """One spelling for all names that are drawn alike: NFKC, without case, without what is not drawn.
+
+    Letters of Latin, Greek and Cyrillic that look alike are one, as are 0 and O, rn and m, vv and w. That other letters
+    look alike, in a type face or by their marks, is not looked into.
+    """
     spelled = unicodedata.normalize("NFKC", name).casefold()
-    drawn = "".join(letter for letter in spelled if not _is_hidden(letter))
+    drawn = "".join(letter for letter in spelled if not _is_hidden(letter)).translate(_DRAWN_ALIKE)
+    for pair, one in _PAIRS_DRAWN_ALIKE:
+        drawn = drawn.replace(pair, one)
     return " ".join(unicodedata.normalize("NFKC", drawn).split())
 
 

@@ -49,6 +49,10 @@ class AnswerFinding(Document):
     learned_from: str = Field(description="verdict of the finding: candidates, none_of_these, inconclusive")
     p: float | None = Field(gt=0, le=1, description="the less favourable of both verdicts' ranks")
     log10_lr: float | None = Field(description="capped ratio of shared weights, as the finding has it; not weighed")
+    power: float | None = Field(
+        ge=0, le=1, description="how probably shared weights would have been seen, among unaltered answers of controls"
+    )
+    oddities: int = Field(ge=0, description="what was odd about the questioned endpoint: flags of the finding")
     controls: int = Field(ge=0)
     families: int = Field(ge=0)
     population: Digest | None

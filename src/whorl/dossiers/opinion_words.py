@@ -86,7 +86,10 @@ def _of_answers(one: AnswerFinding) -> str:
     early = " The answers were recorded before the protocol was fixed." if one.recorded_early else ""
     match one.relation:
         case "supported":
-            said = f" By their answers the two agree as models do that share trained weights{rank}."
+            said = (
+                f" By their answers the two agree as models do that share trained weights{rank}. That is seen in "
+                "answers alone and does not tell which came first."
+            )
         case "not_independent":
             said = (
                 f" By their answers the two stand nearer than control models of other lines do{rank}. That speaks "
@@ -94,7 +97,22 @@ def _of_answers(one: AnswerFinding) -> str:
                 "answers, a common teacher and the same public data would look alike."
             )
         case "none_found":
-            said = f" By their answers nothing stands out{rank}; a teacher whose manner was not taken over is not seen."
+            power = (
+                ""
+                if one.power is None
+                else (
+                    f"; shared weights would have been seen with probability {one.power:.2f} if answers are not altered"
+                )
+            )
+            said = (
+                f" By their answers nothing stands out{rank}{power}. A teacher whose manner was not taken over is not "
+                "seen, nor is a model whose answers are altered on their way."
+            )
         case "inconclusive":
             said = f" Their answers do not decide{rank}."
-    return said + early
+    odd = (
+        ""
+        if not one.oddities
+        else (f" The questioned endpoint was odd in {one.oddities} ways, which the finding lists.")
+    )
+    return said + odd + early

@@ -24,6 +24,7 @@ from whorl.dossiers.events import (
 from whorl.dossiers.filing_rules import acquire_document
 from whorl.dossiers.naming import require_plain
 from whorl.dossiers.state import NEEDED_ACCESS, State, time_of
+from whorl.dossiers.wording import require_fair
 
 
 def freeze(state: State, body: Frozen, record: Record) -> State:
@@ -33,7 +34,7 @@ def freeze(state: State, body: Frozen, record: Record) -> State:
 
 
 def require_freezable(state: State, protocol: Protocol) -> None:
-    """Rules 9 and 10, asked of a protocol before anybody is told of it."""
+    """Rules 8 to 10, asked of a protocol before anybody is told of it."""
     sides = {proposition.side for proposition in state.propositions}
     for side in ("complainant", "respondent"):
         if side not in sides:
@@ -47,6 +48,7 @@ def require_freezable(state: State, protocol: Protocol) -> None:
             f"rule 10: expected all {len(ALTERNATIVES)} alternatives in the protocol, tested or with the reason why "
             f"not, found nothing about {', '.join(missing)}"
         )
+    _require_fair_protocol(protocol)
     line_up, methods = protocol.line_up, Counter((one.group, one.method) for one in protocol.methods)
     if max(methods.values()) > 1:
         raise VerificationError("rule 10: expected each method once in the protocol, found one twice")
@@ -56,6 +58,16 @@ def require_freezable(state: State, protocol: Protocol) -> None:
         )
     if not any(replace(state, protocol=protocol).comparing_methods()):
         raise VerificationError("rule 10: expected a method that compares the line-up, found none; name one")
+
+
+def _require_fair_protocol(protocol: Protocol) -> None:
+    """Rule 8 for the words of a protocol: they come to stand in the opinion, where nobody can change them any more."""
+    for one in protocol.treatments:
+        require_fair(one.how, where=f"rule 8: how {one.alternative} is treated")
+    for method in protocol.methods:
+        require_fair(method.method, where="rule 8: name of a method")
+    require_fair(protocol.stop_rule, where="rule 8: stop rule")
+    require_fair(protocol.exclusions, where="rule 8: exclusions")
 
 
 def acquire(state: State, body: Acquired, record: Record) -> State:
@@ -211,7 +223,7 @@ def _require_endpoints(state: State, members: tuple[CodedMember, ...]) -> None:
     if not any(NEEDED_ACCESS[method.group] == "api" for method in state.comparing_methods()):
         return
     asked = [member.endpoint for member in members if member.endpoint is not None]
-    if len(asked) != len(members) or len({(one.address, one.model) for one in asked}) != len(asked):
+    if len(asked) != len(members) or len({one.place for one in asked}) != len(asked):
         raise VerificationError(
             "rule 16: expected an endpoint of its own for each model of the line-up, for their answers were compared; "
             "found one missing or twice"
@@ -221,7 +233,9 @@ def _require_endpoints(state: State, members: tuple[CodedMember, ...]) -> None:
 def _failed_controls(state: State) -> tuple[str, ...]:
     """Rule 17: a positive control must come out as related; decoys and negative controls must not.
 
-    Nor may a ratio speak against the known truth: then the scale by which the questioned model is weighed is wrong.
+    Nor may a ratio speak against the known truth: then the scale by which the questioned model is weighed is wrong. And
+    one of the unrelated models at least must come out as such, not only as undecided: a method that never says so would
+    pass every control and tell nobody apart.
     """
     positive, unrelated = state.members_in("positive_control"), state.members_in("decoy", "negative_control")
     failed = []
@@ -235,4 +249,8 @@ def _failed_controls(state: State) -> tuple[str, ...]:
             failed.append(f"positive control {one.questioned} has a ratio against the claim by {one.method}")
         if one.questioned in unrelated and not related and ratio > 0:
             failed.append(f"unrelated model {one.questioned} has a ratio for the claim by {one.method}")
+    for method in state.comparing_methods():
+        made = [one for one in state.analysed if (one.group, one.method) == (method.group, method.method)]
+        if not any(one.questioned in unrelated and one.summary.outcome == "not_related" for one in made):
+            failed.append(f"none of the unrelated models came out as unrelated by {method.method}")
     return tuple(failed)

@@ -10,13 +10,21 @@ from pydantic import ValidationError
 
 from whorl.core.behaviour import Behaviour
 from whorl.core.errors import InputError, VerificationError
-from whorl.core.evidence import Finding
+from whorl.core.evidence import Finding, PValue
 from whorl.core.strict_json import parse_json_object
-from whorl.dossiers.answers_again import answer_relation, answers_p, require_ranks
-from whorl.dossiers.events import Analysed, Group, Summary, outcome_of
+from whorl.dossiers.answers_again import answer_relation, answers_p, require_planned, require_ranks
+from whorl.dossiers.events import Analysed, Facts, Group, Summary, outcome_of
 from whorl.dossiers.state import NEEDED_ACCESS, State
 
 MAX_FINDING_BYTES: Final = 1 << 24
+EXACT_TESTS: Final = {
+    "index_coincidences/1": "the two models are independent",
+    "increasing_subsequence/1": "the two models are independent",
+    "residual_coincidences/1": "the two models are independent",
+}
+"""Exact tests of stored fingerprints, each with its null hypothesis."""
+_MOST_TESTS: Final = 6.0
+"""log10 of the largest number of tests that one bound may count."""
 _DEPTH: Final = 32
 Found: TypeAlias = Finding | Behaviour
 _SCHEMAS: Final[dict[Group, tuple[str, type[Finding] | type[Behaviour]]]] = {
@@ -25,10 +33,15 @@ _SCHEMAS: Final[dict[Group, tuple[str, type[Finding] | type[Behaviour]]]] = {
 }
 
 
-def summary_of(found: Found) -> Summary:
-    """The few figures of a finding that the chain states."""
+def summary_of(found: Found, *, alpha: float) -> Summary:
+    """The few figures of a finding that the chain states.
+
+    Parameters
+    ----------
+    alpha : the protocol's level, for ranks
+    """
     if isinstance(found, Behaviour):
-        relation, p = answer_relation(found), answers_p(found)
+        relation, p = answer_relation(found, alpha=alpha), answers_p(found)
         return Summary(
             outcome=outcome_of(relation),
             relation=relation,
@@ -90,6 +103,7 @@ def require_recorded(state: State, one: Analysed, data: bytes) -> Found:
         )
         _require_exhibits(state, one, sides)
         require_ranks(found, what=what)
+        require_planned(found, _planned(state, one), what=what)
     else:
         _require_exhibits(
             state,
@@ -98,12 +112,42 @@ def require_recorded(state: State, one: Analysed, data: bytes) -> Found:
         )
         if any(side.access != NEEDED_ACCESS[one.group] for side in (found.questioned, found.reference)):
             raise VerificationError(f"{what}: expected it to be about stored fingerprints, found other access")
-    if summary_of(found) != one.summary:
+        _require_exact(found, what=what)
+    assert state.protocol is not None
+    summary = summary_of(found, alpha=state.protocol.alpha)
+    if summary != one.summary:
         raise VerificationError(
             f"{what}: expected it to say what the chain says of it ({one.summary.relation}), found "
-            f"{summary_of(found).relation} or other figures"
+            f"{summary.relation} or other figures"
         )
     return found
+
+
+def _planned(state: State, one: Analysed) -> Facts:
+    assert state.protocol is not None
+    return next(
+        method.parameters
+        for method in state.protocol.methods
+        if (method.group, method.method) == (one.group, one.method)
+    )
+
+
+def _require_exact(found: Finding, *, what: str) -> None:
+    """Exact tests are of the kinds that are known, and none goes beyond the bound that the chain states of them all."""
+    tests = [item for item in found.evidence if isinstance(item, PValue)]
+    for test in tests:
+        if EXACT_TESTS.get(test.method) != test.null:
+            raise VerificationError(
+                f"{what}: expected an exact test that this release knows, with its null hypothesis, found "
+                f"{test.method[:60]!a}; refuse it"
+            )
+    stated = found.conclusion.log10_p
+    least = min((test.log10_p for test in tests), default=0.0)
+    if (stated is None) == bool(tests) or (stated is not None and stated > least + _MOST_TESTS):
+        raise VerificationError(
+            f"{what}: expected a bound over all {len(tests)} exact tests beside a least of 10^{least:.4g}, found "
+            f"{stated}; refuse it"
+        )
 
 
 def _require_exhibits(state: State, one: Analysed, sides: tuple[tuple[str, str], tuple[str, str]]) -> None:

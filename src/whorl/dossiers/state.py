@@ -114,6 +114,16 @@ class State:
         return bool(self.failed_controls) or any(tombstone.void for tombstone in self.tombstones)
 
     @property
+    def all_analysed(self) -> bool:
+        """Whether every comparison of the protocol was made."""
+        return bool(self.analysed) and not self.not_analysed()
+
+    @property
+    def differing(self) -> int:
+        """How many replications found something else than the analyst did."""
+        return sum(not one.agrees for one in self.replications)
+
+    @property
     def reply_until(self) -> datetime | None:
         """The end of the respondent's window; None before the unblinding."""
         if self.unblinded_at is None or self.opened is None:

@@ -15,7 +15,7 @@ from whorl.dossiers.case_steps import completeness_step, custody_step, proceedin
 from whorl.dossiers.events import Side, Verdict
 from whorl.dossiers.examination import Examination, Found, NotChecked, Passed, Step
 from whorl.dossiers.file_steps import archive_step, bag_step, crate_step, root_step
-from whorl.dossiers.hearing import Hearing, Signed, hearing_of, signed_by_sides
+from whorl.dossiers.hearing import Hearing, Signed, controls_judged, hearing_of, signed_by_sides
 from whorl.dossiers.issued_opinion import issued_opinion
 from whorl.dossiers.opinion_steps import numbers_step, opinion_step
 from whorl.dossiers.reading import open_dossier
@@ -49,7 +49,7 @@ class Verification:
     case : hex id of the case, once steps 4 and 5 agree on it
     issuer : the Ed25519 key that signed, once step 4 passed
     verdict : of the opinion in force, unless a step failed; None where there is none
-    void : whether the run was void, once step 6 passed
+    void : whether the run was void, once step 6 passed; None also where models were compared and no control was judged
     hearing : whether the respondent was heard, once step 6 passed
     signed : how far either side's own signatures reach, once step 5 passed
     """
@@ -104,7 +104,7 @@ def verify_dossier(
         case=None if root is None or events is None else root.predicate.case,
         issuer=None if root is None else encode_public(root.keys[0]),
         verdict=None if refused or issued is None else issued.event.verdict,
-        void=None if state is None else state.void,
+        void=state.void if state is not None and (state.void or controls_judged(state)) else None,
         hearing=None if state is None else hearing_of(state, now=now),
         signed={} if events is None else signed_by_sides(events),
     )

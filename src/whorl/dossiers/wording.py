@@ -37,19 +37,27 @@ _COPIED: Final = (
     r"(?:a |the )?(?:cop(?:y|ies|ied)|clones?|cloned|deriv(?:ed|ative)|distill?ed|descend(?:s|ed|ant)?|taken)"
 )
 _PEOPLE: Final = r"(?:[a-z0-9'_./-]+ ){0,6}"
+_OFFENCE: Final = _fault(
+    r"\b(?:theft|thefts|thief|thieves|steal(?!th\b)\w*|stole|stolen|pira(?:cy|t\w*)|plagiar\w*|infring\w*|misappropriat\w*"
+    r"|fraud\w*|crime|crimes|criminal\w*|illegal\w*|illicit\w*|unlawful\w*|guilt\w*|counterfeit\w*|forger(?:y|ies)"
+    r"|embezzl\w*|loot\w*|rip(?:s|ped|ping)?[ -]?offs?|rip(?:s|ped|ping) (?:[a-z0-9'_./-]+ ){1,3}off|offences?"
+    r"|offenses?|violat\w*|breach\w*|cheat\w*|culprit\w*|perpetrat\w*|liable|liability|trespass\w*|smuggl\w*"
+    r"|pilfer\w*|bootleg\w*|lifted from|unauthori[sz]ed(?:ly)?)\b",
+    "names an offence or a guilt; whether there is one is for a court, which knows the licence and the facts",
+)
 _FAULTS: Final = (
+    _OFFENCE,
     _fault(
-        r"\b(?:theft|thefts|thief|thieves|steal\w*|stole|stolen|pira(?:cy|t\w*)|plagiar\w*|infring\w*|misappropriat\w*"
-        r"|fraud\w*|crime|crimes|criminal\w*|illegal\w*|illicit\w*|unlawful\w*|guilt\w*|counterfeit\w*|forger(?:y|ies)"
-        r"|embezzl\w*|loot\w*|ripp?(?:ed)?[ -]?offs?|offences?|offenses?|violat\w*|breach\w*|cheat\w*|culprit\w*"
-        r"|perpetrat\w*|liable|liability|trespass\w*|smuggl\w*)\b",
-        "names an offence or a guilt; whether there is one is for a court, which knows the licence and the facts",
-    ),
-    _fault(
-        r"(?:\d|\b(?:ten|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred)\b)[\d.,]* ?-?"
-        r"(?:%|percent\b|per cent\b|percentage\b)"
+        r"(?:\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|[a-z]{3,5}teen|twenty|thirty|forty|fifty"
+        r"|sixty|seventy|eighty|ninety|hundred)\b)[\d.,]* ?-?"
+        r"(?:%|percent\b|per cent\b|percentage\b|pct\b)"
         r"(?! ?-?(?:interval|confidence|credible|bound|upper|lower|limit|level))",
         "gives a percentage; a share of agreement is not a share of copying: state the ratio and its interval",
+    ),
+    _fault(
+        r"\d out of (?:the |all |its |every )?[\d.,]*\d (?:[a-z-]+ )?"
+        r"(?:weights?|parameters?|layers?|tensors?|neurons?)\b",
+        "gives a share of agreement as if it were one of copying; state the ratio and its interval",
     ),
     _fault(
         r"\b(?:two thirds|three quarters|half|most|all|large parts?|parts?) of [a-z0-9'_./-]+(?: [a-z0-9'_./-]+){0,3} "
@@ -92,6 +100,9 @@ _DENIAL: Final = re.compile(
     r"\b(?:(?:does|do|did|can|could|is|are|was|would) ?(?:not|n't|never)|cannot|nor|neither|not (?:a|the|any)"
     r"|nothing (?:here )?(?:says|states|shows))\b[^,]{0,70}$"
 )
+_DISGUISED: Final = re.compile(r"(?<![a-z0-9$@])[0-9$]?[a-z][a-z0-9$@]{3,23}(?![a-z0-9$@])")
+"""A short word of letters in which some may be drawn by other signs; digests are longer, and begin with more digits."""
+_SIGNS: Final = tuple(str.maketrans("013457$@", f"o{one}eastsa") for one in "il")
 _CLAUSE: Final = re.compile(r"[.;:!?](?:\s|$)|\bbut\b|\bhence\b|\btherefore\b|\bso that\b|\bthus\b")
 
 
@@ -126,8 +137,16 @@ def _found(plain: str) -> Iterator[str]:
         for fault in _FAULTS:
             match = _first(fault, clause)
             if match is not None:
-                yield f"expected words that a comparison can bear, found {match!a}: it {fault.why}"
+                yield _said(match, fault)
         start = len(plain) if end is None else end.end()
+    for word in _DISGUISED.findall(plain):
+        signs = sum(not letter.isalpha() for letter in word)
+        if 0 < 2 * signs < len(word) and any(_OFFENCE.pattern.search(word.translate(table)) for table in _SIGNS):
+            yield _said(word, _OFFENCE)
+
+
+def _said(match: str, fault: _Fault) -> str:
+    return f"expected words that a comparison can bear, found {match!a}: it {fault.why}"
 
 
 def _first(fault: _Fault, clause: str) -> str | None:

@@ -1,7 +1,8 @@
 """What the page of a case shows to one person in it: what is said, where it stands, what they may file and until when.
 
 No figure of a finding is shown: a ratio means nothing without its alternative, interval and caps, which are in the
-report. Names that codes stand for show once they were shown in the case, and findings not before that.
+report. Names that codes stand for show once they were shown in the case, and findings not before that; whoever reads
+the signed events themselves finds the outcomes there, by code.
 """
 
 from collections.abc import Iterator

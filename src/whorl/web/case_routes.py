@@ -13,7 +13,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
-from whorl.cases.held_cases import HeadMovedError, HeldCase
+from whorl.cases.held_cases import HeadMovedError, HeldCase, finish_erasing
 from whorl.cases.held_desk import default_expiry
 from whorl.core.errors import InputError, VerificationError
 from whorl.dossiers.custody import Kept, parse_chain, write_chain
@@ -153,11 +153,18 @@ async def put_exhibit(request: Request, case: CaseId, digest: Annotated[Digest, 
     def receive() -> int:
         new = held.desk.reserve(digest, int(length), by=held.view.state.parties[person])
         try:
-            return held.store.receive(pieces_of(request.stream()), digest=digest, max_bytes=service.limits.blob_bytes)
+            size = held.store.receive(pieces_of(request.stream()), digest=digest, max_bytes=service.limits.blob_bytes)
         except BaseException:
             if new:
                 held.desk.release(digest)
             raise
+        finish_erasing(cases_of(request).held(case))
+        if not held.store.holds(digest):
+            raise InputError(
+                "expected a case in which exhibits are still filed, found one of which something was erased meanwhile; "
+                "nothing more can be filed in it"
+            )
+        return size
 
     try:
         size = await run_sync(receive, limiter=uploads)
