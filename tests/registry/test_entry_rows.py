@@ -88,10 +88,10 @@ def test_an_entry_is_found_by_chain_target_claim_and_kind(database: Database, no
             connection, *(north.entry("notice", blue_notice(f"n{i}"), target=target, claim=CLAIM) for i in (1, 2))
         )
     with database.reading() as connection:
-        assert chain_end(connection, north.key.id) == (3, put[3].hash)
-        assert chain_end(connection, issuer(2).id) is None
-        assert entry_in_chain(connection, north.key.id, 2) == put[2]
-        assert entry_in_chain(connection, north.key.id, 4) is None
+        assert chain_end(connection, north.key.id, origin=ORIGIN) == (3, put[3].hash)
+        assert chain_end(connection, issuer(2).id, origin=ORIGIN) is None
+        assert entry_in_chain(connection, north.key.id, 2, origin=ORIGIN) == put[2]
+        assert entry_in_chain(connection, north.key.id, 4, origin=ORIGIN) is None
         assert list(entries_about(connection, target)) == put[2:]
         assert list(entries_with_claim(connection, CLAIM)) == put[2:]
         assert list(entries_with_claim(connection, bytes(32))) == []
@@ -166,7 +166,7 @@ def test_one_leaf_counts_once_and_its_copies_are_kept_with_their_fault(database:
     with database.writing() as connection:
         early = add(connection, copy, own=False)[0]  # a copy can come before what it copies
         assert find_entry(connection, entry.hash) == early
-        assert chain_end(connection, north.key.id) is None
+        assert chain_end(connection, north.key.id, origin=ORIGIN) is None
         real = add(connection, entry)[0]
         add(connection, copy, copy, own=False)
     with pytest.raises(RegistryError, match="refuses what contradicts"), database.writing() as connection:
@@ -187,7 +187,7 @@ def test_two_entries_of_one_number_do_not_both_count(database: Database, north: 
     with database.writing() as connection:
         twin.chain.clear()
         add(connection, twin.entry("model", model("m"), fault="equivocation"))
-        assert chain_end(connection, north.key.id) == (0, first.hash)
+        assert chain_end(connection, north.key.id, origin=ORIGIN) == (0, first.hash)
 
 
 @pytest.mark.parametrize("leaf", [b"", b"x", b"\xff" * 140, b"x" * 65_535])
@@ -262,10 +262,14 @@ LOOK_UPS: dict[str, Callable[[Connection], object]] = {
     "entries_by_target (target=? AND id>?)": lambda c: list(entries_about(c, b"t" * 32, "status", "key")),
     "entries_by_index (log=? AND idx>? AND idx<?)": lambda c: leaves_of_log(c, ORIGIN, start=0, stop=1),
     "entries_by_hash (hash=? AND counts=?)": lambda c: entered_among(c, [b"h" * 32] * 3, origin=ORIGIN),
-    "entries_by_chain (issuer=? AND counts=? AND sequence>?)": lambda c: sealed_among(c, {b"c" * 32}, issuer=b"i" * 32),
+    "entries_by_chain (issuer=? AND log=? AND counts=? AND sequence>?)": lambda c: sealed_among(
+        c, {b"c" * 32}, issuer=b"i" * 32, origin=ORIGIN
+    ),
     "entries_by_claim": lambda c: list(entries_with_claim(c, CLAIM)),
-    "entries_by_chain (issuer=? AND counts=? AND sequence=?)": lambda c: entry_in_chain(c, b"i" * 32, 3),
-    "entries_by_chain (issuer=? AND counts=?)": lambda c: chain_end(c, b"i" * 32),
+    "entries_by_chain (issuer=? AND log=? AND counts=? AND sequence=?)": lambda c: entry_in_chain(
+        c, b"i" * 32, 3, origin=ORIGIN
+    ),
+    "entries_by_chain (issuer=? AND log=? AND counts=?)": lambda c: chain_end(c, b"i" * 32, origin=ORIGIN),
     "entries_by_kind": lambda c: latest_entries(c, "model", most=10),
     "policies_by_log": lambda c: policy_before(c, ORIGIN, 3),
     "commitments_by_organisation (organisation=? AND": lambda c: list(commitments_since(c, b"o" * 32, WHEN)),

@@ -104,9 +104,13 @@ def test_a_mirror_refuses_a_used_number_and_a_chain_that_does_not_join() -> None
     mirror, key = reader.mirror, key_of("Meridian AI")
     mirror.sizes = trial.world.sizes
     last = mirror.statement(key, "model", model("next", "Meridian AI", None))
-    used = replace(last, sequence=0, previous=NO_HASH)
+    begun = mirror.view.link(key.id, 0, origin=B)
+    assert begun is not None
+    used = replace(last, sequence=1, previous=begun)
     with refused("equivocation"):
         mirror.admit(open_entry(used.sign(key)), origin=B, replaying=True)
+    with refused("wrong_previous"):  # a chain begins with the entry that introduced its key, and with no other
+        mirror.admit(open_entry(replace(last, sequence=0, previous=NO_HASH).sign(key)), origin=B, replaying=True)
     with refused("wrong_previous"):
         mirror.admit(open_entry(replace(last, previous=b"p" * 32).sign(key)), origin=B, replaying=True)
     mirror.admit(open_entry(last.sign(key)), origin=B, replaying=True)

@@ -50,31 +50,34 @@ _LEAVES: Final = (
 _ENTERED: Final = select(entries.c.hash, entries.c.log).where(
     entries.c.hash.in_(bindparam("sought", expanding=True)), _COUNTS
 )
+_LOG_OF: Final = select(logs.c.id).where(logs.c.origin == bindparam("origin")).scalar_subquery()
+_OF_ISSUER: Final = (entries.c.issuer == bindparam("issuer")) & (entries.c.log == _LOG_OF) & _COUNTS
 _OWN_CHAIN: Final = (
     select(entries.c.sequence, entries.c.leaf)
-    .where(entries.c.issuer == bindparam("issuer"), _COUNTS, entries.c.sequence > bindparam("after"))
+    .where(_OF_ISSUER, entries.c.sequence > bindparam("after"))
     .order_by(entries.c.sequence)
     .limit(_MANY)
 )
-_IN_CHAIN: Final = _ROWS.where(
-    entries.c.issuer == bindparam("issuer"), _COUNTS, entries.c.sequence == bindparam("number")
+_IN_CHAIN: Final = _ROWS.where(_OF_ISSUER, entries.c.sequence == bindparam("number"))
+_CHAIN: Final = (
+    _ROWS.where(_OF_ISSUER, entries.c.sequence > bindparam("after")).order_by(entries.c.sequence).limit(PAGE)
 )
 _CHAIN_END: Final = (
-    select(entries.c.sequence, entries.c.hash)
-    .where(entries.c.issuer == bindparam("issuer"), _COUNTS)
-    .order_by(entries.c.sequence.desc())
-    .limit(1)
+    select(entries.c.sequence, entries.c.hash).where(_OF_ISSUER).order_by(entries.c.sequence.desc()).limit(1)
 )
 _LAST_NUMBERS: Final = (
     select(entries.c.issuer, func.max(entries.c.sequence).label("sequence"))
-    .where(entries.c.issuer.in_(bindparam("issuers", expanding=True)), _COUNTS)
+    .where(entries.c.issuer.in_(bindparam("issuers", expanding=True)), entries.c.log == _LOG_OF, _COUNTS)
     .group_by(entries.c.issuer)
     .subquery()
 )
 _CHAIN_ENDS: Final = select(entries.c.issuer, entries.c.sequence, entries.c.hash).join_from(
     _LAST_NUMBERS,
     entries,
-    (entries.c.issuer == _LAST_NUMBERS.c.issuer) & (entries.c.sequence == _LAST_NUMBERS.c.sequence) & _COUNTS,
+    (entries.c.issuer == _LAST_NUMBERS.c.issuer)
+    & (entries.c.log == _LOG_OF)
+    & (entries.c.sequence == _LAST_NUMBERS.c.sequence)
+    & _COUNTS,
 )
 _POLICY: Final = (
     _ROWS.where(
@@ -234,11 +237,11 @@ def entered_among(connection: Connection, digests: Sequence[bytes], *, origin: s
     return frozenset(found)
 
 
-def sealed_among(connection: Connection, commits: Collection[bytes], *, issuer: bytes) -> frozenset[bytes]:
-    """Which of these commitments a sealed leaf of an issuer holds; the whole chain is looked through."""
+def sealed_among(connection: Connection, commits: Collection[bytes], *, issuer: bytes, origin: str) -> frozenset[bytes]:
+    """Which of these commitments a sealed leaf of an issuer holds; the whole chain in that log is looked through."""
     found: set[bytes] = set()
     after = -1
-    while rows := connection.execute(_OWN_CHAIN, {"issuer": issuer, "after": after}).all():
+    while rows := connection.execute(_OWN_CHAIN, {"issuer": issuer, "origin": origin, "after": after}).all():
         leaves = (parse_leaf(row.leaf) for row in rows)
         found.update(leaf.commit for leaf in leaves if leaf.leaf_class == "sealed" and leaf.commit in commits)
         after = rows[-1].sequence
@@ -294,21 +297,29 @@ def policy_before(connection: Connection, origin: str, index: int) -> StoredEntr
     return None if row is None else read_row(row)
 
 
-def entry_in_chain(connection: Connection, issuer: bytes, sequence: int) -> StoredEntry | None:
-    """The entry with this sequence number in an issuer's chain."""
-    row = connection.execute(_IN_CHAIN, {"issuer": issuer, "number": sequence}).first()
+def entry_in_chain(connection: Connection, issuer: bytes, sequence: int, *, origin: str) -> StoredEntry | None:
+    """The entry with this sequence number that an issuer signed in a log."""
+    row = connection.execute(_IN_CHAIN, {"issuer": issuer, "origin": origin, "number": sequence}).first()
     return None if row is None else read_row(row)
 
 
-def chain_end(connection: Connection, issuer: bytes) -> tuple[int, bytes] | None:
-    """Sequence number and leaf hash of the last entry in an issuer's chain."""
-    row = connection.execute(_CHAIN_END, {"issuer": issuer}).first()
+def entries_of_issuer(connection: Connection, issuer: bytes, *, origin: str) -> Iterator[StoredEntry]:
+    """All entries that an issuer signed in a log, in the order of its chain."""
+    after = -1
+    while rows := connection.execute(_CHAIN, {"issuer": issuer, "origin": origin, "after": after}).all():
+        yield from map(read_row, rows)
+        after = rows[-1].sequence
+
+
+def chain_end(connection: Connection, issuer: bytes, *, origin: str) -> tuple[int, bytes] | None:
+    """Sequence number and leaf hash of the last entry that an issuer signed in a log."""
+    row = connection.execute(_CHAIN_END, {"issuer": issuer, "origin": origin}).first()
     return None if row is None else (row.sequence, row.hash)
 
 
-def chain_ends(connection: Connection, issuers: Sequence[bytes]) -> dict[bytes, tuple[int, bytes]]:
-    """The ends of several issuers' chains, of those that have begun."""
-    rows = connection.execute(_CHAIN_ENDS, {"issuers": padded(issuers)})
+def chain_ends(connection: Connection, issuers: Sequence[bytes], *, origin: str) -> dict[bytes, tuple[int, bytes]]:
+    """The ends of several issuers' chains in a log, of those who signed something there."""
+    rows = connection.execute(_CHAIN_ENDS, {"issuers": padded(issuers), "origin": origin})
     return {row.issuer: (row.sequence, row.hash) for row in rows}
 
 

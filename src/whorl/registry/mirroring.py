@@ -18,7 +18,7 @@ from sqlalchemy import Connection, bindparam, select, text
 
 from whorl.core.errors import InputError, VerificationError
 from whorl.entries.handling import may_see
-from whorl.entries.kinds import KIND_NUMBERS, KINDS, Fingerprint, StatusMapHead
+from whorl.entries.kinds import KINDS, Fingerprint, StatusMapHead
 from whorl.entries.leaf import Leaf, parse_leaf, require_commitment
 from whorl.entries.statement import SignedEntry, open_entry
 from whorl.entries.status_map import StatusMap
@@ -42,7 +42,7 @@ from whorl.registry.refusals import Refusal
 from whorl.registry.replaying import complete_entry, replay
 from whorl.registry.spoken_against import covered_sizes, spoken_against
 from whorl.registry.stored_entry import StoredEntry
-from whorl.registry.tables import Instant, entries, logs
+from whorl.registry.tables import Instant, entries
 
 PAGE: Final = 256
 STALE: Final = timedelta(hours=1)
@@ -50,9 +50,7 @@ _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LOG: Final = logging.getLogger(__name__)
 WAITS: Final = "waits for more of other logs"
 BREAKS: Final = "breaks a rule: "
-KEYS_IN_DOUBT: Final = "its keys are not taken here: "
 _NOT_FOR_HERE: Final = "it came to this bureau, which is not among those who may see it,"
-_OF_KEYS: Final = frozenset({KIND_NUMBERS["organisation"], KIND_NUMBERS["key"]})
 NOT_SHOWN: Final = "its content was erased, or is not shown to this bureau"
 
 
@@ -265,7 +263,7 @@ class Mirror:
             allowed = admit(entry, leaf, view, **where)
         except Refusal as problem:
             if not problem.may_pass_later or content is None:
-                return replace(stored, fault=self._fault(connection, data, problem)[:500]), None
+                return replace(stored, fault=f"{BREAKS if problem.is_certain else ''}{problem}"[:500]), None
             held = replace(stored, envelope=content.envelope, salt=content.salt)
             waits = WAITS if problem.is_certain else f"{WAITS}, or is not admissible"
             return replace(held, fault=f"{waits}: {problem}"[:500]), None
@@ -299,21 +297,6 @@ class Mirror:
                 stored, entry = self._checked(connection, held.leaf, content, index)
                 if entry is not None and stored.fault is None:
                     complete_entry(connection, replace(stored, seen_at=held.seen_at), entry.statement)
-
-    def _fault(self, connection: Connection, data: bytes, problem: Refusal) -> str:
-        """What is wrong with an entry; as a breach of the rules only if no honest bureau can have entered it."""
-        leaf = parse_leaf(data)
-        if not problem.is_certain:
-            return f"{KEYS_IN_DOUBT}{problem}" if leaf.kind in _OF_KEYS else str(problem)
-        # Keys that were entered in two logs at a time are known to their own log, and here as those of the other.
-        doubted = self._doubted_issuers(connection)
-        if leaf.issuer in doubted or (doubted and problem.code in ("unknown_issuer", "wrong_log")):
-            return f"{KEYS_IN_DOUBT}{problem}" if leaf.kind in _OF_KEYS else str(problem)
-        return f"{BREAKS}{problem}"
-
-    def _doubted_issuers(self, connection: Connection) -> set[bytes]:
-        sought = {"origin": self._origin, "fault": f"{KEYS_IN_DOUBT}%"}
-        return {row.issuer for row in connection.execute(_DOUBTED, sought)}
 
     def _require_may_be_hidden(self, leaf: Leaf, index: int) -> None:
         """Nothing of the page is held then, so that the content can come at a later look."""
@@ -385,13 +368,7 @@ class Mirror:
                     )
             self._require_admissible(connection, head.head.size)
             expected = StatusMap(spoken_against(connection, until=sizes))
-            doubted = bool(self._doubted_issuers(connection))
         if (expected.root.hex(), expected.size) != (body.root, body.size):
-            if doubted:
-                raise InputError(
-                    f"{self._origin}: keys in it are known here by another log, in which they were entered at the same "
-                    "time; what they signed cannot be judged here. Ask the bureaus that run the two logs"
-                )
             raise MirrorError(
                 f"{self._origin}: the status map at index {index} is not the one that follows from the entries: "
                 f"expected {expected.size - 2} entries that something speaks against, found {body.size - 2} or others. "
@@ -427,16 +404,6 @@ _WAITING: Final = (
     select(entries.c.idx)
     .where(entries.c.log == bindparam("log"), text("entries.counts IS NULL"), entries.c.fault.like(bindparam("start")))
     .order_by(entries.c.idx)
-)
-_DOUBTED: Final = (
-    select(entries.c.issuer)
-    .join_from(entries, logs)
-    .where(
-        logs.c.origin == bindparam("origin"),
-        text("entries.counts IS NULL"),
-        entries.c.fault.like(bindparam("fault")),
-    )
-    .limit(10_000)
 )
 _FAULTY: Final = (
     select(entries.c.idx, entries.c.fault)

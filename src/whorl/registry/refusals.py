@@ -69,7 +69,6 @@ _CURABLE: Final[frozenset[Code]] = frozenset(
 # What a mirror that knows more of other logs than the bureau did, or has another clock, may judge differently.
 _UNCERTAIN: Final[frozenset[Code]] = frozenset(
     {
-        "key_known",
         "key_expired",
         "replay",
         "equivocation",

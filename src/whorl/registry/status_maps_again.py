@@ -22,7 +22,7 @@ class StatusMapsAgain:
         self._scratch = scratch
         self._own = own
         self._speaking = 0
-        self._stolen: set[bytes] = set()
+        self._stolen: set[tuple[str, bytes]] = set()
         self._read = 0
         self._last: tuple[str, int] | None = None
 
@@ -32,13 +32,13 @@ class StatusMapsAgain:
             return
         body = None if signed is None else signed.statement.body
         revoking = entry.kind == "key" and isinstance(body, Key) and body.compromised_since is not None
-        if entry.kind in ("dispute", "status") or revoking or entry.read_leaf().issuer in self._stolen:
+        if entry.kind in ("dispute", "status") or revoking or (entry.origin, entry.read_leaf().issuer) in self._stolen:
             self._speaking += 1
             self._last = None
         if revoking:
             key_id = revoked_key(facts_of(entry))
             assert key_id is not None
-            self._stolen.add(key_id)
+            self._stolen.add((entry.origin, key_id))
 
     def made_again(self, body: StatusMapHead, held: dict[str, int], *, must: bool) -> tuple[str, int] | None:
         """Root and size of a map; None where it would be too much work.
