@@ -11,12 +11,13 @@ from whorl.registry.view import EntryFacts, KeyFacts, OrganisationFacts
 
 
 class RememberedView:
-    """Entries, in the order in which they were inserted."""
+    """Entries, in the order in which they were inserted; and, by log, leaves of others that are held back or hidden."""
 
     def __init__(self) -> None:
         self.entries: dict[bytes, EntryFacts] = {}
         self.keys: dict[tuple[str, bytes], KeyFacts] = {}
         self.organisations: dict[bytes, OrganisationFacts] = {}
+        self.held: set[tuple[str, bytes]] = set()
         self._links: dict[tuple[str, bytes], dict[int, bytes]] = {}
         self._claims: dict[bytes, list[bytes]] = {}
         self._policies: dict[str, list[tuple[int, Policy]]] = {}
@@ -24,6 +25,7 @@ class RememberedView:
     def copy(self) -> "RememberedView":
         other = RememberedView()
         other.entries, other.keys, other.organisations = dict(self.entries), dict(self.keys), dict(self.organisations)
+        other.held = set(self.held)
         other._links = {place: dict(links) for place, links in self._links.items()}
         other._claims = {claim: list(notices) for claim, notices in self._claims.items()}
         other._policies = {origin: list(found) for origin, found in self._policies.items()}
@@ -112,6 +114,10 @@ class RememberedView:
         key = self.keys.get((origin, issuer))
         introduced = {} if key is None else {0: key.introduced}
         return introduced | self._links.get((origin, issuer), {})
+
+    def holds(self, digest: bytes, *, origin: str) -> bool:
+        found = self.entries.get(digest)
+        return (origin, digest) in self.held or (found is not None and found.origin == origin)
 
     def entry(self, digest: bytes) -> EntryFacts | None:
         return self.entries.get(digest)

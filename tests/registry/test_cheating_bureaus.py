@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bureaus import Clock, SmallBureau, Writer, federate, make_bureau, new_writer, sync
+from bureaus import Clock, NearPeer, SmallBureau, Writer, federate, make_bureau, new_writer, sync
 from small_log import counting_bytes
 from sqlalchemy import text
 from test_mirroring import MODEL, _policy
@@ -16,6 +16,7 @@ from whorl.entries.keys import IssuerKey, new_issuer_key
 from whorl.entries.kinds import Body, Key, Model, Notice, Organisation, Status, StatusMapHead
 from whorl.entries.leaf import entry_id
 from whorl.entries.receipt import Standing, StoredStatus, parse_receipt, verify_receipt, write_receipt
+from whorl.entries.statement import open_entry
 from whorl.entries.status_map import StatusMap
 from whorl.log.keys import parse_vkey
 from whorl.log.tree_heads import open_tree_head
@@ -27,8 +28,9 @@ from whorl.registry.entry_rows import entries_of_log, find_entry
 from whorl.registry.heads import newest_head
 from whorl.registry.local import entered
 from whorl.registry.log_rows import stored_logs
+from whorl.registry.mirroring import MirrorError
 from whorl.registry.public_keys import issuer_public
-from whorl.registry.refusals import Refusal
+from whorl.registry.refusals import BREAKS, Refusal
 from whorl.registry.replaying import rebuild_derived
 from whorl.registry.sequencer import Submission
 from whorl.registry.spoken_against import spoken_against
@@ -313,15 +315,15 @@ def test_a_key_entered_in_two_logs_at_a_time_keeps_no_bureau_from_cosigning(
     sync(three)
     for bureau in three:
         bureau.registry.ask_witnesses([one.cosigner() for one in three if one is not bureau])
+    votes = []
     for writer, own in zip(writers, models, strict=True):
-        writer.enter(WITHDRAWN, target=own)
+        votes.append(writer.enter(WITHDRAWN, target=own))
         sync(three)
     for bureau in three:
         bureau.clock.move(seconds=1)
         note = bureau.registry.sequencer.refresh()
-        assert {one.name.removesuffix("/witness") for one in note.signatures} == {
-            one.origin for one in three
-        }  # the others cosign it
+        signed_by = {one.name.removesuffix("/witness") for one in note.signatures}
+        assert signed_by == {one.origin for one in three}  # the others cosign it
         sync(three)
         with bureau.registry.database.writing() as connection:
             sizes = {log.origin: log.size for log in stored_logs(connection)}
@@ -330,13 +332,12 @@ def test_a_key_entered_in_two_logs_at_a_time_keeps_no_bureau_from_cosigning(
             assert rebuild_derived(connection) == []
         assert check_registry(bureau.registry).problems == ()
     assert [bureau.alarms for bureau in three] == [[], [], []]
-    for bureau, own in ((north, models[0]), (south, models[1])):
-        receipt = parse_receipt(bureau.registry.receipt(own), origin="receipt")
+    for bureau, vote in ((north, votes[0]), (south, votes[1])):
+        receipt = parse_receipt(bureau.registry.receipt(vote), origin="receipt")
         others = [one for one in three if one is not bureau]
         verified = verify_receipt(receipt, _policy([bureau, *others]))
         assert verified.claimant is not None
         assert verified.claimant.name == "Twice Labs"
-        assert verified.standing is not None
 
 
 def test_who_is_registered_in_one_log_is_not_registered_by_others_in_another(three: list[SmallBureau]) -> None:
@@ -352,3 +353,41 @@ def test_who_is_registered_in_one_log_is_not_registered_by_others_in_another(thr
     entered(north.registry.enter([submission])[0])
     sync(three)
     assert [bureau.alarms for bureau in three] == [[], [], []]
+
+
+@pytest.mark.parametrize("label", ["own", "clear"])
+def test_who_copies_entries_of_another_log_breaks_the_rules_and_the_other_does_not(
+    three: list[SmallBureau], monkeypatch: pytest.MonkeyPatch, label: str
+) -> None:
+    # A mirror is not shown everything, so it lets gaps pass. It may have read the copy before the original.
+    north, south, east = three
+    for bureau in three:
+        bureau.registry.ask_witnesses([])
+    writers = in_two_logs(north, south, delegated=True)
+    key, random = writers[0].key, counting_bytes(7_000_000)
+    chain, submissions = north.registry.chain(key.id), []
+    for name, handling in (("one", Handling(label=label)), ("two", Handling(label="clear"))):  # type: ignore[arg-type]
+        body = Model(publisher="Twice Labs", name=name, content=f"sha256:{'22' * 32}")
+        statement = compose(body, issuer=key.id, chain=chain, now=north.clock(), handling=handling)
+        submissions.append(Submission(envelope=statement.sign(key), salt=random(32)))
+        chain = (statement.sequence, open_entry(submissions[-1].envelope).leaf(submissions[-1].salt).hash)
+    for outcome in north.registry.enter(submissions):
+        entered(outcome)
+    with monkeypatch.context() as patch:
+        admit_everything(patch, writers[1])
+        patch.setattr(sequencer.Sequencer, "_enter_status_map", lambda *_: None)
+        for outcome in south.registry.enter(submissions):
+            entered(outcome)
+    south.registry.sequencer.refresh()
+    with pytest.raises(MirrorError):
+        east.mirrors[south.origin].pull(NearPeer(south, east.origin))
+    east.mirrors[north.origin].pull(NearPeer(north, east.origin))
+    writers[0].enter(WITHDRAWN, target=chain[1])
+    east.mirrors[north.origin].pull(NearPeer(north, east.origin))
+    with east.registry.database.reading() as connection:
+        counting = find_entry(connection, chain[1])
+        assert counting is not None
+        assert (counting.origin, counting.fault) == (north.origin, None)
+        copies = [one.fault for one in entries_of_log(connection, south.origin) if one.read_leaf().issuer == key.id]
+    assert len(copies) == 2
+    assert all(fault is not None and fault.startswith(BREAKS) for fault in copies)

@@ -192,7 +192,8 @@ def require_next_in_chain(leaf: Leaf, statement: Statement | None, view: View, *
     """The entry follows the issuer's last one in this log. Whoever signs two statements of one number equivocates.
 
     A mirror may lack entries that are not shown to it, or hold some back until it has read other logs. To it, an entry
-    fits whose number is free and whose neighbour before it, if it is here, is the one that it names.
+    fits whose number is free and whose neighbour before it, if it counts here, is the one that it names, or else stands
+    in the same log. So a chain leads back to what introduced its key, and nobody copies it into another log.
 
     Parameters
     ----------
@@ -202,10 +203,12 @@ def require_next_in_chain(leaf: Leaf, statement: Statement | None, view: View, *
         before = view.link(leaf.issuer, leaf.sequence - 1, origin=origin) if leaf.sequence else None
         if before is not None and before != leaf.previous:
             raise _wrong_previous(leaf, before)
-        elsewhere = view.entry(leaf.hash)  # of a chain with gaps a bureau could copy what stands in another log
-        if elsewhere is not None:
+        # Or it could be one of another log.
+        if leaf.sequence and before is None and not view.holds(leaf.previous, origin=origin):
             raise Refusal(
-                "replay", f"expected an entry of {origin}, found {entry_id(leaf.hash)}, which is in {elsewhere.origin}"
+                "wrong_previous",
+                f"expected an entry that names a leaf of its issuer in {origin}, found {_shown(leaf.previous)}, which "
+                "does not stand there",
             )
         return
     last = view.chain(leaf.issuer, origin=origin)

@@ -20,6 +20,7 @@ from whorl.registry.entry_rows import (
     entries_with_digest,
     entry_in_chain,
     policy_before,
+    stands_in_log,
 )
 from whorl.registry.key_rows import find_key, find_organisation, logs_of_key, organisations_sharing
 from whorl.registry.replaying import stated
@@ -56,6 +57,9 @@ class DatabaseView:
             return entry.hash
         key = None if sequence else self.key(issuer, origin=origin)
         return None if key is None else key.introduced
+
+    def holds(self, digest: bytes, *, origin: str) -> bool:
+        return stands_in_log(self._connection, digest, origin=origin)
 
     def entry(self, digest: bytes) -> EntryFacts | None:
         row = counting_row(self._connection, digest)

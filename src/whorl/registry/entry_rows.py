@@ -19,6 +19,7 @@ from whorl.log.merkle import leaf_hash
 from whorl.registry.bulk import insert_rows, padded
 from whorl.registry.database_errors import damaged
 from whorl.registry.log_rows import stored_log
+from whorl.registry.refusals import BREAKS
 from whorl.registry.stored_entry import StoredEntry, entry_columns, raw_digest, read_row
 from whorl.registry.tables import COMMITMENT, POLICY, Instant, digests, entries, logs, microseconds
 
@@ -52,6 +53,7 @@ _ENTERED: Final = select(entries.c.hash, entries.c.log).where(
 )
 _LOG_OF: Final = select(logs.c.id).where(logs.c.origin == bindparam("origin")).scalar_subquery()
 _OF_ISSUER: Final = (entries.c.issuer == bindparam("issuer")) & (entries.c.log == _LOG_OF) & _COUNTS
+_STANDS: Final = select(entries.c.fault).where(entries.c.hash == bindparam("sought"), entries.c.log == _LOG_OF)
 _OWN_CHAIN: Final = (
     select(entries.c.sequence, entries.c.leaf)
     .where(_OF_ISSUER, entries.c.sequence > bindparam("after"))
@@ -187,6 +189,12 @@ def find_entry(connection: Connection, digest: bytes) -> StoredEntry | None:
     """The entry with this leaf hash: the one that counts, or else a faulty one."""
     row = counting_row(connection, digest) or connection.execute(_ANY_BY_HASH, {"sought": digest}).first()
     return None if row is None else read_row(row)
+
+
+def stands_in_log(connection: Connection, digest: bytes, *, origin: str) -> bool:
+    """Whether a log has an entry with this leaf hash that counts, or at least did not break the rules."""
+    found = connection.execute(_STANDS, {"sought": digest, "origin": origin})
+    return any(row.fault is None or not row.fault.startswith(BREAKS) for row in found)
 
 
 def counting_row(connection: Connection, digest: bytes) -> Row[Any] | None:

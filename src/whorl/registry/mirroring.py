@@ -30,6 +30,7 @@ from whorl.log.tiles import TILE_WIDTH, TileSource, parse_bundle
 from whorl.log.tree_heads import SignedTreeHead, open_tree_head
 from whorl.registry.admission import PUBLIC_NUMBERS, admit, admit_sealed
 from whorl.registry.blobs import BlobFolder
+from whorl.registry.candidate import require_next_in_chain
 from whorl.registry.database import Database
 from whorl.registry.database_view import DatabaseView, facts_of
 from whorl.registry.entry_changes import ERASED
@@ -38,7 +39,7 @@ from whorl.registry.heads import record_head
 from whorl.registry.log_making import append_rows
 from whorl.registry.log_rows import add_log, stored_log
 from whorl.registry.parties import claim_digest
-from whorl.registry.refusals import Refusal
+from whorl.registry.refusals import BREAKS, Refusal
 from whorl.registry.replaying import complete_entry, replay
 from whorl.registry.spoken_against import covered_sizes, spoken_against
 from whorl.registry.stored_entry import StoredEntry
@@ -49,7 +50,6 @@ STALE: Final = timedelta(hours=1)
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LOG: Final = logging.getLogger(__name__)
 WAITS: Final = "waits for more of other logs"
-BREAKS: Final = "breaks a rule: "
 _NOT_FOR_HERE: Final = "it came to this bureau, which is not among those who may see it,"
 NOT_SHOWN: Final = "its content was erased, or is not shown to this bureau"
 
@@ -258,17 +258,21 @@ class Mirror:
                 return replace(stored, organisation=admitted.organisation), None
             if content is None:
                 self._require_may_be_hidden(leaf, index)
-                return replace(stored, fault=NOT_SHOWN), None
+                return replace(stored, fault=self._standing_in_chain(leaf, view, NOT_SHOWN)), None
             entry = self._opened(leaf, content)
             allowed = admit(entry, leaf, view, **where)
         except Refusal as problem:
             if not problem.may_pass_later or content is None:
-                return replace(stored, fault=f"{BREAKS if problem.is_certain else ''}{problem}"[:500]), None
+                leaf = parse_leaf(data)
+                fault = (
+                    f"{BREAKS}{problem}" if problem.is_certain else self._standing_in_chain(leaf, view, str(problem))
+                )
+                return replace(stored, fault=fault[:500]), None
             held = replace(stored, envelope=content.envelope, salt=content.salt)
             waits = WAITS if problem.is_certain else f"{WAITS}, or is not admissible"
             return replace(held, fault=f"{waits}: {problem}"[:500]), None
         except _NotForHereError as problem:
-            return replace(stored, fault=str(problem)), None
+            return replace(stored, fault=self._standing_in_chain(parse_leaf(data), view, str(problem))), None
         except InputError as problem:
             return replace(stored, fault=f"{BREAKS}{problem}"[:500]), None
         stored = replace(
@@ -297,6 +301,19 @@ class Mirror:
                 stored, entry = self._checked(connection, held.leaf, content, index)
                 if entry is not None and stored.fault is None:
                     complete_entry(connection, replace(stored, seen_at=held.seen_at), entry.statement)
+
+    def _standing_in_chain(self, leaf: Leaf, view: DatabaseView, fault: str) -> str:
+        """The fault of an entry that does not count here, though no rule shows that its bureau broke one.
+
+        Its leaf alone shows that it stands in the chain of a key of this log; if it does not, that is the fault.
+        """
+        if view.key(leaf.issuer, origin=self._origin) is None:
+            return f"{BREAKS}expected a leaf of a key that this log knows, found another issuer"
+        try:
+            require_next_in_chain(leaf, None, view, origin=self._origin, replaying=True)
+        except Refusal as problem:
+            return f"{BREAKS}{problem}"[:500]
+        return fault
 
     def _require_may_be_hidden(self, leaf: Leaf, index: int) -> None:
         """Nothing of the page is held then, so that the content can come at a later look."""

@@ -115,6 +115,10 @@ class PendingView:
                 return facts.hash
         return self._written.link(issuer, sequence, origin=origin)
 
+    def holds(self, digest: bytes, *, origin: str) -> bool:
+        pending = self._entries.get(digest)
+        return self._written.holds(digest, origin=origin) or (pending is not None and pending.origin == origin)
+
     def entry(self, digest: bytes) -> EntryFacts | None:
         return self._entries.get(digest) or self._written.entry(digest)
 

@@ -70,9 +70,6 @@ _CURABLE: Final[frozenset[Code]] = frozenset(
 _UNCERTAIN: Final[frozenset[Code]] = frozenset(
     {
         "key_expired",
-        "replay",
-        "equivocation",
-        "wrong_previous",
         "from_the_future",
         "expired",
         "too_many_commitments",
@@ -86,6 +83,10 @@ _UNCERTAIN: Final[frozenset[Code]] = frozenset(
         "not_eligible",
     }
 )
+
+
+BREAKS: Final = "breaks a rule: "
+"""How the fault of an entry begins in a mirror, if no bureau that keeps the rules can have entered it."""
 
 
 class Refusal(InputError):  # noqa: N818 (what it is called everywhere)

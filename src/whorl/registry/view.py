@@ -116,6 +116,12 @@ class View(Protocol):
     def link(self, issuer: bytes, sequence: int, *, origin: str) -> bytes | None:
         """Leaf hash of the issuer's entry of that number in a log; of 0, of the entry that introduced the key."""
 
+    def holds(self, digest: bytes, *, origin: str) -> bool:
+        """Whether a leaf stands in a log, by its hash: that of an entry that counts, or that did not break the rules.
+
+        What a mirror is not shown, or holds back, stands in its log all the same.
+        """
+
     def entry(self, digest: bytes) -> EntryFacts | None:
         """An entry, by its leaf hash."""
 
