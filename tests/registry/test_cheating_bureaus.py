@@ -22,7 +22,8 @@ from whorl.log.keys import parse_vkey
 from whorl.log.tree_heads import open_tree_head
 from whorl.registry import receipts, sequencer
 from whorl.registry.admission import Admitted
-from whorl.registry.checking import check_registry
+from whorl.registry.backup import back_up
+from whorl.registry.checking import check_folder, check_registry
 from whorl.registry.database_view import DatabaseView
 from whorl.registry.entry_rows import entries_of_log, find_entry
 from whorl.registry.heads import newest_head
@@ -32,6 +33,7 @@ from whorl.registry.mirroring import MirrorError
 from whorl.registry.public_keys import issuer_public
 from whorl.registry.refusals import BREAKS, Refusal
 from whorl.registry.replaying import rebuild_derived
+from whorl.registry.restoring import restore_backup
 from whorl.registry.sequencer import Submission
 from whorl.registry.spoken_against import spoken_against
 
@@ -301,7 +303,7 @@ def in_two_logs(north: SmallBureau, south: SmallBureau, *, delegated: bool) -> l
 
 @pytest.mark.parametrize("delegated", [False, True])
 def test_a_key_entered_in_two_logs_at_a_time_keeps_no_bureau_from_cosigning(
-    three: list[SmallBureau], delegated: bool
+    three: list[SmallBureau], delegated: bool, tmp_path: Path
 ) -> None:
     # Whoever wants two bureaus to be at odds can do this for nothing, before they have looked at each other.
     north, south, _ = three
@@ -331,6 +333,9 @@ def test_a_key_entered_in_two_logs_at_a_time_keeps_no_bureau_from_cosigning(
             assert connection.execute(text("SELECT count(*) FROM entries WHERE counts IS NULL")).scalar_one() == 0
             assert rebuild_derived(connection) == []
         assert check_registry(bureau.registry).problems == ()
+    back_up(south.registry, tmp_path / "south.tar", with_keys=True)
+    restore_backup(tmp_path / "south.tar", tmp_path / "back", keys=None, nobody_saw_more=True)
+    assert check_folder(tmp_path / "back").problems == ()
     assert [bureau.alarms for bureau in three] == [[], [], []]
     for bureau, vote in ((north, votes[0]), (south, votes[1])):
         receipt = parse_receipt(bureau.registry.receipt(vote), origin="receipt")
@@ -391,3 +396,22 @@ def test_who_copies_entries_of_another_log_breaks_the_rules_and_the_other_does_n
         copies = [one.fault for one in entries_of_log(connection, south.origin) if one.read_leaf().issuer == key.id]
     assert len(copies) == 2
     assert all(fault is not None and fault.startswith(BREAKS) for fault in copies)
+
+
+def test_a_stolen_key_may_have_signed_what_a_mirror_is_not_shown(three: list[SmallBureau]) -> None:
+    # Whoever wants no mirror to make the same status map need only hide an entry and say that its key was stolen.
+    north = three[0]
+    root = new_writer(north, "Northwind Labs", first_random=9_000_000)
+    key = new_issuer_key(counting_bytes(8_000_000))
+    organisation = organisation_of(root)
+    root.enter(Key(action="add", public=issuer_public(key), roles=("submitter",)), target=organisation)
+    signing = Writer(north, key, counting_bytes(8_500_000))
+    hidden = signing.enter(MODEL, handling=Handling(label="own"))
+    shown = signing.enter(OTHER)
+    root.enter(Key(action="revoke", public=issuer_public(key), compromised_since=0), target=organisation)
+    sync(three)
+    assert [bureau.alarms for bureau in three] == [[], [], []]
+    for bureau in three:
+        with bureau.registry.database.reading() as connection:
+            sizes = {log.origin: log.size for log in stored_logs(connection)}
+            assert spoken_against(connection, until=sizes).keys() == {hidden, shown}

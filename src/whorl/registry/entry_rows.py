@@ -11,7 +11,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, bindparam, func, literal_column, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, literal_column, select, text, tuple_, update
 
 from whorl.entries.kinds import KIND_NUMBERS, Kind
 from whorl.entries.leaf import parse_leaf
@@ -63,6 +63,16 @@ _OWN_CHAIN: Final = (
 _IN_CHAIN: Final = _ROWS.where(_OF_ISSUER, entries.c.sequence == bindparam("number"))
 _CHAIN: Final = (
     _ROWS.where(_OF_ISSUER, entries.c.sequence > bindparam("after")).order_by(entries.c.sequence).limit(PAGE)
+)
+_HELD: Final = (
+    _ROWS.where(
+        entries.c.issuer == bindparam("issuer"),
+        entries.c.log == _LOG_OF,
+        text("entries.counts IS NULL"),
+        tuple_(entries.c.sequence, entries.c.idx) > tuple_(bindparam("after"), bindparam("after_index")),
+    )
+    .order_by(entries.c.sequence, entries.c.idx)
+    .limit(PAGE)
 )
 _CHAIN_END: Final = (
     select(entries.c.sequence, entries.c.hash).where(_OF_ISSUER).order_by(entries.c.sequence.desc()).limit(1)
@@ -317,6 +327,18 @@ def entries_of_issuer(connection: Connection, issuer: bytes, *, origin: str) -> 
     while rows := connection.execute(_CHAIN, {"issuer": issuer, "origin": origin, "after": after}).all():
         yield from map(read_row, rows)
         after = rows[-1].sequence
+
+
+def held_of_issuer(connection: Connection, issuer: bytes, *, origin: str) -> Iterator[StoredEntry]:
+    """What an issuer signed in a log that does not count here, though it broke no rule.
+
+    Its leaf may be all that is held. For the bureau that took it, and for whoever is shown it, it counts.
+    """
+    place = (-1, -1)
+    sought = {"issuer": issuer, "origin": origin}
+    while rows := connection.execute(_HELD, {**sought, "after": place[0], "after_index": place[1]}).all():
+        yield from (read_row(row) for row in rows if not row.fault.startswith(BREAKS))
+        place = rows[-1].sequence, rows[-1].idx
 
 
 def chain_end(connection: Connection, issuer: bytes, *, origin: str) -> tuple[int, bytes] | None:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from whorl.entries.kinds import Kind, StatusMapHead
 from whorl.registry.database_view import DatabaseView, facts_of
-from whorl.registry.entry_rows import PAGE, entries_about, entries_of_issuer, latest_entries
+from whorl.registry.entry_rows import PAGE, entries_about, entries_of_issuer, held_of_issuer, latest_entries
 from whorl.registry.key_rows import compromised_keys
 from whorl.registry.standing import not_in_good_standing
 from whorl.registry.view import EntryFacts
@@ -39,6 +39,7 @@ def _speaking(connection: Connection) -> Iterator[EntryFacts]:
         about = map(facts_of, entries_about(connection, organisation))
         yield from (facts for facts in about if revoked_key(facts) == key_id)
         yield from map(facts_of, entries_of_issuer(connection, key_id, origin=origin))
+        yield from map(facts_of, held_of_issuer(connection, key_id, origin=origin))
 
 
 def _of_kind(connection: Connection, kind: Kind) -> Iterator[EntryFacts]:

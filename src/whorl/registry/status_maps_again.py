@@ -8,6 +8,7 @@ from whorl.entries.kinds import Key, StatusMapHead
 from whorl.entries.statement import SignedEntry
 from whorl.entries.status_map import StatusMap
 from whorl.registry.database_view import facts_of
+from whorl.registry.refusals import BREAKS
 from whorl.registry.spoken_against import covered_sizes, spoken_against
 from whorl.registry.stored_entry import StoredEntry
 from whorl.registry.votes import revoked_key
@@ -29,6 +30,10 @@ class StatusMapsAgain:
     def watch(self, entry: StoredEntry, signed: SignedEntry | None) -> None:
         """Notice an entry that may speak against others."""
         if entry.fault is not None:
+            held = not entry.fault.startswith(BREAKS)
+            if held and (entry.origin, entry.read_leaf().issuer) in self._stolen:
+                self._speaking += 1
+                self._last = None
             return
         body = None if signed is None else signed.statement.body
         revoking = entry.kind == "key" and isinstance(body, Key) and body.compromised_since is not None
