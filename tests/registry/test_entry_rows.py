@@ -22,6 +22,7 @@ from whorl.registry.entry_rows import (
     counting_entries,
     entered_among,
     entries_about,
+    entries_of_issuer,
     entries_of_log,
     entries_with_claim,
     entries_with_digest,
@@ -34,7 +35,9 @@ from whorl.registry.entry_rows import (
     numbered_entries,
     policy_before,
     sealed_among,
+    stands_in_log,
 )
+from whorl.registry.key_rows import logs_of_key, organisations_sharing
 from whorl.registry.log_rows import add_log, stored_log, stored_logs
 from whorl.registry.name_rows import entries_named
 from whorl.registry.stored_entry import StoredEntry
@@ -270,6 +273,10 @@ LOOK_UPS: dict[str, Callable[[Connection], object]] = {
         c, b"i" * 32, 3, origin=ORIGIN
     ),
     "entries_by_chain (issuer=? AND log=? AND counts=?)": lambda c: chain_end(c, b"i" * 32, origin=ORIGIN),
+    "(issuer=? AND log=? AND counts=? AND sequence>?)": lambda c: list(entries_of_issuer(c, b"i" * 32, origin=ORIGIN)),
+    "entries_by_hash (hash=?)": lambda c: stands_in_log(c, b"h" * 32, origin=ORIGIN),
+    "keys_by_organisation (organisation=?)": lambda c: organisations_sharing(c, b"o" * 32),
+    "sqlite_autoindex_keys_1 (id=?)": lambda c: logs_of_key(c, b"i" * 32),
     "entries_by_kind": lambda c: latest_entries(c, "model", most=10),
     "policies_by_log": lambda c: policy_before(c, ORIGIN, 3),
     "commitments_by_organisation (organisation=? AND": lambda c: list(commitments_since(c, b"o" * 32, WHEN)),

@@ -27,9 +27,7 @@ _KEYS: Final = (
     .join_from(keys, logs)
     .where(keys.c.id.in_(bindparam("sought", expanding=True)), logs.c.origin == bindparam("origin"))
 )
-_LOGS: Final = (
-    select(logs.c.origin).join_from(keys, logs).where(keys.c.id == bindparam("sought")).order_by(logs.c.origin)
-)
+_LOGS: Final = select(logs.c.origin).join_from(keys, logs).where(keys.c.id == bindparam("sought"))
 _ORGANISATIONS: Final = (
     select(organisations, logs.c.origin)
     .join_from(organisations, logs)
@@ -59,7 +57,6 @@ _SHARING: Final = (
             )
         ),
     )
-    .distinct()
 )
 _SEEN_AT: Final = select(entries.c.seen_at).where(
     entries.c.log == bindparam("log"), entries.c.idx == bindparam("index")
@@ -92,7 +89,7 @@ def find_key(connection: Connection, key_id: bytes, *, origin: str) -> KeyFacts 
 
 def logs_of_key(connection: Connection, key_id: bytes) -> list[str]:
     """Origins of the logs in which a key is known."""
-    return [row.origin for row in connection.execute(_LOGS, {"sought": key_id})]
+    return sorted(row.origin for row in connection.execute(_LOGS, {"sought": key_id}))
 
 
 def organisations_sharing(connection: Connection, organisation: bytes) -> frozenset[bytes]:
