@@ -685,8 +685,11 @@ def test_a_sealed_leaf_stands_in_the_chain_of_the_bureau_that_took_it() -> None:
     assert ask(good) == world.homes[A]
     with refused("wrong_previous"):
         ask(sealed(A, last[0] + 1, b"x" * 32))
+    begun = world.view.link(key_of(A).id, 0, origin=A)
+    assert begun is not None
+    world.enter(key_of(A), "statusmap", StatusMapHead(root="ab" * 32, size=2, log_size=1))
     with refused("replay"):
-        ask(sealed(A, 1, b"x" * 32))
+        ask(sealed(A, 1, begun))
     with refused("wrong_log"):
         ask(good, B)
     with refused("not_the_bureau"):

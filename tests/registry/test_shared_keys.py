@@ -113,7 +113,12 @@ def test_what_was_signed_for_one_log_fits_no_other() -> None:
     for replaying in (False, True):
         with refused("wrong_previous"):
             world.admit(signed, origin=B, replaying=replaying)
-    world.submit(signed, origin=A)
+    for number, origin in enumerate((B, B, A)):  # number 1 of one log is no second number 1 of the other
+        added = world.enter(key, "model", model(f"{number}", "Tern Models", None), origin=origin)
+    with refused("wrong_previous"):
+        world.admit(signed, origin=B)
+    assert added.statement is not None
+    assert added.statement.sequence == 1
     unbound = replace(signed.statement, sequence=0, previous=NO_HASH)
     for replaying in (False, True):
         with refused("wrong_previous"):
