@@ -57,7 +57,7 @@ class Writer:
     def introduce(self) -> None:
         """Register the organisation, unless a first try did."""
         if self._registry.organisation_of(self.key.id) is None:
-            body = Organisation(name="Northwind Labs", jurisdiction="NL", roots=(issuer_public(self.key),))
+            body = Organisation(name="Northwind Labs", home=ORIGIN, jurisdiction="NL", roots=(issuer_public(self.key),))
             self.enter([body])
 
     def sealed(self, body: Body) -> bytes:

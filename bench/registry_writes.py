@@ -135,11 +135,13 @@ def introduced(registry: LocalRegistry, number: int, post_quantum: bool) -> list
     for place in range(number):
         root = new_issuer_key(secrets.token_bytes, post_quantum=False)
         key = new_issuer_key(secrets.token_bytes, post_quantum=post_quantum)
-        body = Organisation(name=f"Northwind Labs {place}", jurisdiction="NL", roots=(issuer_public(root),))
+        roots = (issuer_public(root),)
+        body = Organisation(name=f"Northwind Labs {place}", home=ORIGIN, jurisdiction="NL", roots=roots)
         first, end = sign(body, root, None)
         added = Key(action="add", public=issuer_public(key), roles=("submitter",))
-        submissions += [first, sign(added, root, end, target=end[1])[0]]
-        writers.append(Writer(key=key, organisation=end[1]))
+        second, introduced_by = sign(added, root, end, target=end[1])
+        submissions += [first, second]
+        writers.append(Writer(key=key, organisation=end[1], chain=(0, introduced_by[1])))
     for outcome in registry.enter(submissions):
         entered(outcome)
     return writers

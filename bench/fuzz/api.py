@@ -33,6 +33,7 @@ from whorl.registry.public_keys import issuer_public
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 CONTENT = "sha256:" + "1" * 64
+ORIGIN = "bureau.example/one"
 AT_ONCE = 50
 
 
@@ -53,10 +54,11 @@ def main() -> None:
 def fill(folder: Path) -> dict[str, str]:
     """A registry with an organisation and a model; the names that its routes know them by."""
     key = new_issuer_key(secrets.token_bytes)
-    organisation = Organisation(name="Northwind Labs", jurisdiction="NL", roots=(issuer_public(key),))
+    roots = (issuer_public(key),)
+    organisation = Organisation(name="Northwind Labs", home=ORIGIN, jurisdiction="NL", roots=roots)
     first, end = sign(organisation, key, None)
     model, _ = sign(Model(publisher="Northwind Labs", name="lumen-1", content=CONTENT), key, end)
-    with create_registry(folder, origin="bureau.example/one", bureau_name="Harbour Bureau", jurisdiction="NL") as made:
+    with create_registry(folder, origin=ORIGIN, bureau_name="Harbour Bureau", jurisdiction="NL") as made:
         entries = [entered(outcome) for outcome in made.enter([first, model])]
     return {
         "entry_id": entry_id(entries[1].hash),

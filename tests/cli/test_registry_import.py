@@ -40,7 +40,10 @@ def catalogue() -> Iterator[bytes]:
     """Lines of an organisation and two models."""
     random = counting_bytes(1000)
     key = new_issuer_key(random)
-    bodies: list[Body] = [Organisation(name="Northwind Labs", jurisdiction="NL", roots=(issuer_public(key),))]
+    root = issuer_public(key)
+    bodies: list[Body] = [
+        Organisation(name="Northwind Labs", home="bureau.example/north", jurisdiction="NL", roots=(root,))
+    ]
     bodies += [Model(publisher="Northwind Labs", name=f"lumen-{number}") for number in range(2)]
     chain = None
     for body in bodies:

@@ -45,7 +45,7 @@ def issuer_public(key: IssuerKey) -> IssuerPublic:
 
 def organisation(*keys: IssuerKey, name: str = "Northwind Labs", threshold: int = 1) -> Organisation:
     roots = tuple(issuer_public(key) for key in keys)
-    return Organisation(name=name, jurisdiction="NL", roots=roots, threshold=threshold)
+    return Organisation(name=name, home="bureau.example/small", jurisdiction="NL", roots=roots, threshold=threshold)
 
 
 @dataclass

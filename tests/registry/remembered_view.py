@@ -11,20 +11,22 @@ from whorl.registry.view import EntryFacts, KeyFacts, OrganisationFacts
 
 
 class RememberedView:
-    """Entries, in the order in which they were inserted."""
+    """Entries, in the order in which they were inserted; and, by log, leaves of others that are held back or hidden."""
 
     def __init__(self) -> None:
         self.entries: dict[bytes, EntryFacts] = {}
-        self.keys: dict[bytes, KeyFacts] = {}
+        self.keys: dict[tuple[str, bytes], KeyFacts] = {}
         self.organisations: dict[bytes, OrganisationFacts] = {}
-        self._links: dict[bytes, dict[int, bytes]] = {}
+        self.held: set[tuple[str, bytes]] = set()
+        self._links: dict[tuple[str, bytes], dict[int, bytes]] = {}
         self._claims: dict[bytes, list[bytes]] = {}
         self._policies: dict[str, list[tuple[int, Policy]]] = {}
 
     def copy(self) -> "RememberedView":
         other = RememberedView()
         other.entries, other.keys, other.organisations = dict(self.entries), dict(self.keys), dict(self.organisations)
-        other._links = {issuer: dict(links) for issuer, links in self._links.items()}
+        other.held = set(self.held)
+        other._links = {place: dict(links) for place, links in self._links.items()}
         other._claims = {claim: list(notices) for claim, notices in self._claims.items()}
         other._policies = {origin: list(found) for origin, found in self._policies.items()}
         return other
@@ -34,7 +36,7 @@ class RememberedView:
         statement = facts.statement
         if statement is None:
             return
-        self._links.setdefault(facts.issuer, {})[statement.sequence] = facts.hash
+        self._links.setdefault((facts.origin, facts.issuer), {})[statement.sequence] = facts.hash
         body = statement.body
         if isinstance(body, Organisation):
             roots = tuple(issuer_keys(root) for root in body.roots)
@@ -47,7 +49,9 @@ class RememberedView:
                 threshold=body.threshold,
             )
             for keys in roots:
-                self.keys[keys[0].id] = KeyFacts(public=keys, organisation=facts.hash, roles=frozenset(), is_root=True)
+                self.keys[facts.origin, keys[0].id] = KeyFacts(
+                    public=keys, organisation=facts.hash, introduced=facts.hash, roles=frozenset(), is_root=True
+                )
         elif isinstance(body, Key):
             self._change_key(facts, body)
         elif isinstance(body, Policy):
@@ -59,9 +63,10 @@ class RememberedView:
         keys = issuer_keys(body.public)
         if body.action == "add":
             assert facts.statement is not None
-            self.keys[keys[0].id] = KeyFacts(
+            self.keys[facts.origin, keys[0].id] = KeyFacts(
                 public=keys,
                 organisation=facts.statement.target,
+                introduced=facts.hash,
                 roles=frozenset(body.roles),
                 is_root=False,
                 not_after=None if body.not_after is None else parse_instant(body.not_after),
@@ -72,24 +77,47 @@ class RememberedView:
             for entry in self.entries.values()
             if entry.origin == facts.origin and entry.index < (body.compromised_since or 0)
         ]
-        self.keys[keys[0].id] = replace(
-            self.keys[keys[0].id],
+        self.keys[facts.origin, keys[0].id] = replace(
+            self.keys[facts.origin, keys[0].id],
             revoked_at=facts.index,
             compromised_since=body.compromised_since,
             trusted_until=max(before, default=None),
         )
 
-    def key(self, key_id: bytes) -> KeyFacts | None:
-        return self.keys.get(key_id)
+    def key(self, key_id: bytes, *, origin: str) -> KeyFacts | None:
+        return self.keys.get((origin, key_id))
+
+    def logs_of(self, key_id: bytes) -> Sequence[str]:
+        return sorted(origin for origin, known in self.keys if known == key_id)
+
+    def sharing(self, organisation: bytes) -> frozenset[bytes]:
+        signing = {
+            place: key for place, key in self.keys.items() if place in self._links and key.compromised_since is None
+        }
+        own = {place for place, key in signing.items() if key.organisation == organisation}
+        return frozenset(
+            key.organisation
+            for (origin, key_id), key in signing.items()
+            if any(key_id == other and origin != home for home, other in own)
+        )
 
     def organisation(self, digest: bytes) -> OrganisationFacts | None:
         return self.organisations.get(digest)
 
-    def chain(self, issuer: bytes) -> tuple[int, bytes] | None:
-        return max(self._links.get(issuer, {}).items(), default=None)
+    def chain(self, issuer: bytes, *, origin: str) -> tuple[int, bytes] | None:
+        return max(self._chain(issuer, origin).items(), default=None)
 
-    def link(self, issuer: bytes, sequence: int) -> bytes | None:
-        return self._links.get(issuer, {}).get(sequence)
+    def link(self, issuer: bytes, sequence: int, *, origin: str) -> bytes | None:
+        return self._chain(issuer, origin).get(sequence)
+
+    def _chain(self, issuer: bytes, origin: str) -> dict[int, bytes]:
+        key = self.keys.get((origin, issuer))
+        introduced = {} if key is None else {0: key.introduced}
+        return introduced | self._links.get((origin, issuer), {})
+
+    def holds(self, digest: bytes, *, origin: str) -> bool:
+        found = self.entries.get(digest)
+        return (origin, digest) in self.held or (found is not None and found.origin == origin)
 
     def entry(self, digest: bytes) -> EntryFacts | None:
         return self.entries.get(digest)

@@ -108,7 +108,7 @@ class Entrant:
 
 
 def organisation(name: str, *roots: IssuerKey) -> Organisation:
-    return Organisation(name=name, jurisdiction="NO", roots=tuple(map(public, roots)))
+    return Organisation(name=name, home=ORIGIN, jurisdiction="NO", roots=tuple(map(public, roots)))
 
 
 def model(name: str, *, publisher: str = "Northwind Labs") -> Model:

@@ -132,6 +132,7 @@ def test_a_signature_under_another_algorithm_does_not_count() -> None:
 def roots(count: int, *, threshold: int) -> Organisation:
     return Organisation(
         name="Tern Models",
+        home=A,
         jurisdiction="NL",
         roots=tuple(public(key_of(f"tern {number}")) for number in range(count)),
         threshold=threshold,
@@ -161,14 +162,14 @@ def test_an_organisation_is_issued_by_its_first_root() -> None:
 
 def test_a_root_key_belongs_to_one_organisation() -> None:
     world = federation()
-    body = Organisation(name="Tern", jurisdiction="NL", roots=(public(key_of("tern 0")), public(NORTHWIND)))
+    body = Organisation(name="Tern", home=A, jurisdiction="NL", roots=(public(key_of("tern 0")), public(NORTHWIND)))
     with refused("key_known"):
         world.enter(key_of("tern 0"), "organisation", body, origin=A)
 
 
 def test_an_organisation_is_not_introduced_twice() -> None:
     world = federation()
-    again = Organisation(name="Northwind", jurisdiction="NL", roots=(public(key_of("Northwind Labs root 0")),))
+    again = Organisation(name="Northwind", home=A, jurisdiction="NL", roots=(public(key_of("Northwind Labs root 0")),))
     with refused("key_known"):
         world.enter(key_of("Northwind Labs root 0"), "organisation", again, origin=A)
 
@@ -304,7 +305,7 @@ def test_an_issuer_writes_into_its_home_log_only() -> None:
 def test_entries_of_an_issuer_come_one_after_the_other() -> None:
     world = federation()
     first = world.statement(NORTHWIND, "model", MODEL)
-    later = replace(first, sequence=1, previous=b"p" * 32)
+    later = replace(first, sequence=2, previous=b"p" * 32)
     with refused("gap"):
         world.admit(open_entry(later.sign(NORTHWIND)), origin=A)
     entered = world.submit(open_entry(first.sign(NORTHWIND)), origin=A)
@@ -327,10 +328,12 @@ def test_two_entries_of_one_number_are_equivocation_and_the_same_again_is_a_repl
 def test_an_erased_entry_cannot_be_told_from_another_so_it_is_no_accusation_of_equivocation() -> None:
     world = federation()
     entered = world.submit(signed_model(world), origin=A)
+    taken = entered.statement
+    assert taken is not None
     other = world.statement(NORTHWIND, "model", model("lumen-2", "Northwind Labs", None))
     world.view.entries[entered.hash] = replace(entered, statement=None)
     with refused("replay"):
-        world.admit(open_entry(replace(other, sequence=0, previous=bytes(32)).sign(NORTHWIND)), origin=A)
+        world.admit(open_entry(replace(other, sequence=1, previous=taken.previous).sign(NORTHWIND)), origin=A)
 
 
 def test_attack_9_every_kind_of_entry_is_refused_when_it_comes_again() -> None:
@@ -602,8 +605,8 @@ def test_nobody_files_and_reviews_or_judges_the_same_case(name: str) -> None:
 def test_a_judge_who_is_a_party_is_refused(name: str, state: str) -> None:
     key = key_of("Judge 0")
     trial = case()
-    facts = trial.world.view.keys[key.id]
-    trial.world.view.keys[key.id] = replace(facts, organisation=trial.world.homes[name])
+    facts = trial.world.view.keys[trial.world.place(key)]
+    trial.world.view.keys[trial.world.place(key)] = replace(facts, organisation=trial.world.homes[name])
     target = trial.dispute() if state == "dismissed" else trial.notice
     with refused("own_case"):
         trial.world.enter(
@@ -617,8 +620,10 @@ def test_a_judge_who_claims_the_accused_content_may_annul_and_nothing_else(state
     trial = case()
     trial.world.organisation("Judging lab", C, "submitter")
     trial.world.enter(key_of("Judging lab"), "model", model("tide-2", "Judging lab", ACCUSED))
-    judge = trial.world.view.keys[key_of("Judge 0").id]
-    trial.world.view.keys[key_of("Judge 0").id] = replace(judge, organisation=trial.world.homes["Judging lab"])
+    judge = trial.world.view.keys[trial.world.place(key_of("Judge 0"))]
+    trial.world.view.keys[trial.world.place(key_of("Judge 0"))] = replace(
+        judge, organisation=trial.world.homes["Judging lab"]
+    )
     target = trial.dispute() if state == "dismissed" else trial.notice
     if barred:
         with refused("own_case"):
@@ -631,8 +636,9 @@ def test_cosigners_count_if_they_are_judges_at_home_in_this_log() -> None:
     trial = case()
     vote = trial.world.vote("Judge 0", "upheld", trial.notice, cosigners=["Judge 1", "Harbour Models"])
     assert vote.signers == {key_of("Judge 0").id, key_of("Judge 1").id}
-    elsewhere = trial.world.view.keys[key_of("Judge 1").id]
-    trial.world.view.keys[key_of("Judge 1").id] = replace(elsewhere, organisation=trial.world.homes[B])
+    keys = trial.world.view.keys
+    elsewhere = keys.pop((C, key_of("Judge 1").id))
+    keys[B, key_of("Judge 1").id] = replace(elsewhere, organisation=trial.world.homes[B])
     alone = trial.world.vote("Judge 0", "upheld", trial.notice, cosigners=["Judge 1"])
     assert alone.signers == {key_of("Judge 0").id}
 
@@ -673,14 +679,17 @@ def test_a_sealed_leaf_stands_in_the_chain_of_the_bureau_that_took_it() -> None:
     def ask(leaf: Leaf, origin: str = A) -> bytes:
         return admit_sealed(leaf, world.view, origin=origin, index=world.sizes[origin], at=world.now).organisation
 
-    last = world.view.chain(key_of(A).id)
+    last = world.view.chain(key_of(A).id, origin=A)
     assert last is not None
     good = sealed(A, last[0] + 1, last[1])
     assert ask(good) == world.homes[A]
     with refused("wrong_previous"):
         ask(sealed(A, last[0] + 1, b"x" * 32))
+    begun = world.view.link(key_of(A).id, 0, origin=A)
+    assert begun is not None
+    world.enter(key_of(A), "statusmap", StatusMapHead(root="ab" * 32, size=2, log_size=1))
     with refused("replay"):
-        ask(sealed(A, 0, bytes(32)))
+        ask(sealed(A, 1, begun))
     with refused("wrong_log"):
         ask(good, B)
     with refused("not_the_bureau"):

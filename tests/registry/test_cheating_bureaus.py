@@ -4,29 +4,38 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bureaus import Clock, SmallBureau, Writer, federate, make_bureau, new_writer, sync
+from bureaus import Clock, NearPeer, SmallBureau, Writer, federate, make_bureau, new_writer, sync
 from small_log import counting_bytes
+from sqlalchemy import text
 from test_mirroring import MODEL, _policy
 
-from whorl.core.errors import InputError, VerificationError
+from whorl.core.errors import VerificationError
 from whorl.entries.composing import compose
 from whorl.entries.handling import Handling
 from whorl.entries.keys import IssuerKey, new_issuer_key
 from whorl.entries.kinds import Body, Key, Model, Notice, Organisation, Status, StatusMapHead
 from whorl.entries.leaf import entry_id
 from whorl.entries.receipt import Standing, StoredStatus, parse_receipt, verify_receipt, write_receipt
+from whorl.entries.statement import open_entry
 from whorl.entries.status_map import StatusMap
 from whorl.log.keys import parse_vkey
 from whorl.log.tree_heads import open_tree_head
 from whorl.registry import receipts, sequencer
 from whorl.registry.admission import Admitted
+from whorl.registry.backup import back_up
+from whorl.registry.checking import check_folder, check_registry
 from whorl.registry.database_view import DatabaseView
 from whorl.registry.entry_rows import entries_of_log, find_entry
 from whorl.registry.heads import newest_head
 from whorl.registry.local import entered
+from whorl.registry.log_rows import stored_logs
+from whorl.registry.mirroring import MirrorError
 from whorl.registry.public_keys import issuer_public
-from whorl.registry.refusals import Refusal
+from whorl.registry.refusals import BREAKS, Refusal
+from whorl.registry.replaying import rebuild_derived
+from whorl.registry.restoring import restore_backup
 from whorl.registry.sequencer import Submission
+from whorl.registry.spoken_against import spoken_against
 
 OTHER = Model(publisher="Northwind Labs", name="other", content=f"sha256:{'11' * 32}")
 WITHDRAWN = Status(state="withdrawn", reason="Entered by mistake.")
@@ -45,7 +54,7 @@ def three(tmp_path: Path) -> list[SmallBureau]:
 
 def organisation_of(writer: Writer) -> bytes:
     with writer.bureau.registry.database.reading() as connection:
-        key = DatabaseView(connection).key(writer.key.id)
+        key = DatabaseView(connection).key(writer.key.id, origin=writer.bureau.origin)
     assert key is not None
     return key.organisation
 
@@ -277,23 +286,132 @@ def test_what_others_are_judged_by_is_for_everybody(three: list[SmallBureau], ki
     assert [bureau.alarms for bureau in three] == [[], [], []]
 
 
-def test_a_key_entered_in_two_logs_at_a_time_makes_no_bureau_a_cheat(three: list[SmallBureau]) -> None:
-    # Whoever wants an honest bureau accused can do this before the bureaus have looked at each other.
-    north, south, east = three
-    key = new_issuer_key(counting_bytes(4_000_000))
-    body = Organisation(name="Twice Labs", jurisdiction="NL", roots=(issuer_public(key),))
+def in_two_logs(north: SmallBureau, south: SmallBureau, *, delegated: bool) -> list[Writer]:
+    """Writers with one key, at two bureaus that have not looked at each other since."""
+    root = new_issuer_key(counting_bytes(4_000_000))
+    key = new_issuer_key(counting_bytes(4_100_000)) if delegated else root
+    writers = []
+    for number, bureau in enumerate((north, south)):
+        writer = Writer(bureau, root, counting_bytes(3_000_000 + 1000 * number))
+        roots = (issuer_public(root),)
+        made = writer.enter(Organisation(name="Twice Labs", home=bureau.origin, jurisdiction="NL", roots=roots))
+        if delegated:
+            writer.enter(Key(action="add", public=issuer_public(key), roles=("submitter",)), target=made)
+        writers.append(Writer(bureau, key, writer.random))
+    return writers
+
+
+@pytest.mark.parametrize("delegated", [False, True])
+def test_a_key_entered_in_two_logs_at_a_time_keeps_no_bureau_from_cosigning(
+    three: list[SmallBureau], delegated: bool, tmp_path: Path
+) -> None:
+    # Whoever wants two bureaus to be at odds can do this for nothing, before they have looked at each other.
+    north, south, _ = three
     for bureau in three:
         bureau.registry.ask_witnesses([])
-    writers = [Writer(bureau, key, counting_bytes(3_000_000 + number)) for number, bureau in enumerate((north, south))]
-    for writer in writers:
-        writer.enter(body)
+    writers = in_two_logs(north, south, delegated=delegated)
     models = [
         writer.enter(Model(publisher="Twice Labs", name=name, content=f"sha256:{'22' * 32}"))
         for writer, name in zip(writers, ("one", "two"), strict=True)
     ]
-    sync([east, north])
     sync(three)
-    writers[1].enter(WITHDRAWN, target=models[1])
-    with pytest.raises(InputError, match="cannot be judged here") as caught:
-        sync([east, south])
-    assert not isinstance(caught.value, VerificationError)
+    for bureau in three:
+        bureau.registry.ask_witnesses([one.cosigner() for one in three if one is not bureau])
+    votes = []
+    for writer, own in zip(writers, models, strict=True):
+        votes.append(writer.enter(WITHDRAWN, target=own))
+        sync(three)
+    for bureau in three:
+        bureau.clock.move(seconds=1)
+        note = bureau.registry.sequencer.refresh()
+        signed_by = {one.name.removesuffix("/witness") for one in note.signatures}
+        assert signed_by == {one.origin for one in three}  # the others cosign it
+        sync(three)
+        with bureau.registry.database.writing() as connection:
+            sizes = {log.origin: log.size for log in stored_logs(connection)}
+            assert spoken_against(connection, until=sizes).keys() == set(models)
+            assert connection.execute(text("SELECT count(*) FROM entries WHERE counts IS NULL")).scalar_one() == 0
+            assert rebuild_derived(connection) == []
+        assert check_registry(bureau.registry).problems == ()
+    back_up(south.registry, tmp_path / "south.tar", with_keys=True)
+    restore_backup(tmp_path / "south.tar", tmp_path / "back", keys=None, nobody_saw_more=True)
+    assert check_folder(tmp_path / "back").problems == ()
+    assert [bureau.alarms for bureau in three] == [[], [], []]
+    for bureau, vote in ((north, votes[0]), (south, votes[1])):
+        receipt = parse_receipt(bureau.registry.receipt(vote), origin="receipt")
+        others = [one for one in three if one is not bureau]
+        verified = verify_receipt(receipt, _policy([bureau, *others]))
+        assert verified.claimant is not None
+        assert verified.claimant.name == "Twice Labs"
+
+
+def test_who_is_registered_in_one_log_is_not_registered_by_others_in_another(three: list[SmallBureau]) -> None:
+    """What an organisation signed is public, with its salt: anybody could hand it in elsewhere, before it is known."""
+    north, south, _ = three
+    key = new_issuer_key(counting_bytes(4_000_000))
+    body = Organisation(name="Once Labs", home=north.origin, jurisdiction="NL", roots=(issuer_public(key),))
+    statement = compose(body, issuer=key.id, chain=None, now=north.clock())
+    submission = Submission(envelope=statement.sign(key), salt=b"s" * 32)
+    refused = south.registry.enter([submission])[0]
+    assert isinstance(refused, Refusal)
+    assert refused.code == "wrong_log"
+    entered(north.registry.enter([submission])[0])
+    sync(three)
+    assert [bureau.alarms for bureau in three] == [[], [], []]
+
+
+@pytest.mark.parametrize("label", ["own", "clear"])
+def test_who_copies_entries_of_another_log_breaks_the_rules_and_the_other_does_not(
+    three: list[SmallBureau], monkeypatch: pytest.MonkeyPatch, label: str
+) -> None:
+    # A mirror is not shown everything, so it lets gaps pass. It may have read the copy before the original.
+    north, south, east = three
+    for bureau in three:
+        bureau.registry.ask_witnesses([])
+    writers = in_two_logs(north, south, delegated=True)
+    key, random = writers[0].key, counting_bytes(7_000_000)
+    chain, submissions = north.registry.chain(key.id), []
+    for name, handling in (("one", Handling(label=label)), ("two", Handling(label="clear"))):  # type: ignore[arg-type]
+        body = Model(publisher="Twice Labs", name=name, content=f"sha256:{'22' * 32}")
+        statement = compose(body, issuer=key.id, chain=chain, now=north.clock(), handling=handling)
+        submissions.append(Submission(envelope=statement.sign(key), salt=random(32)))
+        chain = (statement.sequence, open_entry(submissions[-1].envelope).leaf(submissions[-1].salt).hash)
+    for outcome in north.registry.enter(submissions):
+        entered(outcome)
+    with monkeypatch.context() as patch:
+        admit_everything(patch, writers[1])
+        patch.setattr(sequencer.Sequencer, "_enter_status_map", lambda *_: None)
+        for outcome in south.registry.enter(submissions):
+            entered(outcome)
+    south.registry.sequencer.refresh()
+    with pytest.raises(MirrorError):
+        east.mirrors[south.origin].pull(NearPeer(south, east.origin))
+    east.mirrors[north.origin].pull(NearPeer(north, east.origin))
+    writers[0].enter(WITHDRAWN, target=chain[1])
+    east.mirrors[north.origin].pull(NearPeer(north, east.origin))
+    with east.registry.database.reading() as connection:
+        counting = find_entry(connection, chain[1])
+        assert counting is not None
+        assert (counting.origin, counting.fault) == (north.origin, None)
+        copies = [one.fault for one in entries_of_log(connection, south.origin) if one.read_leaf().issuer == key.id]
+    assert len(copies) == 2
+    assert all(fault is not None and fault.startswith(BREAKS) for fault in copies)
+
+
+def test_a_stolen_key_may_have_signed_what_a_mirror_is_not_shown(three: list[SmallBureau]) -> None:
+    # Whoever wants no mirror to make the same status map need only hide an entry and say that its key was stolen.
+    north = three[0]
+    root = new_writer(north, "Northwind Labs", first_random=9_000_000)
+    key = new_issuer_key(counting_bytes(8_000_000))
+    organisation = organisation_of(root)
+    root.enter(Key(action="add", public=issuer_public(key), roles=("submitter",)), target=organisation)
+    signing = Writer(north, key, counting_bytes(8_500_000))
+    hidden = signing.enter(MODEL, handling=Handling(label="own"))
+    shown = signing.enter(OTHER)
+    root.enter(Key(action="revoke", public=issuer_public(key), compromised_since=0), target=organisation)
+    sync(three)
+    assert [bureau.alarms for bureau in three] == [[], [], []]
+    for bureau in three:
+        with bureau.registry.database.reading() as connection:
+            sizes = {log.origin: log.size for log in stored_logs(connection)}
+            assert spoken_against(connection, until=sizes).keys() == {hidden, shown}

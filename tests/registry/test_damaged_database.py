@@ -60,9 +60,9 @@ def read_everything(database: Database, entries: list[StoredEntry]) -> None:
             expected = true[entry.hash]
             assert (entry.leaf, entry.kind) == (expected.leaf, expected.kind)
             assert entry.envelope in {expected.envelope, None}
-        key = find_key(connection, issuer(1).id)
+        key = find_key(connection, issuer(1).id, origin=ORIGIN)
         assert key is None or key.public[0] == issuer(1).public_keys[0]
-        chain_end(connection, issuer(1).id)
+        chain_end(connection, issuer(1).id, origin=ORIGIN)
         for scheme, dimension, _ in vector_schemes(connection):
             for page in vectors_of(connection, scheme, dimension):
                 assert all(len(vector) == dimension for _, vector in page)

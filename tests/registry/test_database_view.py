@@ -8,9 +8,9 @@ import pytest
 import worlds
 from remembered_view import RememberedView
 from sample_entries import WHEN, Entrant, add, fingerprint, issuer, model
-from worlds import A, B, C, Case, World, key_of, policy_of
+from worlds import A, B, C, Case, World, key_of, policy_of, public
 
-from whorl.entries.kinds import Commitment, Response, Status
+from whorl.entries.kinds import Commitment, Key, Organisation, Response, Status
 from whorl.entries.leaf import Leaf
 from whorl.entries.statement import SignedEntry, open_entry
 from whorl.registry import replaying
@@ -61,7 +61,18 @@ def dispute() -> Case:
         world.enter(key_of("Northwind Labs"), "commitment", body.model_copy(update={"count": number + 1}))
         world.now += timedelta(days=1)
     world.enter(key_of(f"{A} root 0"), "policy", policy_of(A, B, C, reply_seconds=86400))
+    for name, home in (("Third Examiner", A), ("First Examiner", C)):  # one key in two logs, one of them stolen
+        root, key = key_of(f"{name} elsewhere"), key_of(name)
+        body = Organisation(name=f"{name} elsewhere", home=B, jurisdiction="NL", roots=(public(root),))
+        made = world.enter(root, "organisation", body, origin=B)
+        added = Key(action="add", public=public(key), roles=("examiner",))
+        world.enter(root, "key", added, target=made, origin=B)
+        for log in (home, B):
+            world.enter(key, "finding", worlds.finding(), target=case.accused, origin=log)
+    assert world.view.sharing(world.homes["Third Examiner"])
+    assert world.view.sharing(world.homes["First Examiner"])
     world.revoke("First Examiner", key_of("First Examiner"), since=2)
+    assert not world.view.sharing(world.homes["First Examiner"])
     return case
 
 
@@ -118,16 +129,18 @@ def test_every_question_has_the_answer_of_the_view_in_memory(database: Database,
     store(database, case, recorded)
     with database.reading() as connection:
         view = DatabaseView(connection)
-        for key_id in (*expected.keys, UNKNOWN):
-            assert view.key(key_id) == expected.key(key_id)
-            chain = expected.chain(key_id)
-            assert view.chain(key_id) == chain
+        for origin, key_id in (*expected.keys, (A, UNKNOWN), ("elsewhere", next(iter(expected.keys))[1])):
+            assert view.key(key_id, origin=origin) == expected.key(key_id, origin=origin)
+            assert view.logs_of(key_id) == expected.logs_of(key_id)
+            chain = expected.chain(key_id, origin=origin)
+            assert view.chain(key_id, origin=origin) == chain
             for sequence in range(-1, 3 + (chain[0] if chain else 0)):
-                known = None if sequence < 0 else expected.link(key_id, sequence)
-                assert view.link(key_id, sequence) == known
+                known = None if sequence < 0 else expected.link(key_id, sequence, origin=origin)
+                assert view.link(key_id, sequence, origin=origin) == known
         for hashed in (*expected.entries, UNKNOWN):
             assert view.entry(hashed) == expected.entry(hashed)
             assert view.organisation(hashed) == expected.organisation(hashed)
+            assert view.sharing(hashed) == expected.sharing(hashed)
             for kinds in ((), ("status",), ("fingerprint", "finding", "dispute")):
                 assert view.about(hashed, *kinds) == expected.about(hashed, *kinds)
             for since in (WHEN, case.world.now - timedelta(days=2), case.world.now):
@@ -156,9 +169,8 @@ def test_the_view_is_the_same_after_everything_was_derived_again(database: Datab
     store(database, case, recorded)
     with database.writing() as connection:
         assert rebuild_derived(connection) == []
-        assert DatabaseView(connection).key(key_of("First Examiner").id) == case.world.view.key(
-            key_of("First Examiner").id
-        )
+        key_id = key_of("First Examiner").id
+        assert DatabaseView(connection).key(key_id, origin=C) == case.world.view.key(key_id, origin=C)
 
 
 def test_sealed_erased_and_faulty_entries_say_nothing_to_the_rules(database: Database) -> None:
@@ -173,7 +185,7 @@ def test_sealed_erased_and_faulty_entries_say_nothing_to_the_rules(database: Dat
         found = view.entry(sealed.hash)
         assert found is not None
         assert (found.kind, found.statement, found.issuer) == (None, None, north.key.id)
-        assert view.chain(north.key.id) == (0, sealed.hash)
+        assert view.chain(north.key.id, origin=sealed.origin) == (0, sealed.hash)
         assert view.entry(faulty.hash) is None
         assert view.about(b"t" * 32) == []
         bare = next(entries_of_log(connection, sealed.origin))

@@ -71,7 +71,7 @@ def test_organisations_and_keys_follow_from_entries(database: Database) -> None:
         assert (found.name, found.jurisdiction) == ("Northwind Labs", "NO")
         assert (found.roots, found.threshold) == ((ROOT.id, SPARE.id), 1)
         assert find_organisation(connection, bytes(32)) is None
-        root, spare, signer = (find_key(connection, key.id) for key in (ROOT, SPARE, SIGNER))
+        root, spare, signer = (find_key(connection, key.id, origin=ORIGIN) for key in (ROOT, SPARE, SIGNER))
         assert root is not None
         assert spare is not None
         assert signer is not None
@@ -82,7 +82,7 @@ def test_organisations_and_keys_follow_from_entries(database: Database) -> None:
         assert signer.not_after.year == 2027
         assert (signer.revoked_at, signer.compromised_since) == (4, 2)
         assert signer.trusted_until == WHEN + timedelta(seconds=1)  # entry 1 was seen then
-        assert find_key(connection, bytes(32)) is None
+        assert find_key(connection, bytes(32), origin=ORIGIN) is None
         of_organisation = {key.public for key in keys_of(connection, first.hash)}
         assert of_organisation == {key.public_keys for key in (ROOT, SPARE, SIGNER)}
 

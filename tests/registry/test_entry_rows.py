@@ -22,6 +22,7 @@ from whorl.registry.entry_rows import (
     counting_entries,
     entered_among,
     entries_about,
+    entries_of_issuer,
     entries_of_log,
     entries_with_claim,
     entries_with_digest,
@@ -34,7 +35,9 @@ from whorl.registry.entry_rows import (
     numbered_entries,
     policy_before,
     sealed_among,
+    stands_in_log,
 )
+from whorl.registry.key_rows import logs_of_key, organisations_sharing
 from whorl.registry.log_rows import add_log, stored_log, stored_logs
 from whorl.registry.name_rows import entries_named
 from whorl.registry.stored_entry import StoredEntry
@@ -88,10 +91,10 @@ def test_an_entry_is_found_by_chain_target_claim_and_kind(database: Database, no
             connection, *(north.entry("notice", blue_notice(f"n{i}"), target=target, claim=CLAIM) for i in (1, 2))
         )
     with database.reading() as connection:
-        assert chain_end(connection, north.key.id) == (3, put[3].hash)
-        assert chain_end(connection, issuer(2).id) is None
-        assert entry_in_chain(connection, north.key.id, 2) == put[2]
-        assert entry_in_chain(connection, north.key.id, 4) is None
+        assert chain_end(connection, north.key.id, origin=ORIGIN) == (3, put[3].hash)
+        assert chain_end(connection, issuer(2).id, origin=ORIGIN) is None
+        assert entry_in_chain(connection, north.key.id, 2, origin=ORIGIN) == put[2]
+        assert entry_in_chain(connection, north.key.id, 4, origin=ORIGIN) is None
         assert list(entries_about(connection, target)) == put[2:]
         assert list(entries_with_claim(connection, CLAIM)) == put[2:]
         assert list(entries_with_claim(connection, bytes(32))) == []
@@ -166,7 +169,7 @@ def test_one_leaf_counts_once_and_its_copies_are_kept_with_their_fault(database:
     with database.writing() as connection:
         early = add(connection, copy, own=False)[0]  # a copy can come before what it copies
         assert find_entry(connection, entry.hash) == early
-        assert chain_end(connection, north.key.id) is None
+        assert chain_end(connection, north.key.id, origin=ORIGIN) is None
         real = add(connection, entry)[0]
         add(connection, copy, copy, own=False)
     with pytest.raises(RegistryError, match="refuses what contradicts"), database.writing() as connection:
@@ -187,7 +190,7 @@ def test_two_entries_of_one_number_do_not_both_count(database: Database, north: 
     with database.writing() as connection:
         twin.chain.clear()
         add(connection, twin.entry("model", model("m"), fault="equivocation"))
-        assert chain_end(connection, north.key.id) == (0, first.hash)
+        assert chain_end(connection, north.key.id, origin=ORIGIN) == (0, first.hash)
 
 
 @pytest.mark.parametrize("leaf", [b"", b"x", b"\xff" * 140, b"x" * 65_535])
@@ -262,10 +265,18 @@ LOOK_UPS: dict[str, Callable[[Connection], object]] = {
     "entries_by_target (target=? AND id>?)": lambda c: list(entries_about(c, b"t" * 32, "status", "key")),
     "entries_by_index (log=? AND idx>? AND idx<?)": lambda c: leaves_of_log(c, ORIGIN, start=0, stop=1),
     "entries_by_hash (hash=? AND counts=?)": lambda c: entered_among(c, [b"h" * 32] * 3, origin=ORIGIN),
-    "entries_by_chain (issuer=? AND counts=? AND sequence>?)": lambda c: sealed_among(c, {b"c" * 32}, issuer=b"i" * 32),
+    "entries_by_chain (issuer=? AND log=? AND counts=? AND sequence>?)": lambda c: sealed_among(
+        c, {b"c" * 32}, issuer=b"i" * 32, origin=ORIGIN
+    ),
     "entries_by_claim": lambda c: list(entries_with_claim(c, CLAIM)),
-    "entries_by_chain (issuer=? AND counts=? AND sequence=?)": lambda c: entry_in_chain(c, b"i" * 32, 3),
-    "entries_by_chain (issuer=? AND counts=?)": lambda c: chain_end(c, b"i" * 32),
+    "entries_by_chain (issuer=? AND log=? AND counts=? AND sequence=?)": lambda c: entry_in_chain(
+        c, b"i" * 32, 3, origin=ORIGIN
+    ),
+    "entries_by_chain (issuer=? AND log=? AND counts=?)": lambda c: chain_end(c, b"i" * 32, origin=ORIGIN),
+    "(issuer=? AND log=? AND counts=? AND sequence>?)": lambda c: list(entries_of_issuer(c, b"i" * 32, origin=ORIGIN)),
+    "entries_by_hash (hash=?)": lambda c: stands_in_log(c, b"h" * 32, origin=ORIGIN),
+    "keys_by_organisation (organisation=?)": lambda c: organisations_sharing(c, b"o" * 32),
+    "sqlite_autoindex_keys_1 (id=?)": lambda c: logs_of_key(c, b"i" * 32),
     "entries_by_kind": lambda c: latest_entries(c, "model", most=10),
     "policies_by_log": lambda c: policy_before(c, ORIGIN, 3),
     "commitments_by_organisation (organisation=? AND": lambda c: list(commitments_since(c, b"o" * 32, WHEN)),

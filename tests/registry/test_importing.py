@@ -66,7 +66,14 @@ class Catalogue:
 
     def organisation(self, name: str, *, post_quantum: bool = False) -> tuple[IssuerKey, bytes]:
         key = self.key(post_quantum=post_quantum)
-        return key, self.add(key, Organisation(name=name, jurisdiction="NL", roots=(issuer_public(key),)))
+        return key, self.add(
+            key, Organisation(name=name, home="north.example/log", jurisdiction="NL", roots=(issuer_public(key),))
+        )
+
+    def add_key(self, root: IssuerKey, key: IssuerKey, organisation: bytes) -> None:
+        """Let the root key add another one, whose chain begins with that."""
+        body = Key(action="add", public=issuer_public(key), roles=("submitter",))
+        self.ends[key.id] = 0, self.add(root, body, target=organisation)
 
     def lines(self) -> list[bytes]:
         return [line_of(one) for one in self.made]
@@ -105,7 +112,7 @@ def catalogue_of_all_kinds(registry: LocalRegistry) -> Catalogue:
     catalogue = Catalogue()
     root, organisation = catalogue.organisation("Northwind Labs", post_quantum=True)
     submitter = catalogue.key()
-    catalogue.add(root, Key(action="add", public=issuer_public(submitter), roles=("submitter",)), target=organisation)
+    catalogue.add_key(root, submitter, organisation)
     other, _ = catalogue.organisation("Meridian AI")
     for number in range(8):
         digest = catalogue.add(submitter, model(number))
@@ -265,7 +272,7 @@ def test_a_key_that_is_revoked_on_the_way_signs_nothing_after(registry: LocalReg
     catalogue = Catalogue()
     root, organisation = catalogue.organisation("Northwind Labs")
     key = catalogue.key()
-    catalogue.add(root, Key(action="add", public=issuer_public(key), roles=("submitter",)), target=organisation)
+    catalogue.add_key(root, key, organisation)
     catalogue.add(key, model(1))
     catalogue.add(root, Key(action="revoke", public=issuer_public(key), reason="lost"), target=organisation)
     catalogue.add(key, model(2))

@@ -33,11 +33,13 @@ class Reader:
     def skip(self, facts: EntryFacts) -> None:
         """Never be shown one entry."""
         self._logs[facts.origin].remove(facts)
+        self.mirror.view.held.add((facts.origin, facts.hash))
 
     def read(self, random: Random) -> None:
         """Read all logs to their ends."""
         while unread := [log for log in self._logs.values() if log]:
             self.waiting.append(random.choice(unread).popleft())
+            self.mirror.view.held.add((self.waiting[-1].origin, self.waiting[-1].hash))
             if random.random() < 0.5:
                 self.try_again()
         for _ in self.waiting[:]:
@@ -104,10 +106,18 @@ def test_a_mirror_refuses_a_used_number_and_a_chain_that_does_not_join() -> None
     mirror, key = reader.mirror, key_of("Meridian AI")
     mirror.sizes = trial.world.sizes
     last = mirror.statement(key, "model", model("next", "Meridian AI", None))
-    used = replace(last, sequence=0, previous=NO_HASH)
+    begun = mirror.view.link(key.id, 0, origin=B)
+    assert begun is not None
+    used = replace(last, sequence=1, previous=begun)
     with refused("equivocation"):
         mirror.admit(open_entry(used.sign(key)), origin=B, replaying=True)
+    with refused("wrong_previous"):  # a chain begins with the entry that introduced its key, and with no other
+        mirror.admit(open_entry(replace(last, sequence=0, previous=NO_HASH).sign(key)), origin=B, replaying=True)
     with refused("wrong_previous"):
         mirror.admit(open_entry(replace(last, previous=b"p" * 32).sign(key)), origin=B, replaying=True)
     mirror.admit(open_entry(last.sign(key)), origin=B, replaying=True)
-    mirror.admit(open_entry(replace(last, sequence=9, previous=b"p" * 32).sign(key)), origin=B, replaying=True)
+    later = open_entry(replace(last, sequence=9, previous=b"p" * 32).sign(key))
+    with refused("wrong_previous"):
+        mirror.admit(later, origin=B, replaying=True)
+    mirror.view.held.add((B, b"p" * 32))  # what stands between was not shown
+    mirror.admit(later, origin=B, replaying=True)

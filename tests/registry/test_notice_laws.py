@@ -93,8 +93,8 @@ def _said(move: Move, evidence: tuple[str, ...]) -> tuple[Kind, Body]:
 
 def steal(trial: Case, actor: str, *, since: int) -> None:
     """The organisation says that the key was not its own any more from some index on."""
-    key = trial.world.view.keys[key_of(actor).id]
-    trial.world.view.keys[key_of(actor).id] = replace(key, compromised_since=since, revoked_at=10**6)
+    key = trial.world.view.keys[trial.world.place(key_of(actor))]
+    trial.world.view.keys[trial.world.place(key_of(actor))] = replace(key, compromised_since=since, revoked_at=10**6)
 
 
 def played(drawn: list[Move], *, by_the_rules: bool, judges: tuple[str, ...] = ()) -> Case:
@@ -133,13 +133,14 @@ def test_no_party_ever_votes_in_its_own_case(drawn: list[Move]) -> None:
     """Neither does a rule let it, nor does it change anything past the rules, even if the chamber has it as a judge."""
     trial = played(drawn, by_the_rules=True, judges=PARTIES)
     view = trial.world.view
-    own = {view.keys[key_of(name).id].organisation for name in PARTIES}
+    own = {view.keys[trial.world.place(key_of(name))].organisation for name in PARTIES}
     for one in view.entries.values():
         if one.statement is not None and isinstance(one.statement.body, Status) and one.organisation in own:
             assert one.statement.body.state not in RULINGS
     before = trial.standing()
     for name in PARTIES:
-        view.keys[key_of(name).id] = replace(view.keys[key_of(name).id], is_root=True)  # every role
+        place = trial.world.place(key_of(name))
+        view.keys[place] = replace(view.keys[place], is_root=True)  # every role
         for state in RULINGS:
             for target in (trial.notice, *(one for one in view.about(trial.notice.hash) if one.kind == "dispute")):
                 body = Status(state=state, reason="Because I say so.")

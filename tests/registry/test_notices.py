@@ -240,10 +240,10 @@ def test_a_judge_who_claims_the_accused_content_upholds_nothing() -> None:
     publish(trial)
     trial.rule("upheld")
     assert trial.standing().state == "upheld"
-    judge = trial.world.view.keys[key_of("Judge 1").id]
+    judge = trial.world.view.keys[trial.world.place(key_of("Judge 1"))]
     trial.world.enter(key_of("Harbour Models"), "model", model("tide-2", "Harbour Models", ACCUSED))
     lab = trial.world.homes["Harbour Models"]
-    trial.world.view.keys[key_of("Judge 1").id] = replace(judge, organisation=lab)
+    trial.world.view.keys[trial.world.place(key_of("Judge 1"))] = replace(judge, organisation=lab)
     assert trial.standing().state == "published"
 
 
@@ -484,7 +484,7 @@ def test_attack_10_an_independent_time_before_the_theft_clears_an_entry() -> Non
     publish(trial)
     trial.world.revoke("Northwind Labs", key_of("Northwind Labs"), since=trial.notice.index)
     assert trial.standing().state == "blocked"
-    trusted = trial.world.view.keys[key_of("Northwind Labs").id].trusted_until
+    trusted = trial.world.view.keys[trial.world.place(key_of("Northwind Labs"))].trusted_until
     assert trusted is not None
     for stamped, state in ((trusted, "published"), (trusted + SECOND, "blocked")):
         trial.notice = replace(trial.notice, stamped_at=stamped)
@@ -519,7 +519,7 @@ def test_attack_10_a_doubted_vote_hides_and_does_not_show(
             trial.world.vote(name, state, trial.notice)  # type: ignore[arg-type]
             wait(trial, REPLY)
     assert trial.standing().state == before
-    trial.world.homes[name] = trial.world.view.keys[key_of(name).id].organisation
+    trial.world.homes[name] = trial.world.view.keys[trial.world.place(key_of(name))].organisation
     trial.world.revoke(name, key_of(name), since=since)
     assert trial.standing().state == after
 

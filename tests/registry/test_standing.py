@@ -67,8 +67,10 @@ def test_one_judge_annuls_nothing_and_no_judge_in_their_own_case() -> None:
     trial.world.vote("Judge 0", "annulled", trial.accused)
     assert standing(trial, trial.accused) == "good"
     assert trial.accused.hash not in spoken_against(trial)
-    judge = trial.world.view.keys[key_of("Judge 1").id]
-    trial.world.view.keys[key_of("Judge 1").id] = replace(judge, organisation=trial.world.homes["Meridian AI"])
+    judge = trial.world.view.keys[trial.world.place(key_of("Judge 1"))]
+    trial.world.view.keys[trial.world.place(key_of("Judge 1"))] = replace(
+        judge, organisation=trial.world.homes["Meridian AI"]
+    )
     trial.world.vote("Judge 1", "annulled", trial.accused, slipped=True)
     assert standing(trial, trial.accused) == "good"
     trial.world.vote("Judge 2", "annulled", trial.accused)

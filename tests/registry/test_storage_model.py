@@ -147,8 +147,13 @@ class Tables(RuleBasedStateMachine):
                 ]
                 assert find_entry(connection, row.hash) in best
             for entrant in self.entrants:
-                end = chain_end(connection, entrant.key.id)
-                assert end == ((len(entrant.chain) - 1, entrant.chain[-1]) if entrant.chain else None)
+                for origin in ORIGINS:
+                    ends = [
+                        (leaf.sequence, row.hash)
+                        for row, leaf in ((row, row.read_leaf()) for row in counting if row.origin == origin)
+                        if leaf.issuer == entrant.key.id
+                    ]
+                    assert chain_end(connection, entrant.key.id, origin=origin) == max(ends, default=None)
                 assert entrant.organisation is not None
                 assert list(commitments_since(connection, entrant.organisation, WHEN)) == [
                     row for row in counting if row.kind == "commitment" and row.organisation == entrant.organisation

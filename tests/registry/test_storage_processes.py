@@ -28,7 +28,7 @@ def assert_sound(database: Database, acknowledged: dict[int, int]) -> None:
         assert size % BATCH == 0
         assert size >= BATCH * sum(acknowledged.values())
         for name, batches in acknowledged.items():
-            end = chain_end(connection, issuer(name).id)
+            end = chain_end(connection, issuer(name).id, origin=ORIGIN)
             assert (0 if end is None else end[0] + 1) >= BATCH * batches
         assert rebuild_derived(connection) == []
 

@@ -84,9 +84,13 @@ class World:
         self.salts += 1
         return self.salts.to_bytes(32, "big")
 
-    def statement(self, key: IssuerKey, kind: Kind, body: Body, *, target: bytes = NO_HASH) -> Statement:
-        """What the issuer would sign next."""
-        last = self.view.chain(key.id)
+    def statement(
+        self, key: IssuerKey, kind: Kind, body: Body, *, target: bytes = NO_HASH, origin: str | None = None
+    ) -> Statement:
+        """What the issuer would sign next, in its home log if no other is given."""
+        homes = self.view.logs_of(key.id)
+        place = origin or (homes[0] if homes else "")
+        last = self.view.chain(key.id, origin=place)
         name, digest = subject_of(body, body.model_dump(mode="json"))
         return Statement(
             kind=kind,
@@ -129,16 +133,15 @@ class World:
         cosigners: Sequence[IssuerKey] = (),
     ) -> EntryFacts:
         """Sign, admit and append an entry in the issuer's home log."""
-        statement = self.statement(key, kind, body, target=NO_HASH if target is None else target.hash)
-        return self.submit(
-            open_entry(statement.sign(key, cosigners=cosigners)), origin=self.home(key) if origin is None else origin
-        )
+        origin = self.home(key) if origin is None else origin
+        statement = self.statement(key, kind, body, target=NO_HASH if target is None else target.hash, origin=origin)
+        return self.submit(open_entry(statement.sign(key, cosigners=cosigners)), origin=origin)
 
     def slip_in(
         self, key: IssuerKey, kind: Kind, body: Body, *, target: EntryFacts, signers: Sequence[IssuerKey] = ()
     ) -> EntryFacts:
         """Append an entry past the rules, as if a bureau had not asked them."""
-        facts = self.view.key(key.id)
+        facts = self.view.key(key.id, origin=self.home(key))
         assert facts is not None
         entry = open_entry(self.statement(key, kind, body, target=target.hash).sign(key))
         admitted = Admitted(
@@ -164,16 +167,19 @@ class World:
         return facts
 
     def home(self, key: IssuerKey) -> str:
-        facts = self.view.key(key.id)
-        assert facts is not None
-        organisation = self.view.organisation(facts.organisation)
-        assert organisation is not None
-        return organisation.origin
+        """The log in which a key is known; the first of several."""
+        return self.view.logs_of(key.id)[0]
+
+    def place(self, key: IssuerKey) -> tuple[str, bytes]:
+        """Where the view in memory has a key."""
+        return self.home(key), key.id
 
     def organisation(self, name: str, origin: str, *roles: Role, roots: int = 1, threshold: int = 1) -> EntryFacts:
         """Register an organisation with root keys `NAME root 0...` and, given roles, one signing key `NAME`."""
         root_keys = [key_of(f"{name} root {number}") for number in range(roots)]
-        body = Organisation(name=name, jurisdiction="NL", roots=tuple(map(public, root_keys)), threshold=threshold)
+        body = Organisation(
+            name=name, home=origin, jurisdiction="NL", roots=tuple(map(public, root_keys)), threshold=threshold
+        )
         entered = self.enter(root_keys[0], "organisation", body, origin=origin, cosigners=root_keys[1:])
         if roles:
             self.add_key(name, key_of(name), *roles, cosigners=root_keys[1:])
@@ -184,7 +190,7 @@ class World:
         self, name: str, key: IssuerKey, *roles: Role, cosigners: Sequence[IssuerKey] = (), not_after: str | None = None
     ) -> EntryFacts:
         root = key_of(f"{name} root 0")
-        owner = self.view.key(root.id)
+        owner = self.view.key(root.id, origin=self.home(root))
         assert owner is not None
         organisation = self.view.entry(owner.organisation)
         body = Key(action="add", public=public(key), roles=roles, not_after=not_after)

@@ -128,6 +128,7 @@ class Claimant:
     key: IssuerKey
     name: str = "Northwind Labs"
     chain: tuple[int, bytes] | None = None
+    home: str = ORIGIN
 
     @classmethod
     def new(cls, name: str = "Northwind Labs", *, post_quantum: bool = False) -> "Claimant":
@@ -135,7 +136,7 @@ class Claimant:
 
     @property
     def organisation(self) -> Organisation:
-        return Organisation(name=self.name, jurisdiction="NL", roots=(issuer_public(self.key),))
+        return Organisation(name=self.name, home=self.home, jurisdiction="NL", roots=(issuer_public(self.key),))
 
     def sign(
         self,
@@ -158,13 +159,14 @@ class Claimant:
 
     def register(self, registry: RemoteRegistry | LocalRegistry) -> bytes:
         """Enter the organisation; its leaf hash."""
+        self.home = registry.origin
         return entered_hash(registry, self.sign(self.organisation))
 
     def with_key(self, registry: RemoteRegistry | LocalRegistry, organisation: bytes, *roles: Role) -> "Claimant":
         """A further key of the organisation, added to the registry."""
         other = Claimant.new(self.name)
         body = Key(action="add", public=issuer_public(other.key), roles=roles)
-        entered_hash(registry, self.sign(body, target=organisation))
+        other.chain = (0, entered_hash(registry, self.sign(body, target=organisation)))
         return other
 
 

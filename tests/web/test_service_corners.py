@@ -53,7 +53,8 @@ def test_an_organisation_is_shown_with_its_keys(served: Served) -> None:
         submitter.key.id.hex(): False,
     }
     assert (shown["verified_by"], shown["is_bureau"]) == ([], False)
-    assert (key["roles"], key["sequence"], key["last"]) == (["submitter"], None, None)
+    assert submitter.chain is not None  # begins with the entry that added it
+    assert (key["roles"], key["sequence"], key["last"]) == (["submitter"], 0, entry_id(submitter.chain[1]))
 
 
 def test_an_entry_of_another_log_that_counts_for_nothing_says_why(served: Served) -> None:

@@ -9,6 +9,7 @@ import pytest
 from served import UNLIMITED, Claimant, Served, entered_hash, model, new_registry, serving
 
 from whorl.entries.handling import Handling
+from whorl.entries.leaf import entry_id
 from whorl.registry.client import RemoteRegistry, open_federation
 from whorl.registry.entry_rows import find_entry
 from whorl.registry.federation import Federation, add_peers, card_of
@@ -81,13 +82,37 @@ def test_a_peer_mirrors_what_it_cosigns(bureaus: list[Bureau]) -> None:
         assert peer.entry(found)["content"] is not None
 
 
+def test_one_key_at_two_bureaus_is_two_organisations(bureaus: list[Bureau]) -> None:
+    one, two = bureaus
+    elsewhere = Claimant.new()
+    elsewhere.register(two.remote)
+    one.federation.sync()
+    here = Claimant(key=elsewhere.key, name="Northwind Labs at home")
+    made = here.register(one.remote)
+    assert one.remote.organisation_of(here.key.id) == made
+    own = Handling(label="own")
+    found = {
+        bureau.served.registry.origin: entered_hash(bureau.remote, claimant.sign(model(), handling=own))
+        for bureau, claimant in ((one, here), (two, elsewhere))
+    }
+    for look in (*one.federation.sync(), *two.federation.sync()):
+        assert look.problem is None
+    for bureau in bureaus:
+        with bureau.served.remote(key=here.key) as asking:
+            assert asking.entry(found[bureau.served.registry.origin])["content"] is not None
+            others = next(digest for origin, digest in found.items() if origin != bureau.served.registry.origin)
+            assert asking.entry(others)["withheld"] is not None
+
+
 def test_each_looks_at_the_other(bureaus: list[Bureau]) -> None:
     one, two = bureaus
     claimant = Claimant.new()
-    claimant.register(two.remote)
+    organisation = claimant.register(two.remote)
     (look,) = one.federation.sync()
     assert (look.origin, look.problem) == ("bureau.example/two", None)
     assert look.size == two.served.registry.log.size
-    assert one.remote.organisation_of(claimant.key.id) is not None
+    shown = one.served.client().get(f"/api/organisations/{entry_id(organisation)}").json()
+    assert shown["home"] == "bureau.example/two"
+    assert one.remote.organisation_of(claimant.key.id) is None  # in the log of this registry it signs nothing
     figures = {bureau["origin"] for bureau in one.served.client().get("/api/statistics").json()["bureaus"]}
     assert figures == {"bureau.example/one", "bureau.example/two"}

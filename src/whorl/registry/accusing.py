@@ -13,7 +13,7 @@ from whorl.registry.findings import (
     tests_shown,
 )
 from whorl.registry.notices import OPEN, notice_standing
-from whorl.registry.parties import claim_about, parties_of
+from whorl.registry.parties import claim_about, parties_of, persons_beside
 from whorl.registry.refusals import Refusal
 from whorl.registry.view import EntryFacts
 
@@ -52,7 +52,8 @@ def _require_known_entries(candidate: Candidate, body: Notice) -> None:
 
 def _require_accusable(candidate: Candidate) -> None:
     target = candidate.view.entry(candidate.statement.target)
-    if target is not None and target.organisation == candidate.organisation.hash:
+    owner = None if target is None else target.organisation
+    if owner is not None and (owner == candidate.organisation.hash or candidate.shares_a_key_with({owner})):
         raise Refusal("own_model", "expected a red notice on somebody else's model, found the accuser's own")
     if pair_of(candidate.statement, candidate.view) is None:
         raise Refusal(
@@ -74,12 +75,15 @@ def _require_findings_that_bear_out(candidate: Candidate, body: Notice) -> None:
 
 def _require_evidence(candidate: Candidate, body: Notice) -> None:
     statement, view, accuser = candidate.statement, candidate.view, candidate.organisation.hash
-    independent = independent_findings(statement, parties_of(accuser, statement, view), view)
-    if len(independent) < EXAMINERS:
+    parties = parties_of(accuser, statement, view)
+    independent = independent_findings(statement, parties, view)
+    # Who shares keys with whom is for the bureau that takes the notice: `Candidate.shares_a_key_with`.
+    examiners = len(independent) if candidate.replaying else persons_beside(independent, parties.everyone, view)
+    if examiners < EXAMINERS:
         raise Refusal(
             "examiners",
-            f"expected findings of {EXAMINERS} organisations that are no party and that a bureau verified, found "
-            f"{len(independent)}; ask further examiners",
+            f"expected findings of {EXAMINERS} organisations that are no party, that a bureau verified and that share "
+            f"no key with each other or with a party, found {examiners}; ask further examiners",
         )
     lowest = lowest_ratio(independent)
     stated, least = body.log10_lr, body.log10_lr_least_favourable

@@ -9,7 +9,7 @@ In this order; the first that an entry does not fit is the code of its `Refusal`
 4. The key is in force: not expired, not revoked.
 5. Its role fits the kind of the entry, or the vote.
 6. An entry of a root key is signed by as many root keys as its organisation asks for.
-7. The log is the one in which the organisation is at home.
+7. The log is the one in which the organisation is at home: keys and chains are those of one log.
 8. The entry is the next in the issuer's chain: replay, equivocation, gap and a wrong previous leaf are told apart.
 9. It is not issued more than ten minutes ahead.
 10. The log has a policy; only its bureau enters policies and status maps.
@@ -32,7 +32,6 @@ from whorl.registry.candidate import (
     Candidate,
     complete_signers,
     require_fitting_leaf,
-    require_home_log,
     require_in_force,
     require_issuer_signed,
     require_next_in_chain,
@@ -95,9 +94,9 @@ def admit(
     require_fitting_leaf(entry.statement, leaf)
     _require_public(entry)
     if isinstance(entry.statement.body, Organisation):
-        return _admit_organisation(entry, entry.statement.body, leaf, view, replaying=replaying)
-    # (2) the issuer
-    issuer, organisation = _issuer(entry.statement.issuer, view)
+        return _admit_organisation(entry, entry.statement.body, leaf, view, origin=origin, replaying=replaying)
+    # (2) the issuer, and (7) the log
+    issuer, organisation = _issuer(entry.statement.issuer, view, origin=origin)
     candidate = Candidate(
         entry=entry,
         leaf=leaf,
@@ -114,9 +113,8 @@ def admit(
     require_in_force(issuer, origin=origin, index=index, at=at)
     require_role(candidate)
     roots = root_signers(candidate)
-    # (7) to (10) log, chain, clock, policy
-    require_home_log(organisation, origin)
-    require_next_in_chain(leaf, entry.statement, view, replaying=replaying)
+    # (8) to (10) chain, clock, policy
+    require_next_in_chain(leaf, entry.statement, view, origin=origin, replaying=replaying)
     require_not_ahead(candidate)
     if candidate.statement.kind not in _BEFORE_POLICY:
         candidate.policy()
@@ -147,12 +145,11 @@ def admit_sealed(leaf: Leaf, view: View, *, origin: str, index: int, at: datetim
     """
     if leaf.leaf_class != "sealed":
         raise Refusal("leaf_mismatch", "expected a sealed leaf, found a public one, which needs its envelope")
-    key, organisation = _issuer(leaf.issuer, view)
+    key, organisation = _issuer(leaf.issuer, view, origin=origin)
     require_in_force(key, origin=origin, index=index, at=at)
-    require_home_log(organisation, origin)
     if not is_bureau(organisation, index, view) or not (key.is_root or "bureau" in key.roles):
         raise Refusal("not_the_bureau", f"expected a sealed leaf under a key of the bureau of {origin}, found another")
-    require_next_in_chain(leaf, None, view, replaying=replaying)
+    require_next_in_chain(leaf, None, view, origin=origin, replaying=replaying)
     return Admitted(organisation=organisation.hash, signers=frozenset())
 
 
@@ -165,11 +162,10 @@ def require_sealable(entry: SignedEntry, view: View, *, origin: str, index: int,
         If no key in force of this log signed it, it stands in its issuer's chain (where the gap would show), or it is
         of a kind that others are checked with.
     """
-    key, organisation = _issuer(entry.statement.issuer, view)
+    key, organisation = _issuer(entry.statement.issuer, view, origin=origin)
     if entry.statement.issuer not in complete_signers(entry, [key.public]):
         raise Refusal("missing_signature", "expected a signature with every key of the issuer, found one missing")
     require_in_force(key, origin=origin, index=index, at=at)
-    require_home_log(organisation, origin)
     if key.is_root and organisation.threshold > 1:
         raise Refusal("too_few_roots", "expected a signing key of the organisation, found one of its root keys")
     if entry.statement.sequence != 0:
@@ -188,8 +184,13 @@ def _require_public(entry: SignedEntry) -> None:
         )
 
 
-def _admit_organisation(entry: SignedEntry, body: Organisation, leaf: Leaf, view: View, *, replaying: bool) -> Admitted:
-    """An organisation introduces its root keys: its first root issues it, and a threshold of them signs."""
+def _admit_organisation(
+    entry: SignedEntry, body: Organisation, leaf: Leaf, view: View, *, origin: str, replaying: bool
+) -> Admitted:
+    """An organisation introduces its root keys: its first root issues it, and a threshold of them signs.
+
+    It says where: nobody else can register it anywhere, with what it signed for another log.
+    """
     roots = [stated_keys(root) for root in body.roots]
     if entry.statement.issuer != roots[0][0].id:
         raise Refusal(
@@ -207,18 +208,29 @@ def _admit_organisation(entry: SignedEntry, body: Organisation, leaf: Leaf, view
             f"expected signatures of {body.threshold} root keys of {body.name!r}, found {len(signers)} that are "
             "complete; let more of them sign",
         )
-    require_next_in_chain(leaf, entry.statement, view, replaying=replaying)
-    if entry.statement.sequence != 0 or any(view.key(root[0].id) is not None for root in roots):
+    if body.home != origin:
         raise Refusal(
-            "key_known", "expected root keys that are new to the registry, found one that is known; draw others"
+            "wrong_log",
+            f"expected an organisation that registers in {origin}, found one that registers in {body.home}; enter it "
+            "there, or sign one that names this log",
         )
+    require_next_in_chain(leaf, entry.statement, view, origin=origin, replaying=replaying)
+    if entry.statement.sequence != 0 or any(view.key(root[0].id, origin=origin) is not None for root in roots):
+        raise Refusal("key_known", "expected root keys that are new to this log, found one that is known; draw others")
     return Admitted(organisation=leaf.hash, signers=signers)
 
 
-def _issuer(key_id: bytes, view: View) -> tuple[KeyFacts, OrganisationFacts]:
-    key = view.key(key_id)
+def _issuer(key_id: bytes, view: View, *, origin: str) -> tuple[KeyFacts, OrganisationFacts]:
+    key = view.key(key_id, origin=origin)
     organisation = None if key is None else view.organisation(key.organisation)
     if key is None or organisation is None:
+        homes = [log for log in view.logs_of(key_id) if log != origin]
+        if homes:
+            raise Refusal(
+                "wrong_log",
+                f"expected an entry of an organisation at home in {origin}, found a key of one at home in "
+                f"{', '.join(homes)[:300]}; enter it there, and the bureau of this log will mirror it",
+            )
         raise Refusal(
             "unknown_issuer",
             f"expected a key that an organisation of this log entered before, found {key_id.hex()[:16]}...; register "

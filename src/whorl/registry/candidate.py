@@ -1,6 +1,6 @@
 """An entry that wants to be admitted, and the rules on who signs it and where it stands in its issuer's chain."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,6 +14,7 @@ from whorl.entries.leaf import NO_HASH, Leaf, entry_id
 from whorl.entries.statement import SignedEntry, Statement
 from whorl.registry.refusals import Refusal
 from whorl.registry.view import KeyFacts, OrganisationFacts, View
+from whorl.registry.votes import has_signed
 
 CLOCKS_DIFFER: Final = timedelta(minutes=10)
 
@@ -61,6 +62,20 @@ class Candidate:
     @property
     def statement(self) -> Statement:
         return self.entry.statement
+
+    def shares_a_key_with(self, organisations: Collection[bytes]) -> bool:
+        """Whether the issuer's organisation has a key in common with one of these, as far as its own bureau knows.
+
+        That is left to the bureau that takes the entry: keys can be shared in a log that it had not read yet, and no
+        mirror that read it first may find the entry, or what is said about it, inadmissible for that.
+        """
+        if self.replaying:
+            return False
+        issuer, view = self.statement.issuer, self.view
+        elsewhere = [log for log in view.logs_of(issuer) if log != self.origin and has_signed(issuer, log, view)]
+        same = [view.key(issuer, origin=log) for log in elsewhere]  # this entry is signed with it here
+        by_issuer = {key.organisation for key in same if key is not None and key.compromised_since is None}
+        return not (by_issuer | view.sharing(self.organisation.hash)).isdisjoint(organisations)
 
     def policy(self) -> Policy:
         """The policy in force in the log; every kind but the first three needs one."""
@@ -161,7 +176,7 @@ def root_signers(candidate: Candidate) -> frozenset[bytes]:
     if not candidate.issuer.is_root:
         return frozenset()
     organisation = candidate.organisation
-    roots = [candidate.view.key(root) for root in organisation.roots]
+    roots = [candidate.view.key(root, origin=candidate.origin) for root in organisation.roots]
     in_force = [root.public for root in roots if root is not None and root.revoked_at is None]
     signers = complete_signers(candidate.entry, in_force)
     if len(signers) < organisation.threshold:
@@ -173,35 +188,33 @@ def root_signers(candidate: Candidate) -> frozenset[bytes]:
     return signers
 
 
-def require_home_log(organisation: OrganisationFacts, origin: str) -> None:
-    """An issuer writes into the log in which its organisation registered, and into no other."""
-    if organisation.origin != origin:
-        raise Refusal(
-            "wrong_log",
-            f"expected an entry of an organisation at home in {origin}, found one at home in {organisation.origin}; "
-            "enter it there, and the bureau of this log will mirror it",
-        )
-
-
-def require_next_in_chain(leaf: Leaf, statement: Statement | None, view: View, *, replaying: bool) -> None:
-    """The entry follows the issuer's last one. Whoever signs two statements of one number has equivocated.
+def require_next_in_chain(leaf: Leaf, statement: Statement | None, view: View, *, origin: str, replaying: bool) -> None:
+    """The entry follows the issuer's last one in this log. Whoever signs two statements of one number equivocates.
 
     A mirror may lack entries that are not shown to it, or hold some back until it has read other logs. To it, an entry
-    fits whose number is free and whose neighbour before it, if it is here, is the one that it names.
+    fits whose number is free and whose neighbour before it, if it counts here, is the one that it names, or else stands
+    in the same log. So a chain leads back to what introduced its key, and nobody copies it into another log.
 
     Parameters
     ----------
     statement : None for a sealed leaf
     """
-    if replaying and view.link(leaf.issuer, leaf.sequence) is None:
-        before = view.link(leaf.issuer, leaf.sequence - 1) if leaf.sequence else None
+    if replaying and view.link(leaf.issuer, leaf.sequence, origin=origin) is None:
+        before = view.link(leaf.issuer, leaf.sequence - 1, origin=origin) if leaf.sequence else None
         if before is not None and before != leaf.previous:
             raise _wrong_previous(leaf, before)
+        # Or it could be one of another log.
+        if leaf.sequence and before is None and not view.holds(leaf.previous, origin=origin):
+            raise Refusal(
+                "wrong_previous",
+                f"expected an entry that names a leaf of its issuer in {origin}, found {_shown(leaf.previous)}, which "
+                "does not stand there",
+            )
         return
-    last = view.chain(leaf.issuer)
+    last = view.chain(leaf.issuer, origin=origin)
     due, previous = (0, NO_HASH) if last is None else (last[0] + 1, last[1])
     if leaf.sequence < due:
-        raise _used_number(leaf, statement, view)
+        raise _used_number(leaf, statement, view, origin=origin)
     if leaf.sequence > due:
         raise Refusal("gap", f"expected the issuer's entry {due}, found {leaf.sequence}; enter those between first")
     if leaf.previous != previous:
@@ -227,10 +240,15 @@ def _wrong_previous(leaf: Leaf, previous: bytes) -> Refusal:
     )
 
 
-def _used_number(leaf: Leaf, statement: Statement | None, view: View) -> Refusal:
+def _used_number(leaf: Leaf, statement: Statement | None, view: View, *, origin: str) -> Refusal:
     """A replay where the same statement is in the log, or cannot be compared; two different ones are equivocation."""
-    digest = view.link(leaf.issuer, leaf.sequence)
+    digest = view.link(leaf.issuer, leaf.sequence, origin=origin)
     there = None if digest is None else view.entry(digest)
+    if there is not None and there.issuer != leaf.issuer:  # another key introduced this one: nothing was signed twice
+        return _wrong_previous(leaf, there.hash)
+    before = None if there is None or there.statement is None else there.statement.previous
+    if before is not None and before != leaf.previous:  # it may have been signed for another log: no equivocation
+        return _wrong_previous(leaf, before)
     if there is None or there.statement is None or statement is None or there.statement == statement:
         named = "" if digest is None else f" as {entry_id(digest)}"
         return Refusal(

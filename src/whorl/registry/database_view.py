@@ -20,8 +20,9 @@ from whorl.registry.entry_rows import (
     entries_with_digest,
     entry_in_chain,
     policy_before,
+    stands_in_log,
 )
-from whorl.registry.key_rows import find_key, find_organisation
+from whorl.registry.key_rows import find_key, find_organisation, logs_of_key, organisations_sharing
 from whorl.registry.replaying import stated
 from whorl.registry.stored_entry import StoredEntry, read_row
 from whorl.registry.view import EntryFacts, KeyFacts, OrganisationFacts
@@ -33,18 +34,32 @@ class DatabaseView:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def key(self, key_id: bytes) -> KeyFacts | None:
-        return find_key(self._connection, key_id)
+    def key(self, key_id: bytes, *, origin: str) -> KeyFacts | None:
+        return find_key(self._connection, key_id, origin=origin)
+
+    def logs_of(self, key_id: bytes) -> Sequence[str]:
+        return logs_of_key(self._connection, key_id)
+
+    def sharing(self, organisation: bytes) -> frozenset[bytes]:
+        return organisations_sharing(self._connection, organisation)
 
     def organisation(self, digest: bytes) -> OrganisationFacts | None:
         return find_organisation(self._connection, digest)
 
-    def chain(self, issuer: bytes) -> tuple[int, bytes] | None:
-        return chain_end(self._connection, issuer)
+    def chain(self, issuer: bytes, *, origin: str) -> tuple[int, bytes] | None:
+        end = chain_end(self._connection, issuer, origin=origin)
+        key = self.key(issuer, origin=origin) if end is None else None
+        return end if key is None else (0, key.introduced)
 
-    def link(self, issuer: bytes, sequence: int) -> bytes | None:
-        entry = entry_in_chain(self._connection, issuer, sequence)
-        return None if entry is None else entry.hash
+    def link(self, issuer: bytes, sequence: int, *, origin: str) -> bytes | None:
+        entry = entry_in_chain(self._connection, issuer, sequence, origin=origin)
+        if entry is not None:
+            return entry.hash
+        key = None if sequence else self.key(issuer, origin=origin)
+        return None if key is None else key.introduced
+
+    def holds(self, digest: bytes, *, origin: str) -> bool:
+        return stands_in_log(self._connection, digest, origin=origin)
 
     def entry(self, digest: bytes) -> EntryFacts | None:
         row = counting_row(self._connection, digest)

@@ -11,7 +11,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, bindparam, func, literal_column, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, literal_column, select, text, tuple_, update
 
 from whorl.entries.kinds import KIND_NUMBERS, Kind
 from whorl.entries.leaf import parse_leaf
@@ -19,6 +19,7 @@ from whorl.log.merkle import leaf_hash
 from whorl.registry.bulk import insert_rows, padded
 from whorl.registry.database_errors import damaged
 from whorl.registry.log_rows import stored_log
+from whorl.registry.refusals import BREAKS
 from whorl.registry.stored_entry import StoredEntry, entry_columns, raw_digest, read_row
 from whorl.registry.tables import COMMITMENT, POLICY, Instant, digests, entries, logs, microseconds
 
@@ -50,31 +51,45 @@ _LEAVES: Final = (
 _ENTERED: Final = select(entries.c.hash, entries.c.log).where(
     entries.c.hash.in_(bindparam("sought", expanding=True)), _COUNTS
 )
+_LOG_OF: Final = select(logs.c.id).where(logs.c.origin == bindparam("origin")).scalar_subquery()
+_OF_ISSUER: Final = (entries.c.issuer == bindparam("issuer")) & (entries.c.log == _LOG_OF) & _COUNTS
+_STANDS: Final = select(entries.c.fault).where(entries.c.hash == bindparam("sought"), entries.c.log == _LOG_OF)
 _OWN_CHAIN: Final = (
     select(entries.c.sequence, entries.c.leaf)
-    .where(entries.c.issuer == bindparam("issuer"), _COUNTS, entries.c.sequence > bindparam("after"))
+    .where(_OF_ISSUER, entries.c.sequence > bindparam("after"))
     .order_by(entries.c.sequence)
     .limit(_MANY)
 )
-_IN_CHAIN: Final = _ROWS.where(
-    entries.c.issuer == bindparam("issuer"), _COUNTS, entries.c.sequence == bindparam("number")
+_IN_CHAIN: Final = _ROWS.where(_OF_ISSUER, entries.c.sequence == bindparam("number"))
+_CHAIN: Final = (
+    _ROWS.where(_OF_ISSUER, entries.c.sequence > bindparam("after")).order_by(entries.c.sequence).limit(PAGE)
+)
+_HELD: Final = (
+    _ROWS.where(
+        entries.c.issuer == bindparam("issuer"),
+        entries.c.log == _LOG_OF,
+        text("entries.counts IS NULL"),
+        tuple_(entries.c.sequence, entries.c.idx) > tuple_(bindparam("after"), bindparam("after_index")),
+    )
+    .order_by(entries.c.sequence, entries.c.idx)
+    .limit(PAGE)
 )
 _CHAIN_END: Final = (
-    select(entries.c.sequence, entries.c.hash)
-    .where(entries.c.issuer == bindparam("issuer"), _COUNTS)
-    .order_by(entries.c.sequence.desc())
-    .limit(1)
+    select(entries.c.sequence, entries.c.hash).where(_OF_ISSUER).order_by(entries.c.sequence.desc()).limit(1)
 )
 _LAST_NUMBERS: Final = (
     select(entries.c.issuer, func.max(entries.c.sequence).label("sequence"))
-    .where(entries.c.issuer.in_(bindparam("issuers", expanding=True)), _COUNTS)
+    .where(entries.c.issuer.in_(bindparam("issuers", expanding=True)), entries.c.log == _LOG_OF, _COUNTS)
     .group_by(entries.c.issuer)
     .subquery()
 )
 _CHAIN_ENDS: Final = select(entries.c.issuer, entries.c.sequence, entries.c.hash).join_from(
     _LAST_NUMBERS,
     entries,
-    (entries.c.issuer == _LAST_NUMBERS.c.issuer) & (entries.c.sequence == _LAST_NUMBERS.c.sequence) & _COUNTS,
+    (entries.c.issuer == _LAST_NUMBERS.c.issuer)
+    & (entries.c.log == _LOG_OF)
+    & (entries.c.sequence == _LAST_NUMBERS.c.sequence)
+    & _COUNTS,
 )
 _POLICY: Final = (
     _ROWS.where(
@@ -186,6 +201,12 @@ def find_entry(connection: Connection, digest: bytes) -> StoredEntry | None:
     return None if row is None else read_row(row)
 
 
+def stands_in_log(connection: Connection, digest: bytes, *, origin: str) -> bool:
+    """Whether a log has an entry with this leaf hash that counts, or at least did not break the rules."""
+    found = connection.execute(_STANDS, {"sought": digest, "origin": origin})
+    return any(row.fault is None or not row.fault.startswith(BREAKS) for row in found)
+
+
 def counting_row(connection: Connection, digest: bytes) -> Row[Any] | None:
     """The row of the entry that counts with this leaf hash, not checked yet by `read_row`."""
     return connection.execute(_BY_HASH, {"sought": digest}).first()
@@ -234,11 +255,11 @@ def entered_among(connection: Connection, digests: Sequence[bytes], *, origin: s
     return frozenset(found)
 
 
-def sealed_among(connection: Connection, commits: Collection[bytes], *, issuer: bytes) -> frozenset[bytes]:
-    """Which of these commitments a sealed leaf of an issuer holds; the whole chain is looked through."""
+def sealed_among(connection: Connection, commits: Collection[bytes], *, issuer: bytes, origin: str) -> frozenset[bytes]:
+    """Which of these commitments a sealed leaf of an issuer holds; the whole chain in that log is looked through."""
     found: set[bytes] = set()
     after = -1
-    while rows := connection.execute(_OWN_CHAIN, {"issuer": issuer, "after": after}).all():
+    while rows := connection.execute(_OWN_CHAIN, {"issuer": issuer, "origin": origin, "after": after}).all():
         leaves = (parse_leaf(row.leaf) for row in rows)
         found.update(leaf.commit for leaf in leaves if leaf.leaf_class == "sealed" and leaf.commit in commits)
         after = rows[-1].sequence
@@ -294,21 +315,41 @@ def policy_before(connection: Connection, origin: str, index: int) -> StoredEntr
     return None if row is None else read_row(row)
 
 
-def entry_in_chain(connection: Connection, issuer: bytes, sequence: int) -> StoredEntry | None:
-    """The entry with this sequence number in an issuer's chain."""
-    row = connection.execute(_IN_CHAIN, {"issuer": issuer, "number": sequence}).first()
+def entry_in_chain(connection: Connection, issuer: bytes, sequence: int, *, origin: str) -> StoredEntry | None:
+    """The entry with this sequence number that an issuer signed in a log."""
+    row = connection.execute(_IN_CHAIN, {"issuer": issuer, "origin": origin, "number": sequence}).first()
     return None if row is None else read_row(row)
 
 
-def chain_end(connection: Connection, issuer: bytes) -> tuple[int, bytes] | None:
-    """Sequence number and leaf hash of the last entry in an issuer's chain."""
-    row = connection.execute(_CHAIN_END, {"issuer": issuer}).first()
+def entries_of_issuer(connection: Connection, issuer: bytes, *, origin: str) -> Iterator[StoredEntry]:
+    """All entries that an issuer signed in a log, in the order of its chain."""
+    after = -1
+    while rows := connection.execute(_CHAIN, {"issuer": issuer, "origin": origin, "after": after}).all():
+        yield from map(read_row, rows)
+        after = rows[-1].sequence
+
+
+def held_of_issuer(connection: Connection, issuer: bytes, *, origin: str) -> Iterator[StoredEntry]:
+    """What an issuer signed in a log that does not count here, though it broke no rule.
+
+    Its leaf may be all that is held. For the bureau that took it, and for whoever is shown it, it counts.
+    """
+    place = (-1, -1)
+    sought = {"issuer": issuer, "origin": origin}
+    while rows := connection.execute(_HELD, {**sought, "after": place[0], "after_index": place[1]}).all():
+        yield from (read_row(row) for row in rows if not row.fault.startswith(BREAKS))
+        place = rows[-1].sequence, rows[-1].idx
+
+
+def chain_end(connection: Connection, issuer: bytes, *, origin: str) -> tuple[int, bytes] | None:
+    """Sequence number and leaf hash of the last entry that an issuer signed in a log."""
+    row = connection.execute(_CHAIN_END, {"issuer": issuer, "origin": origin}).first()
     return None if row is None else (row.sequence, row.hash)
 
 
-def chain_ends(connection: Connection, issuers: Sequence[bytes]) -> dict[bytes, tuple[int, bytes]]:
-    """The ends of several issuers' chains, of those that have begun."""
-    rows = connection.execute(_CHAIN_ENDS, {"issuers": padded(issuers)})
+def chain_ends(connection: Connection, issuers: Sequence[bytes], *, origin: str) -> dict[bytes, tuple[int, bytes]]:
+    """The ends of several issuers' chains in a log, of those who signed something there."""
+    rows = connection.execute(_CHAIN_ENDS, {"issuers": padded(issuers), "origin": origin})
     return {row.issuer: (row.sequence, row.hash) for row in rows}
 
 

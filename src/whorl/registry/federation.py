@@ -97,7 +97,7 @@ def card_of(registry: LocalRegistry, *, url: str) -> BureauCard:
     """
     key = registry.home.bureau_key()
     with registry.database.reading() as connection:
-        known = DatabaseView(connection).key(key.id)
+        known = DatabaseView(connection).key(key.id, origin=registry.origin)
         found = None if known is None else find_organisation(connection, known.organisation)
     assert found is not None
     return BureauCard(

@@ -7,7 +7,7 @@ from typing import Final
 from whorl.entries.kinds import FindingEntry, Notice, Relation
 from whorl.entries.leaf import parse_entry_id
 from whorl.entries.statement import Statement
-from whorl.registry.parties import Parties, content_of, parties_of
+from whorl.registry.parties import Parties, content_of, parties_of, persons_beside
 from whorl.registry.view import EntryFacts, View
 from whorl.registry.votes import acts_as, flaw_of, is_vouched_for
 
@@ -86,7 +86,10 @@ def renews(finding: EntryFacts, notice: EntryFacts, view: View) -> bool:
     if notice.statement is None:
         return False
     parties = parties_of(notice.organisation, notice.statement, view)
-    return bears_out(finding, notice.statement, view) and is_independent(finding, parties, view)
+    if not bears_out(finding, notice.statement, view) or not is_independent(finding, parties, view):
+        return False
+    assert finding.organisation is not None
+    return persons_beside([finding.organisation], parties.everyone, view) == 1
 
 
 def tests_shown(accuser: bytes, notice: Statement, view: View) -> int:

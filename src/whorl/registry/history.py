@@ -242,7 +242,7 @@ class History:
             admitted = admit_sealed(leaf, self._view, **where)
             return replace(entry, organisation=admitted.organisation) if entry.kind is None else entry
         if signed is None:
-            require_next_in_chain(leaf, None, self._view, replaying=False)
+            require_next_in_chain(leaf, None, self._view, origin=entry.origin, replaying=False)
             return entry
         admitted = admit(signed, leaf, self._view, **where)
         expected = replace(entry, organisation=admitted.organisation, signers=admitted.signers)

@@ -138,7 +138,7 @@ class LineOpener:
             elif isinstance(entry.statement.body, Key):
                 self._learn([entry.statement.body.public])
         with self._database.reading() as connection:
-            for known in find_keys(connection, sorted(wanted)).values():
+            for known in find_keys(connection, sorted(wanted), origin=self._origin).values():
                 self._know(known.public)
             digests = [line.digest for line in ready if line.digest is not None]
             return entered_among(connection, digests, origin=self._origin)

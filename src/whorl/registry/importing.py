@@ -173,7 +173,9 @@ class _Importing:
         if not numbers:
             return set()
         with self.registry.database.reading() as connection:
-            held = sealed_among(connection, numbers.keys(), issuer=self.registry.home.bureau_key().id)
+            held = sealed_among(
+                connection, numbers.keys(), issuer=self.registry.home.bureau_key().id, origin=self.registry.origin
+            )
         return {number for commit, found in numbers.items() for number in (found if commit in held else found[1:])}
 
     def _entered_before(self, entering: Sequence[ReadyLine], became: dict[int, Outcome]) -> frozenset[bytes]:

@@ -121,7 +121,12 @@ class Issuer:
                     f"{name!a}; leave it out, or sign with a key of the organisation that you mean (--key)"
                 )
             return known, False
-        fields = {"name": name or UNNAMED, "jurisdiction": jurisdiction, "roots": (issuer_public(self.key), *spare)}
+        fields = {
+            "name": name or UNNAMED,
+            "home": registry.origin,
+            "jurisdiction": jurisdiction,
+            "roots": (issuer_public(self.key), *spare),
+        }
         body = stated(Organisation, fields, options={"name": "--claimant"})
         self.issue(registry, [Issue(body=body)])
         return body.name, True

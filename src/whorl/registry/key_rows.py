@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, get_args
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, text, update
 
 from whorl.entries.claimants import issuer_keys
 from whorl.entries.keys import PublicKey
@@ -22,17 +22,42 @@ _ORGANISATION: Final = (
     .join_from(organisations, logs)
     .where(organisations.c.hash == bindparam("sought"))
 )
-_KEY: Final = select(keys).where(keys.c.id == bindparam("sought"))
-_KEYS: Final = select(keys).where(keys.c.id.in_(bindparam("sought", expanding=True)))
+_KEYS: Final = (
+    select(keys)
+    .join_from(keys, logs)
+    .where(keys.c.id.in_(bindparam("sought", expanding=True)), logs.c.origin == bindparam("origin"))
+)
+_LOGS: Final = select(logs.c.origin).join_from(keys, logs).where(keys.c.id == bindparam("sought"))
 _ORGANISATIONS: Final = (
     select(organisations, logs.c.origin)
     .join_from(organisations, logs)
     .where(organisations.c.hash.in_(bindparam("sought", expanding=True)))
 )
 _COMPROMISED: Final = (
-    select(keys.c.id, keys.c.organisation).where(keys.c.compromised_since.is_not(None)).order_by(keys.c.id)
+    select(keys.c.id, logs.c.origin, keys.c.organisation)
+    .join_from(keys, logs)
+    .where(keys.c.compromised_since.is_not(None))
+    .order_by(keys.c.id, keys.c.log)
 )
 _KEYS_OF: Final = select(keys).where(keys.c.organisation == bindparam("sought")).order_by(keys.c.id).limit(1000)
+_ELSEWHERE: Final = keys.alias()
+_SHARING: Final = (
+    select(_ELSEWHERE.c.organisation)
+    .join_from(keys, _ELSEWHERE, (_ELSEWHERE.c.id == keys.c.id) & (_ELSEWHERE.c.log != keys.c.log))
+    .where(
+        keys.c.organisation == bindparam("sought"),
+        *(
+            condition
+            for key in (keys, _ELSEWHERE)
+            for condition in (
+                key.c.compromised_since.is_(None),
+                select(entries.c.id)
+                .where(entries.c.issuer == key.c.id, entries.c.log == key.c.log, text("entries.counts = 1"))
+                .exists(),
+            )
+        ),
+    )
+)
 _SEEN_AT: Final = select(entries.c.seen_at).where(
     entries.c.log == bindparam("log"), entries.c.idx == bindparam("index")
 )
@@ -57,10 +82,19 @@ def _organisation_facts(row: Any) -> OrganisationFacts:
     )
 
 
-def find_key(connection: Connection, key_id: bytes) -> KeyFacts | None:
-    """An issuer's keys, by the id of the Ed25519 key."""
-    row = connection.execute(_KEY, {"sought": key_id}).first()
-    return None if row is None else _key_facts(row)
+def find_key(connection: Connection, key_id: bytes, *, origin: str) -> KeyFacts | None:
+    """An issuer's keys in a log, by the id of the Ed25519 key."""
+    return find_keys(connection, [key_id], origin=origin).get(key_id)
+
+
+def logs_of_key(connection: Connection, key_id: bytes) -> list[str]:
+    """Origins of the logs in which a key is known."""
+    return sorted(row.origin for row in connection.execute(_LOGS, {"sought": key_id}))
+
+
+def organisations_sharing(connection: Connection, organisation: bytes) -> frozenset[bytes]:
+    """Organisations of other logs that share with one a key that issued entries for both and was not stolen."""
+    return frozenset(row.organisation for row in connection.execute(_SHARING, {"sought": organisation}))
 
 
 def keys_of(connection: Connection, organisation: bytes) -> list[KeyFacts]:
@@ -68,14 +102,15 @@ def keys_of(connection: Connection, organisation: bytes) -> list[KeyFacts]:
     return [_key_facts(row) for row in connection.execute(_KEYS_OF, {"sought": organisation})]
 
 
-def compromised_keys(connection: Connection) -> list[tuple[bytes, bytes]]:
-    """Ids of the keys whose entries are doubted from some index on, each with its organisation's leaf hash."""
-    return [(row.id, row.organisation) for row in connection.execute(_COMPROMISED)]
+def compromised_keys(connection: Connection) -> list[tuple[bytes, str, bytes]]:
+    """Ids of the keys whose entries are doubted from some index on, with their log's origin and their organisation."""
+    return [(row.id, row.origin, row.organisation) for row in connection.execute(_COMPROMISED)]
 
 
-def find_keys(connection: Connection, key_ids: Sequence[bytes]) -> dict[bytes, KeyFacts]:
-    """Issuers' keys by the ids of their Ed25519 keys, as far as they are known."""
-    return {row.id: _key_facts(row) for row in connection.execute(_KEYS, {"sought": padded(key_ids)})}
+def find_keys(connection: Connection, key_ids: Sequence[bytes], *, origin: str) -> dict[bytes, KeyFacts]:
+    """Issuers' keys in a log by the ids of their Ed25519 keys, as far as they are known."""
+    rows = connection.execute(_KEYS, {"sought": padded(key_ids), "origin": origin})
+    return {row.id: _key_facts(row) for row in rows}
 
 
 def find_organisations(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, OrganisationFacts]:
@@ -100,21 +135,23 @@ def insert_organisation(connection: Connection, number: int, entry: StoredEntry,
             threshold=body.threshold,
         )
     )
-    connection.execute(insert(keys), [_key_row(root, entry.hash, is_root=True) for root in roots])
+    connection.execute(insert(keys), [_key_row(root, entry, log.id, entry.hash, is_root=True) for root in roots])
 
 
 def apply_key(connection: Connection, entry: StoredEntry, body: Key) -> None:
     """Derive the row of a key that an entry adds, or what a revocation changes in it."""
     public = issuer_keys(body.public)
+    log = stored_log(connection, entry.origin)
+    assert log is not None
     if body.action == "add":
         assert entry.organisation is not None
-        row = _key_row(public, entry.organisation, is_root=False)
+        row = _key_row(public, entry, log.id, entry.organisation, is_root=False)
         not_after = None if body.not_after is None else parse_instant(body.not_after)
         connection.execute(insert(keys).values({**row, "roles": " ".join(sorted(body.roles)), "not_after": not_after}))
         return
     connection.execute(
         update(keys)
-        .where(keys.c.id == public[0].id)
+        .where(keys.c.id == public[0].id, keys.c.log == log.id)
         .values(
             revoked_at=entry.index,
             compromised_since=body.compromised_since,
@@ -131,10 +168,14 @@ def _seen_before(connection: Connection, origin: str, index: int | None) -> Any:
     return connection.execute(_SEEN_AT, {"log": log.id, "index": index - 1}).scalar()
 
 
-def _key_row(public: tuple[PublicKey, ...], organisation: bytes, *, is_root: bool) -> dict[str, Any]:
+def _key_row(
+    public: tuple[PublicKey, ...], entry: StoredEntry, log: int, organisation: bytes, *, is_root: bool
+) -> dict[str, Any]:
     return {
         "id": public[0].id,
+        "log": log,
         "organisation": organisation,
+        "introduced": entry.hash,
         "ed25519": public[0].public,
         "mldsa44": public[1].public if len(public) > 1 else None,
         "roles": "",
@@ -155,6 +196,7 @@ def _key_facts(row: Any) -> KeyFacts:
     return KeyFacts(
         public=tuple(public),
         organisation=row.organisation,
+        introduced=row.introduced,
         roles=roles,
         is_root=bool(row.is_root),
         not_after=row.not_after,

@@ -19,6 +19,7 @@ from typing import Final, Literal, TypeAlias
 
 from whorl.entries.kinds import Fingerprint, Model, parse_instant
 from whorl.registry.findings import EVER
+from whorl.registry.parties import persons_beside
 from whorl.registry.view import EntryFacts, View
 from whorl.registry.votes import acts_as, flaw_of, is_vouched_for, verified_by
 
@@ -97,7 +98,9 @@ def _fingerprinted(model: EntryFacts, view: View) -> Sequence[Ground]:
         return []
     by = tuple(entry.hash for entry in taken)
     grounds = [Ground(level=2, because="somebody else took a fingerprint of the claimed content", by=by)]
-    if len({entry.organisation for entry in taken}) >= _INDEPENDENT and len({entry.origin for entry in taken}) >= 2:
+    by_whom = {entry.organisation for entry in taken if entry.organisation is not None}
+    independent = persons_beside(sorted(by_whom), frozenset(), view)
+    if independent >= _INDEPENDENT and len({entry.origin for entry in taken}) >= 2:
         because = "organisations at home with different bureaus took fingerprints of the claimed content"
         grounds.append(Ground(level=3, because=because, by=by))
     return grounds
@@ -105,10 +108,12 @@ def _fingerprinted(model: EntryFacts, view: View) -> Sequence[Ground]:
 
 def _is_recomputed(entry: EntryFacts, model: EntryFacts, view: View) -> bool:
     body = None if entry.statement is None else entry.statement.body
+    own = frozenset() if model.organisation is None else frozenset({model.organisation})
     return (
         isinstance(body, Fingerprint)
         and body.model_content == _content(model)
-        and entry.organisation != model.organisation
+        and entry.organisation is not None
+        and persons_beside([entry.organisation], own, view) == 1
         and (acts_as("bureau", entry, view) or acts_as("examiner", entry, view))
         and is_vouched_for(entry, view)
         and flaw_of(entry, view) is None

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, bindparam, select, text
 
 from whorl.core.errors import InputError, VerificationError
 from whorl.entries.handling import may_see
-from whorl.entries.kinds import KIND_NUMBERS, KINDS, Fingerprint, StatusMapHead
+from whorl.entries.kinds import KINDS, Fingerprint, StatusMapHead
 from whorl.entries.leaf import Leaf, parse_leaf, require_commitment
 from whorl.entries.statement import SignedEntry, open_entry
 from whorl.entries.status_map import StatusMap
@@ -30,6 +30,7 @@ from whorl.log.tiles import TILE_WIDTH, TileSource, parse_bundle
 from whorl.log.tree_heads import SignedTreeHead, open_tree_head
 from whorl.registry.admission import PUBLIC_NUMBERS, admit, admit_sealed
 from whorl.registry.blobs import BlobFolder
+from whorl.registry.candidate import require_next_in_chain
 from whorl.registry.database import Database
 from whorl.registry.database_view import DatabaseView, facts_of
 from whorl.registry.entry_changes import ERASED
@@ -38,21 +39,18 @@ from whorl.registry.heads import record_head
 from whorl.registry.log_making import append_rows
 from whorl.registry.log_rows import add_log, stored_log
 from whorl.registry.parties import claim_digest
-from whorl.registry.refusals import Refusal
+from whorl.registry.refusals import BREAKS, Refusal
 from whorl.registry.replaying import complete_entry, replay
 from whorl.registry.spoken_against import covered_sizes, spoken_against
 from whorl.registry.stored_entry import StoredEntry
-from whorl.registry.tables import Instant, entries, logs
+from whorl.registry.tables import Instant, entries
 
 PAGE: Final = 256
 STALE: Final = timedelta(hours=1)
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LOG: Final = logging.getLogger(__name__)
 WAITS: Final = "waits for more of other logs"
-BREAKS: Final = "breaks a rule: "
-KEYS_IN_DOUBT: Final = "its keys are not taken here: "
 _NOT_FOR_HERE: Final = "it came to this bureau, which is not among those who may see it,"
-_OF_KEYS: Final = frozenset({KIND_NUMBERS["organisation"], KIND_NUMBERS["key"]})
 NOT_SHOWN: Final = "its content was erased, or is not shown to this bureau"
 
 
@@ -260,17 +258,21 @@ class Mirror:
                 return replace(stored, organisation=admitted.organisation), None
             if content is None:
                 self._require_may_be_hidden(leaf, index)
-                return replace(stored, fault=NOT_SHOWN), None
+                return replace(stored, fault=self._standing_in_chain(leaf, view, NOT_SHOWN)), None
             entry = self._opened(leaf, content)
             allowed = admit(entry, leaf, view, **where)
         except Refusal as problem:
             if not problem.may_pass_later or content is None:
-                return replace(stored, fault=self._fault(connection, data, problem)[:500]), None
+                leaf = parse_leaf(data)
+                fault = (
+                    f"{BREAKS}{problem}" if problem.is_certain else self._standing_in_chain(leaf, view, str(problem))
+                )
+                return replace(stored, fault=fault[:500]), None
             held = replace(stored, envelope=content.envelope, salt=content.salt)
             waits = WAITS if problem.is_certain else f"{WAITS}, or is not admissible"
             return replace(held, fault=f"{waits}: {problem}"[:500]), None
         except _NotForHereError as problem:
-            return replace(stored, fault=str(problem)), None
+            return replace(stored, fault=self._standing_in_chain(parse_leaf(data), view, str(problem))), None
         except InputError as problem:
             return replace(stored, fault=f"{BREAKS}{problem}"[:500]), None
         stored = replace(
@@ -300,20 +302,18 @@ class Mirror:
                 if entry is not None and stored.fault is None:
                     complete_entry(connection, replace(stored, seen_at=held.seen_at), entry.statement)
 
-    def _fault(self, connection: Connection, data: bytes, problem: Refusal) -> str:
-        """What is wrong with an entry; as a breach of the rules only if no honest bureau can have entered it."""
-        leaf = parse_leaf(data)
-        if not problem.is_certain:
-            return f"{KEYS_IN_DOUBT}{problem}" if leaf.kind in _OF_KEYS else str(problem)
-        # Keys that were entered in two logs at a time are known to their own log, and here as those of the other.
-        doubted = self._doubted_issuers(connection)
-        if leaf.issuer in doubted or (doubted and problem.code in ("unknown_issuer", "wrong_log")):
-            return f"{KEYS_IN_DOUBT}{problem}" if leaf.kind in _OF_KEYS else str(problem)
-        return f"{BREAKS}{problem}"
+    def _standing_in_chain(self, leaf: Leaf, view: DatabaseView, fault: str) -> str:
+        """The fault of an entry that does not count here, though no rule shows that its bureau broke one.
 
-    def _doubted_issuers(self, connection: Connection) -> set[bytes]:
-        sought = {"origin": self._origin, "fault": f"{KEYS_IN_DOUBT}%"}
-        return {row.issuer for row in connection.execute(_DOUBTED, sought)}
+        Its leaf alone shows that it stands in the chain of a key of this log; if it does not, that is the fault.
+        """
+        if view.key(leaf.issuer, origin=self._origin) is None:
+            return f"{BREAKS}expected a leaf of a key that this log knows, found another issuer"
+        try:
+            require_next_in_chain(leaf, None, view, origin=self._origin, replaying=True)
+        except Refusal as problem:
+            return f"{BREAKS}{problem}"[:500]
+        return fault
 
     def _require_may_be_hidden(self, leaf: Leaf, index: int) -> None:
         """Nothing of the page is held then, so that the content can come at a later look."""
@@ -385,13 +385,7 @@ class Mirror:
                     )
             self._require_admissible(connection, head.head.size)
             expected = StatusMap(spoken_against(connection, until=sizes))
-            doubted = bool(self._doubted_issuers(connection))
         if (expected.root.hex(), expected.size) != (body.root, body.size):
-            if doubted:
-                raise InputError(
-                    f"{self._origin}: keys in it are known here by another log, in which they were entered at the same "
-                    "time; what they signed cannot be judged here. Ask the bureaus that run the two logs"
-                )
             raise MirrorError(
                 f"{self._origin}: the status map at index {index} is not the one that follows from the entries: "
                 f"expected {expected.size - 2} entries that something speaks against, found {body.size - 2} or others. "
@@ -427,16 +421,6 @@ _WAITING: Final = (
     select(entries.c.idx)
     .where(entries.c.log == bindparam("log"), text("entries.counts IS NULL"), entries.c.fault.like(bindparam("start")))
     .order_by(entries.c.idx)
-)
-_DOUBTED: Final = (
-    select(entries.c.issuer)
-    .join_from(entries, logs)
-    .where(
-        logs.c.origin == bindparam("origin"),
-        text("entries.counts IS NULL"),
-        entries.c.fault.like(bindparam("fault")),
-    )
-    .limit(10_000)
 )
 _FAULTY: Final = (
     select(entries.c.idx, entries.c.fault)

@@ -133,6 +133,8 @@ class NoticeCase:
                 continue
             if barrier_to_review(organisation, self.notice, self.parties, self.policy, self.view) is not None:
                 continue
+            if not self.view.sharing(organisation.hash).isdisjoint(self.parties.everyone | found.keys()):
+                continue  # a party, or a bureau that has voted, under another name
             if state == "refused" or not doubted(vote, self.view):
                 found.setdefault(organisation.hash, vote.hash)
         return found

@@ -27,6 +27,7 @@ from whorl.entries.kinds import Notice
 from whorl.entries.leaf import parse_entry_id
 from whorl.registry.findings import EXAMINERS, independent_findings
 from whorl.registry.notice_case import NoticeCase, open_case
+from whorl.registry.parties import persons_beside
 from whorl.registry.view import EntryFacts, View
 from whorl.registry.votes import doubted, revocations
 
@@ -162,7 +163,7 @@ def _blocked(case: NoticeCase) -> NoticeStanding | None:
         return NoticeStanding(
             state="blocked",
             because="the key that signed it is said to have been compromised by then",
-            by=revocations(case.notice.issuer, view),
+            by=revocations(case.notice, view),
             until=case.expires,
         )
     unreadable = tuple(entry.hash for entry in case.about if entry.kind == "status" and entry.statement is None)
@@ -181,11 +182,12 @@ def _without_evidence(case: NoticeCase) -> NoticeStanding | None:
     if not isinstance(body, Notice) or body.colour != "red":
         return None
     standing = independent_findings(statement, case.parties, case.view)
-    if len(standing) >= EXAMINERS:
+    examiners = persons_beside(standing, case.parties.everyone, case.view)
+    if examiners >= EXAMINERS:
         return None
     return NoticeStanding(
         state="blocked",
-        because=f"findings of {len(standing)} independent examiners stand, where {EXAMINERS} are needed",
+        because=f"findings of {examiners} independent examiners stand, where {EXAMINERS} are needed",
         by=tuple(map(parse_entry_id, body.findings)),
         until=case.expires,
     )

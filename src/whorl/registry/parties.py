@@ -5,6 +5,7 @@ the right to reply because the accuser picked the entry of somebody else.
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -62,6 +63,20 @@ def parties_of(accuser: bytes | None, notice: Statement, view: View) -> Parties:
         by_entry=frozenset(accused | reference | itself),
         everyone=frozenset(accused | twins | reference | itself),
     )
+
+
+def persons_beside(organisations: Iterable[bytes], parties: frozenset[bytes], view: View) -> int:
+    """How many persons some organisations can be, those left out that are, or share a key with, one of the parties.
+
+    Organisations of two logs that share a key are one person, also where a third one does with both.
+    """
+    persons: list[frozenset[bytes]] = []
+    for organisation in organisations:
+        same = view.sharing(organisation) | {organisation}
+        if same.isdisjoint(parties):
+            joined = [known for known in persons if not known.isdisjoint(same)]
+            persons = [known for known in persons if known.isdisjoint(same)] + [same.union(*joined)]
+    return len(persons)
 
 
 def barred_from_ruling(case: EntryFacts, view: View, *, annulling: bool) -> frozenset[bytes]:

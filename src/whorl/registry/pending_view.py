@@ -44,14 +44,14 @@ class PendingView:
         self._policies: dict[str, Policy | None] = {}
 
     def prime(self, connection: Connection, issuers: Collection[bytes]) -> None:
-        """Look up together what is asked of each of these issuers."""
+        """Look up together what is asked of each of these issuers in the log of the batch."""
         for first in range(0, len(issuers), PAGE):
             some = list(issuers)[first : first + PAGE]
-            found = find_keys(connection, some)
+            found = find_keys(connection, some, origin=self._origin)
             self._keys.update((key_id, self._checked(key)) for key_id, key in found.items())
             organisations = {key.organisation for key in found.values()}
             self._organisations.update(find_organisations(connection, list(organisations)))
-            self._chains.update(chain_ends(connection, some))
+            self._chains.update(chain_ends(connection, some, origin=self._origin))
 
     def add(self, facts: EntryFacts, *, sequence: int) -> None:
         """Count an admitted entry, which is of a kind in `HELD_BACK`."""
@@ -80,30 +80,44 @@ class PendingView:
             }
             self._organisations = {digest: one for digest, one in self._organisations.items() if one is not None}
 
-    def key(self, key_id: bytes) -> KeyFacts | None:
+    def key(self, key_id: bytes, *, origin: str) -> KeyFacts | None:
+        if origin != self._origin:
+            return self._written.key(key_id, origin=origin)
         if key_id not in self._keys:
-            found = self._written.key(key_id)
+            found = self._written.key(key_id, origin=origin)
             self._keys[key_id] = None if found is None else self._checked(found)
         return self._keys[key_id]
+
+    def logs_of(self, key_id: bytes) -> Sequence[str]:
+        return self._written.logs_of(key_id)
+
+    def sharing(self, organisation: bytes) -> frozenset[bytes]:
+        return self._written.sharing(organisation)
 
     def organisation(self, digest: bytes) -> OrganisationFacts | None:
         if digest not in self._organisations:
             self._organisations[digest] = self._written.organisation(digest)
         return self._organisations[digest]
 
-    def chain(self, issuer: bytes) -> tuple[int, bytes] | None:
+    def chain(self, issuer: bytes, *, origin: str) -> tuple[int, bytes] | None:
+        if origin != self._origin:
+            return self._written.chain(issuer, origin=origin)
         if issuer not in self._chains:
-            found = self._written.chain(issuer)
+            found = self._written.chain(issuer, origin=origin)
             if found is None:
                 return None
             self._chains[issuer] = found
         return self._chains[issuer]
 
-    def link(self, issuer: bytes, sequence: int) -> bytes | None:
-        for facts in self._entries.values():
+    def link(self, issuer: bytes, sequence: int, *, origin: str) -> bytes | None:
+        for facts in self._entries.values() if origin == self._origin else ():
             if facts.issuer == issuer and facts.statement is not None and facts.statement.sequence == sequence:
                 return facts.hash
-        return self._written.link(issuer, sequence)
+        return self._written.link(issuer, sequence, origin=origin)
+
+    def holds(self, digest: bytes, *, origin: str) -> bool:
+        pending = self._entries.get(digest)
+        return self._written.holds(digest, origin=origin) or (pending is not None and pending.origin == origin)
 
     def entry(self, digest: bytes) -> EntryFacts | None:
         return self._entries.get(digest) or self._written.entry(digest)

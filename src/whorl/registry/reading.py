@@ -13,7 +13,8 @@ from whorl.entries.statement import open_entry
 from whorl.registry.notices import notice_standing
 from whorl.registry.parties import parties_of
 from whorl.registry.stored_entry import StoredEntry
-from whorl.registry.view import EntryFacts, View
+from whorl.registry.view import EntryFacts, KeyFacts, View
+from whorl.registry.votes import has_signed
 
 Withheld: TypeAlias = Literal["sealed", "not_here", "handling", "notice_not_published"]
 """Why content is not shown: sealed; erased or not held; not for this reader; a notice that is not published."""
@@ -71,6 +72,27 @@ def peer_reader(key_id: bytes, view: View, *, origin: str) -> Reader | None:
     return None
 
 
+def requesting_key(key_id: bytes, view: View, *, origin: str) -> KeyFacts | None:
+    """The key under which a request is signed: one of this registry's log, or else of one that is mirrored here.
+
+    Where a key is known in several logs it asks for one organisation alone, with the rights of that one. A log in which
+    it signed an entry goes before one that only names it, as anybody can name another's key; then this registry's own
+    log before others, and those in order. Whether the key is in force is asked of that log.
+
+    Parameters
+    ----------
+    origin : this registry's own log
+    """
+    found = [(log, view.key(key_id, origin=log)) for log in view.logs_of(key_id)]
+    known = [(log, key) for log, key in found if key is not None]
+    peer = peer_reader(key_id, view, origin=origin)
+    if peer is not None:  # a peer's key asks for the peer, whether its log is mirrored here already or not
+        known = [(log, key) for log, key in known if log in peer.names]
+    return min(known, key=lambda one: (not has_signed(key_id, one[0], view), one[0] != origin), default=(origin, None))[
+        1
+    ]
+
+
 _ADDING: Final = frozenset({"response", "status"})
 
 
@@ -111,5 +133,5 @@ def has_sealed(stored: StoredEntry, reader: Reader, view: View) -> bool:
     """Whether a reader is who had a sealed entry sealed, which its leaf does not show."""
     if stored.kind is not None or stored.envelope is None or reader.organisation is None:
         return False
-    key = view.key(open_entry(stored.envelope).statement.issuer)
+    key = view.key(open_entry(stored.envelope).statement.issuer, origin=stored.origin)
     return key is not None and key.organisation == reader.organisation

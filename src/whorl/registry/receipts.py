@@ -117,7 +117,7 @@ def _authority(connection: Connection, stored: StoredEntry) -> list[StoredEntry]
     statement = open_entry(stored.envelope).statement
     if isinstance(statement.body, Organisation):
         return []
-    key = find_key(connection, statement.issuer)
+    key = find_key(connection, statement.issuer, origin=stored.origin)
     organisation = None if key is None else find_entry(connection, key.organisation)
     if key is None or organisation is None:
         return []

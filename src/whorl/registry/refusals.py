@@ -69,11 +69,7 @@ _CURABLE: Final[frozenset[Code]] = frozenset(
 # What a mirror that knows more of other logs than the bureau did, or has another clock, may judge differently.
 _UNCERTAIN: Final[frozenset[Code]] = frozenset(
     {
-        "key_known",
         "key_expired",
-        "replay",
-        "equivocation",
-        "wrong_previous",
         "from_the_future",
         "expired",
         "too_many_commitments",
@@ -87,6 +83,10 @@ _UNCERTAIN: Final[frozenset[Code]] = frozenset(
         "not_eligible",
     }
 )
+
+
+BREAKS: Final = "breaks a rule: "
+"""How the fault of an entry begins in a mirror, if no bureau that keeps the rules can have entered it."""
 
 
 class Refusal(InputError):  # noqa: N818 (what it is called everywhere)

@@ -78,21 +78,21 @@ class RegistryReader:
         return self.home.origin
 
     def chain(self, issuer: bytes) -> tuple[int, bytes] | None:
-        """Sequence number and leaf hash of an issuer's last entry."""
+        """Sequence number and leaf hash of an issuer's last entry in this log."""
         with self.database.reading() as connection:
-            return DatabaseView(connection).chain(issuer)
+            return DatabaseView(connection).chain(issuer, origin=self.origin)
 
     def organisation_of(self, issuer: bytes) -> bytes | None:
-        """Leaf hash of the organisation that an issuer's key belongs to."""
+        """Leaf hash of the organisation that an issuer's key belongs to in this log."""
         with self.database.reading() as connection:
-            key = DatabaseView(connection).key(issuer)
+            key = DatabaseView(connection).key(issuer, origin=self.origin)
         return None if key is None else key.organisation
 
     def claimant_of(self, issuer: bytes) -> str | None:
-        """Name of the organisation that an issuer's key belongs to."""
+        """Name of the organisation that an issuer's key belongs to in this log."""
         with self.database.reading() as connection:
             view = DatabaseView(connection)
-            key = view.key(issuer)
+            key = view.key(issuer, origin=self.origin)
             organisation = None if key is None else view.organisation(key.organisation)
         return None if organisation is None else organisation.name
 
@@ -103,7 +103,11 @@ class RegistryReader:
         with self.database.reading() as connection:
             view = DatabaseView(connection)
             for known in view.models(body.content):
-                same = known.issuer == issuer and known.statement is not None and known.statement.body == body
+                same = (
+                    (known.origin, known.issuer) == (self.origin, issuer)
+                    and known.statement is not None
+                    and known.statement.body == body
+                )
                 if same and entry_standing(known, view, at=self.now()).standing == "good":
                     return known.hash
         return None

@@ -239,7 +239,7 @@ class _Restoring:
         stated = None if self.manifest.tree_head is None else self.manifest.tree_head.encode()
         if held is None or not held.own or (held.size, held.head) != (self.manifest.size, stated):
             raise VerificationError(f"{self.source}: its rows are not those that its manifest speaks of; it is damaged")
-        if held.size and DatabaseView(connection).key(home.bureau_key().id) is None:
+        if held.size and DatabaseView(connection).key(home.bureau_key().id, origin=home.origin) is None:
             raise InputError("keys/bureau.json: expected the key of this registry's bureau, found one it does not know")
         log = create_log(home.log, origin=home.origin, write=_write_plainly)
         append_rows(connection, log, progress=self.progress)

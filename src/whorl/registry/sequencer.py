@@ -186,7 +186,7 @@ class Sequencer:
         outcomes: list[Outcome] = []
         for body in bodies:
             with self._database.reading() as connection:
-                chain = DatabaseView(connection).chain(self._bureau.id)
+                chain = DatabaseView(connection).chain(self._bureau.id, origin=self._origin)
             statement = compose(body, issuer=self._bureau.id, chain=chain, now=self._now(), target=target)
             outcomes.extend(self.enter([self._own(statement)]))
         return outcomes
@@ -250,7 +250,7 @@ class Sequencer:
         self, asked: Opened, entry: SignedEntry, view: View, *, place: int, index: int, at: datetime
     ) -> _Accepted:
         """A leaf under the bureau's own chain, of which nobody can tell what it stands for."""
-        sequence, previous = following(view.chain(self._bureau.id))
+        sequence, previous = following(view.chain(self._bureau.id, origin=self._origin))
         leaf = Leaf(
             leaf_class="sealed",
             kind=SEALED_KIND,
@@ -294,7 +294,8 @@ class Sequencer:
             log_size=log.size,
             covers={origin: size for origin, size in sorted(sizes.items()) if origin != self._origin},
         )
-        statement = compose(body, issuer=self._bureau.id, chain=view.chain(self._bureau.id), now=self._now())
+        chain = view.chain(self._bureau.id, origin=self._origin)
+        statement = compose(body, issuer=self._bureau.id, chain=chain, now=self._now())
         own = opened(self._own(statement))
         assert isinstance(own.entry, SignedEntry)
         one = self._admitted(own, own.entry, view, place=-1, index=log.size, at=self._now())

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from whorl.entries.kinds import Kind, StatusMapHead
 from whorl.registry.database_view import DatabaseView, facts_of
-from whorl.registry.entry_rows import PAGE, entries_about, entry_in_chain, latest_entries
+from whorl.registry.entry_rows import PAGE, entries_about, entries_of_issuer, held_of_issuer, latest_entries
 from whorl.registry.key_rows import compromised_keys
 from whorl.registry.standing import not_in_good_standing
 from whorl.registry.view import EntryFacts
@@ -35,10 +35,11 @@ def covered_sizes(origin: str, head: StatusMapHead) -> dict[str, int]:
 def _speaking(connection: Connection) -> Iterator[EntryFacts]:
     for kind in _SPEAKING:
         yield from _of_kind(connection, kind)
-    for key_id, organisation in compromised_keys(connection):
+    for key_id, origin, organisation in compromised_keys(connection):
         about = map(facts_of, entries_about(connection, organisation))
         yield from (facts for facts in about if revoked_key(facts) == key_id)
-        yield from _chain(connection, key_id)
+        yield from map(facts_of, entries_of_issuer(connection, key_id, origin=origin))
+        yield from map(facts_of, held_of_issuer(connection, key_id, origin=origin))
 
 
 def _of_kind(connection: Connection, kind: Kind) -> Iterator[EntryFacts]:
@@ -47,10 +48,3 @@ def _of_kind(connection: Connection, kind: Kind) -> Iterator[EntryFacts]:
         for _, entry in page:
             yield facts_of(entry)
         before = page[-1][0]
-
-
-def _chain(connection: Connection, issuer: bytes) -> Iterator[EntryFacts]:
-    sequence = 0
-    while (entry := entry_in_chain(connection, issuer, sequence)) is not None:
-        yield facts_of(entry)
-        sequence += 1

@@ -1,6 +1,6 @@
 """Whether an entry is in good standing, and the list of those that are not, from which the status map is made."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
@@ -12,6 +12,9 @@ from whorl.registry.view import EntryFacts, View
 from whorl.registry.votes import ACCUSING, flaw_of, revoked_key, ruling
 
 Standing: TypeAlias = Literal["good", "annulled", "withdrawn", "doubted", "refused", "disputed", "expired"]
+
+_Stolen: TypeAlias = dict[tuple[str, bytes], tuple[int, EntryFacts]]
+"""By log and key: the index from which its entries are doubted there, and the entry that says so."""
 
 _OF_NOTICES: Final[dict[NoticeState, Standing]] = {
     "filed": "good",
@@ -70,7 +73,7 @@ def not_in_good_standing(entries: Collection[EntryFacts], view: View) -> dict[by
     against: dict[bytes, list[tuple[int, str, int, bytes]]] = {}
     ballots: dict[bytes, list[EntryFacts]] = {}
     cast_against: list[tuple[State, EntryFacts, bytes]] = []
-    stolen: dict[bytes, tuple[int, EntryFacts]] = {}
+    stolen: _Stolen = {}
     for entry in entries:
         body = None if entry.statement is None else entry.statement.body
         if entry.statement is None:
@@ -84,7 +87,7 @@ def not_in_good_standing(entries: Collection[EntryFacts], view: View) -> dict[by
         elif isinstance(body, Key) and body.compromised_since is not None:
             key_id = revoked_key(entry)
             assert key_id is not None
-            stolen[key_id] = (body.compromised_since, entry)
+            stolen[entry.origin, key_id] = (body.compromised_since, entry)
     for state, vote, target in cast_against:
         if state != "withdrawn" or not _is_by_stolen_key(vote, stolen) or _is_accusing(target, view):
             against.setdefault(target, []).append(_speaks(vote, _VOTES_AGAINST[state]))
@@ -93,7 +96,7 @@ def not_in_good_standing(entries: Collection[EntryFacts], view: View) -> dict[by
             against.setdefault(target, []).extend(_speaks(vote, _ANNULLED) for vote in cast)
     for entry in entries:
         if _is_by_stolen_key(entry, stolen):
-            _, revocation = stolen[entry.issuer]
+            _, revocation = stolen[entry.origin, entry.issuer]
             against.setdefault(entry.hash, []).append(_speaks(revocation, _DOUBTED))
     return {target: min(spoken)[-1] for target, spoken in against.items()}
 
@@ -102,8 +105,9 @@ def _speaks(entry: EntryFacts, gravity: int) -> tuple[int, str, int, bytes]:
     return gravity, entry.origin, entry.index, entry.hash
 
 
-def _is_by_stolen_key(entry: EntryFacts, stolen: Mapping[bytes, tuple[int, EntryFacts]]) -> bool:
-    return entry.issuer in stolen and entry.index >= stolen[entry.issuer][0]
+def _is_by_stolen_key(entry: EntryFacts, stolen: _Stolen) -> bool:
+    since = stolen.get((entry.origin, entry.issuer))
+    return since is not None and entry.index >= since[0]
 
 
 def _is_accusing(target: bytes, view: View) -> bool:

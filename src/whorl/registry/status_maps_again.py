@@ -8,6 +8,7 @@ from whorl.entries.kinds import Key, StatusMapHead
 from whorl.entries.statement import SignedEntry
 from whorl.entries.status_map import StatusMap
 from whorl.registry.database_view import facts_of
+from whorl.registry.refusals import BREAKS
 from whorl.registry.spoken_against import covered_sizes, spoken_against
 from whorl.registry.stored_entry import StoredEntry
 from whorl.registry.votes import revoked_key
@@ -22,23 +23,27 @@ class StatusMapsAgain:
         self._scratch = scratch
         self._own = own
         self._speaking = 0
-        self._stolen: set[bytes] = set()
+        self._stolen: set[tuple[str, bytes]] = set()
         self._read = 0
         self._last: tuple[str, int] | None = None
 
     def watch(self, entry: StoredEntry, signed: SignedEntry | None) -> None:
         """Notice an entry that may speak against others."""
         if entry.fault is not None:
+            held = not entry.fault.startswith(BREAKS)
+            if held and (entry.origin, entry.read_leaf().issuer) in self._stolen:
+                self._speaking += 1
+                self._last = None
             return
         body = None if signed is None else signed.statement.body
         revoking = entry.kind == "key" and isinstance(body, Key) and body.compromised_since is not None
-        if entry.kind in ("dispute", "status") or revoking or entry.read_leaf().issuer in self._stolen:
+        if entry.kind in ("dispute", "status") or revoking or (entry.origin, entry.read_leaf().issuer) in self._stolen:
             self._speaking += 1
             self._last = None
         if revoking:
             key_id = revoked_key(facts_of(entry))
             assert key_id is not None
-            self._stolen.add(key_id)
+            self._stolen.add((entry.origin, key_id))
 
     def made_again(self, body: StatusMapHead, held: dict[str, int], *, must: bool) -> tuple[str, int] | None:
         """Root and size of a map; None where it would be too much work.

@@ -106,7 +106,7 @@ def _require_key(candidate: Candidate, body: Key) -> None:
             "not_own", "expected a key of the issuer's own organisation, found another organisation as the target"
         )
     key_id = stated_keys(body.public)[0].id
-    known = view.key(key_id)
+    known = view.key(key_id, origin=candidate.origin)
     if body.action == "add":
         if known is not None:
             raise Refusal(
@@ -123,8 +123,9 @@ def _require_key(candidate: Candidate, body: Key) -> None:
             f"expected a compromise since an index up to {candidate.index}, found {body.compromised_since}, which is "
             "still to come",
         )
-    roots = [key for key in map(view.key, organisation.roots) if key is not None and key.revoked_at is None]
-    if known.is_root and len(roots) <= organisation.threshold:
+    roots = [view.key(root, origin=candidate.origin) for root in organisation.roots]
+    left = [key for key in roots if key is not None and key.revoked_at is None]
+    if known.is_root and len(left) <= organisation.threshold:
         raise Refusal(
             "last_roots",
             f"expected {organisation.threshold} root keys to be left in force, found fewer: nobody could act for the "

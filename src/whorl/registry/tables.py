@@ -139,7 +139,7 @@ entries: Final = Table(
     Index("entries_by_index", "log", "idx", unique=True),
     # Nulls are distinct in a unique index: any number of faulty copies, one that counts.
     Index("entries_by_hash", "hash", "counts", unique=True),
-    Index("entries_by_chain", "issuer", "counts", "sequence", unique=True),
+    Index("entries_by_chain", "issuer", "log", "counts", "sequence", unique=True),
     Index(
         "entries_by_target",
         "target",
@@ -243,7 +243,9 @@ keys: Final = Table(
     "keys",
     metadata,
     _hash("id", primary_key=True),
+    Column("log", Number, ForeignKey("logs.id"), nullable=False, primary_key=True, autoincrement=False),
     _hash("organisation"),
+    _hash("introduced"),
     Column("ed25519", LargeBinary, nullable=False),
     Column("mldsa44", LargeBinary),
     Column("roles", Text, nullable=False),

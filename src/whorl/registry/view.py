@@ -28,7 +28,7 @@ class OrganisationFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFacts:
-    """An issuer's keys and what they may do.
+    """An issuer's keys and what they may do in one log. The same keys in another log are another organisation's.
 
     Parameters
     ----------
@@ -39,10 +39,12 @@ class KeyFacts:
     compromised_since : index in the home log from which its entries are doubted
     trusted_until : when this bureau saw the entry before `compromised_since`; what was time-stamped by then is not
         doubted. None where it is not known
+    introduced : leaf hash of the entry that introduced it, which is number 0 of its chain
     """
 
     public: tuple[PublicKey, ...]
     organisation: bytes
+    introduced: bytes
     roles: frozenset[Role]
     is_root: bool
     not_after: datetime | None = None
@@ -85,19 +87,40 @@ class View(Protocol):
     """The state of a registry before an entry, over its own log and those it mirrors.
 
     It knows only entries that were found admissible: what a mirrored log holds against the rules counts for nothing.
+    Keys and chains are those of one log: what a key does in another one is judged there.
     """
 
-    def key(self, key_id: bytes) -> KeyFacts | None:
-        """The keys of an issuer, by the id of the Ed25519 key."""
+    def key(self, key_id: bytes, *, origin: str) -> KeyFacts | None:
+        """The keys of an issuer in a log, by the id of the Ed25519 key."""
+
+    def logs_of(self, key_id: bytes) -> Sequence[str]:
+        """Origins of the logs in which a key is known, in order."""
+
+    def sharing(self, organisation: bytes) -> frozenset[bytes]:
+        """Organisations of other logs with a key that issued entries for both, by the leaf hashes of their entries.
+
+        A key that is only named counts for nothing, for anybody can name another's. Nor does one that either
+        organisation said was stolen.
+        """
 
     def organisation(self, digest: bytes) -> OrganisationFacts | None:
         """An organisation, by the leaf hash of its entry."""
 
-    def chain(self, issuer: bytes) -> tuple[int, bytes] | None:
-        """Sequence number and leaf hash of the issuer's last entry; None before the first."""
+    def chain(self, issuer: bytes, *, origin: str) -> tuple[int, bytes] | None:
+        """Sequence number and leaf hash of the issuer's last entry in a log; None where the key is not known.
 
-    def link(self, issuer: bytes, sequence: int) -> bytes | None:
-        """Leaf hash of the issuer's entry of that number."""
+        Number 0 is the entry that introduced the key. So every later one names, directly or through those before it,
+        an entry of this log, and stands in no other.
+        """
+
+    def link(self, issuer: bytes, sequence: int, *, origin: str) -> bytes | None:
+        """Leaf hash of the issuer's entry of that number in a log; of 0, of the entry that introduced the key."""
+
+    def holds(self, digest: bytes, *, origin: str) -> bool:
+        """Whether a leaf stands in a log, by its hash: that of an entry that counts, or that did not break the rules.
+
+        What a mirror is not shown, or holds back, stands in its log all the same.
+        """
 
     def entry(self, digest: bytes) -> EntryFacts | None:
         """An entry, by its leaf hash."""

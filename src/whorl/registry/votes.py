@@ -51,8 +51,15 @@ def votes(about: Iterable[EntryFacts], state: State) -> list[EntryFacts]:
 
 def acts_as(role: Role, entry: EntryFacts, view: View) -> bool:
     """Whether the key that issued an entry has a role; a root key has every one."""
-    key = view.key(entry.issuer)
+    key = view.key(entry.issuer, origin=entry.origin)
     return key is not None and (key.is_root or role in key.roles)
+
+
+def has_signed(key_id: bytes, origin: str, view: View) -> bool:
+    """Whether a key issued an entry of a log, which shows that it is in the hands of whoever entered it there."""
+    end = view.chain(key_id, origin=origin)
+    last = None if end is None else view.entry(end[1])
+    return last is not None and last.issuer == key_id
 
 
 def doubted(entry: EntryFacts, view: View, *, signer: bytes | None = None) -> bool:
@@ -64,7 +71,7 @@ def doubted(entry: EntryFacts, view: View, *, signer: bytes | None = None) -> bo
     ----------
     signer : one of the entry's signers; its issuer if not given
     """
-    key = view.key(entry.issuer if signer is None else signer)
+    key = view.key(entry.issuer if signer is None else signer, origin=entry.origin)
     if key is None or key.compromised_since is None or entry.index < key.compromised_since:
         return False
     stamped = entry.stamped_at is not None and key.trusted_until is not None and entry.stamped_at <= key.trusted_until
@@ -73,7 +80,7 @@ def doubted(entry: EntryFacts, view: View, *, signer: bytes | None = None) -> bo
 
 def _after_compromise(entry: EntryFacts, view: View) -> bool:
     """`doubted`, whatever time stamps say: these are not known to every mirror, and the status map must be."""
-    key = view.key(entry.issuer)
+    key = view.key(entry.issuer, origin=entry.origin)
     return key is not None and key.compromised_since is not None and entry.index >= key.compromised_since
 
 
@@ -124,20 +131,25 @@ def barrier_to_review(
 def ruling(
     ballots: Sequence[EntryFacts], policy: Policy, view: View, *, barred: frozenset[bytes], even_doubted: bool
 ) -> Ruling | None:
-    """The chamber's decision, if votes for one state reach its threshold.
+    """The chamber's decision, if votes for one state reach its threshold. A key has one vote, in however many logs.
 
     Parameters
     ----------
     ballots : votes for that state on one target
-    barred : organisations whose keys do not count, because it is their own case
+    barred : organisations whose keys do not count, because it is their own case. Nor do, in another log, their first
+        root keys and, except where doubted votes count, keys of organisations that share one with them: who shares
+        keys can change, and nobody is to undo an annulment by that
     even_doubted : whether votes count that were signed with a key that is doubted
     """
     chamber = frozenset(policy.chamber.keys)
+    own_keys = first_roots(barred, view)
     first: dict[bytes, tuple[datetime, bytes]] = {}
     for vote in ballots:
         for signer in vote.signers:
-            key = view.key(signer)
-            if signer.hex() not in chamber or key is None or key.organisation in barred:
+            key = view.key(signer, origin=vote.origin)
+            if signer.hex() not in chamber or key is None or key.organisation in barred or signer in own_keys:
+                continue
+            if not even_doubted and not barred.isdisjoint(view.sharing(key.organisation)):
                 continue
             if even_doubted or not doubted(vote, view, signer=signer):
                 first[signer] = min(first.get(signer, (vote.seen_at, vote.hash)), (vote.seen_at, vote.hash))
@@ -164,14 +176,20 @@ def flaw_of(entry: EntryFacts, view: View) -> Flaw | None:
     ]
     if taken_back:
         return Flaw(reason="withdrawn", by=tuple(sorted(taken_back)))
-    return Flaw(reason="doubted", by=revocations(entry.issuer, view)) if doubted(entry, view) else None
+    return Flaw(reason="doubted", by=revocations(entry, view)) if doubted(entry, view) else None
 
 
-def revocations(key_id: bytes, view: View) -> tuple[bytes, ...]:
-    """The entries that revoke a key."""
-    key = view.key(key_id)
+def revocations(entry: EntryFacts, view: View) -> tuple[bytes, ...]:
+    """The entries that revoke the key that issued an entry, in the log of that entry."""
+    key = view.key(entry.issuer, origin=entry.origin)
     about = () if key is None else view.about(key.organisation, "key")
-    return tuple(sorted(entry.hash for entry in about if revoked_key(entry) == key_id))
+    return tuple(sorted(one.hash for one in about if revoked_key(one) == entry.issuer))
+
+
+def first_roots(organisations: Iterable[bytes], view: View) -> frozenset[bytes]:
+    """Ids of the first root keys of organisations, each of which signed their entry; they never change."""
+    known = (view.organisation(digest) for digest in organisations)
+    return frozenset(one.roots[0] for one in known if one is not None)
 
 
 def _by_bureau(entry: EntryFacts, view: View) -> bool:

@@ -12,7 +12,7 @@ from whorl.registry.findings import FRESH, cited, renews
 from whorl.registry.parties import barred_from_ruling, parties_of
 from whorl.registry.refusals import Refusal
 from whorl.registry.view import EntryFacts, KeyFacts, View
-from whorl.registry.votes import barrier_to_review, is_bureau
+from whorl.registry.votes import barrier_to_review, first_roots, is_bureau
 
 _BARRIERS: Final = {
     "party": "a party to the case, and nobody rules on their own",
@@ -45,8 +45,8 @@ def _require_verifier(candidate: Candidate, target: EntryFacts) -> None:
         raise Refusal(
             "not_the_bureau", f"expected a bureau to verify an organisation, found {candidate.organisation.name!r}"
         )
-    if target.hash == candidate.organisation.hash:
-        raise Refusal("own_case", "expected a bureau to verify another organisation, found itself")
+    if target.hash == candidate.organisation.hash or candidate.shares_a_key_with({target.hash}):
+        raise Refusal("own_case", "expected a bureau to verify another organisation, found itself or one with its key")
 
 
 def _require_own(candidate: Candidate, target: EntryFacts) -> None:
@@ -68,6 +68,8 @@ def _require_reviewer(candidate: Candidate, target: EntryFacts) -> None:
         if policy is None
         else barrier_to_review(candidate.organisation, notice, parties, policy, candidate.view)
     )
+    if barrier is None and candidate.shares_a_key_with(parties.everyone):
+        barrier = "party"
     if barrier is not None:
         raise Refusal(
             "own_case" if barrier == "party" else "not_eligible",
@@ -99,24 +101,24 @@ def _chamber_signers(candidate: Candidate, body: Status, target: EntryFacts) -> 
             f"expected a key of the chamber that the policy of {case.origin} named when the case began, found "
             f"{candidate.statement.issuer.hex()[:16]}...",
         )
-    barred = barred_from_ruling(case, view, annulling=body.state == "annulled")
-    if candidate.organisation.hash in barred:
+    annulling = body.state == "annulled"
+    barred = barred_from_ruling(case, view, annulling=annulling)
+    own_keys = first_roots(barred, view)
+    shares = not annulling and candidate.shares_a_key_with(barred)
+    if candidate.organisation.hash in barred or candidate.statement.issuer in own_keys or shares:
         raise Refusal(
             "own_case",
             f"expected a chamber key of an organisation that is no party, found one of {candidate.organisation.name!r}",
         )
-    signed = {key_id for key_id, _ in candidate.entry.envelope.signatures} & chamber
-    beside = {bytes.fromhex(key_id): view.key(bytes.fromhex(key_id)) for key_id in signed}
-    counting = [key.public for key in beside.values() if key is not None and _counts_here(key, candidate, barred)]
+    signed = {bytes.fromhex(key_id) for key_id, _ in candidate.entry.envelope.signatures if key_id in chamber}
+    beside = [view.key(key_id, origin=candidate.origin) for key_id in signed - own_keys]
+    counting = [key.public for key in beside if key is not None and _counts_here(key, candidate, barred)]
     return complete_signers(candidate.entry, counting)
 
 
 def _counts_here(key: KeyFacts, candidate: Candidate, barred: frozenset[bytes]) -> bool:
-    organisation = candidate.view.organisation(key.organisation)
     return (
-        organisation is not None
-        and organisation.origin == candidate.origin
-        and organisation.hash not in barred
+        key.organisation not in barred
         and (key.is_root or "chamber" in key.roles)
         and key.revoked_at is None
         and (key.not_after is None or candidate.at <= key.not_after)

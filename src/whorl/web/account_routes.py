@@ -51,14 +51,15 @@ router = APIRouter(tags=["accounts"])
 
 @router.get("/api/issuers/{key}", response_model=IssuerDocument, responses={**ERRORS, **NOT_FOUND})
 def issuer(request: Request, key: Annotated[HashHex, Path(description="id of the Ed25519 key")]) -> IssuerDocument:
-    """A key that signs entries, its organisation, and how far its chain has come."""
-    with registry_of(request).database.reading() as connection:
+    """A key that signs entries of this log, its organisation, and how far its chain has come."""
+    registry = registry_of(request)
+    with registry.database.reading() as connection:
         view = DatabaseView(connection)
-        facts = view.key(bytes.fromhex(key))
+        facts = view.key(bytes.fromhex(key), origin=registry.origin)
         organisation = None if facts is None else claimant_name(facts.organisation, view)
         if facts is None or organisation is None:
             raise unknown(f"expected a key that an organisation entered here, found {key}; register it first")
-        chain = view.chain(bytes.fromhex(key))
+        chain = view.chain(bytes.fromhex(key), origin=registry.origin)
     return IssuerDocument(
         key=key,
         organisation=organisation,

@@ -78,7 +78,7 @@ def organisation_page(
         keys=tuple(keys),
         commitments=min(sealed, COMMITMENTS),
         commitments_are_whole=sealed <= COMMITMENTS,
-        entries=tuple(_last_entries(connection, keys[:KEYS], view, at=at)),
+        entries=tuple(_last_entries(connection, keys[:KEYS], view, origin=facts.origin, at=at)),
         seen_at=stored.seen_at,
     )
 
@@ -88,14 +88,16 @@ def _by(vote: bytes, view: View) -> OrganisationName | None:
     return None if entry is None else claimant_name(entry.organisation, view)
 
 
-def _last_entries(connection: Connection, keys: list[KeyFacts], view: View, *, at: datetime) -> list[EntryLine]:
+def _last_entries(
+    connection: Connection, keys: list[KeyFacts], view: View, *, origin: str, at: datetime
+) -> list[EntryLine]:
     """The last entries of its keys that everybody may read, the newest first; status maps are left out."""
     found = []
     for key in keys:
         issuer = key.public[0].id
-        end = chain_end(connection, issuer)
+        end = chain_end(connection, issuer, origin=origin)
         numbers = () if end is None else range(end[0], max(-1, end[0] - 3 * ENTRIES), -1)
-        of_key = (entry_in_chain(connection, issuer, number) for number in numbers)
+        of_key = (entry_in_chain(connection, issuer, number, origin=origin) for number in numbers)
         shown = (
             facts
             for facts in (facts_of(stored) for stored in of_key if stored is not None and stored.kind != "statusmap")

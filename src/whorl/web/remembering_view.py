@@ -22,8 +22,11 @@ class RememberingView(DatabaseView):
         super().__init__(connection)
         self._answers: dict[Hashable, Any] = {}
 
-    def key(self, key_id: bytes) -> KeyFacts | None:
-        return self._once(super().key, key_id)
+    def key(self, key_id: bytes, *, origin: str) -> KeyFacts | None:
+        return self._once(super().key, key_id, origin=origin)
+
+    def sharing(self, organisation: bytes) -> frozenset[bytes]:
+        return self._once(super().sharing, organisation)
 
     def organisation(self, digest: bytes) -> OrganisationFacts | None:
         return self._once(super().organisation, digest)
@@ -40,9 +43,9 @@ class RememberingView(DatabaseView):
     def policy(self, origin: str, index: int) -> Policy | None:
         return self._once(super().policy, origin, index)
 
-    def _once(self, ask: Callable[..., Answer], *asked: Hashable) -> Answer:
-        question = (ask.__name__, *asked)
+    def _once(self, ask: Callable[..., Answer], *asked: Hashable, **named: Hashable) -> Answer:
+        question = (ask.__name__, *asked, *named.values())
         if question not in self._answers:
-            self._answers[question] = ask(*asked)
+            self._answers[question] = ask(*asked, **named)
         answer: Answer = self._answers[question]
         return answer

@@ -19,7 +19,7 @@ from whorl.core.errors import InputError
 from whorl.entries.keys import parse_public
 from whorl.registry.accounts import Scope, TokenError, open_token
 from whorl.registry.database_view import DatabaseView
-from whorl.registry.reading import ANYBODY, Reader, peer_reader, reader_for
+from whorl.registry.reading import ANYBODY, Reader, peer_reader, reader_for, requesting_key
 from whorl.registry.request_signatures import CLOCKS_DIFFER, SignedRequest, parse_signed_request
 from whorl.registry.view import KeyFacts
 from whorl.web.audit import DENY
@@ -175,7 +175,7 @@ class Doorkeeper:
     def _by_signature(self, connection: Connection, request: Request, stated: str, body_digest: bytes) -> Requester:
         signed = self._stated(request, stated)
         view = DatabaseView(connection)
-        key = view.key(signed.key_id)
+        key = requesting_key(signed.key_id, view, origin=self._service.registry.origin)
         if key is None:
             found = self._as_peer(view, signed, request.headers.get("whorl-key", ""))
         elif _is_in_force(key, self._service.registry.now()) and signed.is_by(key.public[0]):

@@ -74,7 +74,7 @@ def _make_logs_and_entries() -> None:
     )
     op.create_index("entries_by_index", "entries", ["log", "idx"], unique=True)
     op.create_index("entries_by_hash", "entries", ["hash", "counts"], unique=True)
-    op.create_index("entries_by_chain", "entries", ["issuer", "counts", "sequence"], unique=True)
+    op.create_index("entries_by_chain", "entries", ["issuer", "log", "counts", "sequence"], unique=True)
     _partial("entries_by_target", ["target", "id"], "target IS NOT NULL AND counts = 1")
     _partial("entries_by_claim", ["claim", "id"], "claim IS NOT NULL AND counts = 1")
     _partial("commitments_by_organisation", ["organisation", "seen_at", "id"], "kind = 8 AND counts = 1")
@@ -154,7 +154,9 @@ def _make_derived_tables() -> None:
     op.create_table(
         "keys",
         _hash("id", primary_key=True),
+        Column("log", _NUMBER, ForeignKey("logs.id"), nullable=False, primary_key=True, autoincrement=False),
         _hash("organisation"),
+        _hash("introduced"),
         Column("ed25519", LargeBinary, nullable=False),
         Column("mldsa44", LargeBinary),
         Column("roles", Text, nullable=False),
