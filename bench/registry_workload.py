@@ -69,13 +69,15 @@ class Writer:
             raise outcome
         return outcome.hash
 
-    def enter(self, bodies: Sequence[Body], *, target: bytes = NO_HASH) -> list[bytes]:
+    def enter(
+        self, bodies: Sequence[Body], *, target: bytes = NO_HASH, cosigners: Sequence[IssuerKey] = ()
+    ) -> list[bytes]:
         """Sign and enter, at the end of the chain as the registry knows it; leaf hashes."""
         chain = self._registry.chain(self.key.id)
         submissions = []
         for body in bodies:
             statement = compose(body, issuer=self.key.id, chain=chain, now=self._registry.now(), target=target)
-            envelope, salt = statement.sign(self.key), self._random(32)
+            envelope, salt = statement.sign(self.key, cosigners=cosigners), self._random(32)
             chain = (statement.sequence, open_entry(envelope).leaf(salt).hash)
             submissions.append(Submission(envelope=envelope, salt=salt))
         hashes = []

@@ -139,7 +139,7 @@ def introduced(registry: LocalRegistry, number: int, post_quantum: bool) -> list
         body = Organisation(name=f"Northwind Labs {place}", home=ORIGIN, jurisdiction="NL", roots=roots)
         first, end = sign(body, root, None)
         added = Key(action="add", public=issuer_public(key), roles=("submitter",))
-        second, introduced_by = sign(added, root, end, target=end[1])
+        second, introduced_by = sign(added, root, end, target=end[1], added=(key,))
         submissions += [first, second]
         writers.append(Writer(key=key, organisation=end[1], chain=(0, introduced_by[1])))
     for outcome in registry.enter(submissions):
@@ -148,11 +148,16 @@ def introduced(registry: LocalRegistry, number: int, post_quantum: bool) -> list
 
 
 def sign(
-    body: Body, key: IssuerKey, chain: tuple[int, bytes] | None, *, target: bytes = NO_HASH
+    body: Body,
+    key: IssuerKey,
+    chain: tuple[int, bytes] | None,
+    *,
+    target: bytes = NO_HASH,
+    added: Sequence[IssuerKey] = (),
 ) -> tuple[Submission, tuple[int, bytes]]:
     """The next entry of a key, and the end of its chain after it."""
     statement = compose(body, issuer=key.id, chain=chain, now=datetime.now(UTC), target=target)
-    envelope, salt = statement.sign(key), secrets.token_bytes(32)
+    envelope, salt = statement.sign(key, cosigners=added), secrets.token_bytes(32)
     return Submission(envelope=envelope, salt=salt), (statement.sequence, open_entry(envelope).leaf(salt).hash)
 
 

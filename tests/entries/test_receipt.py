@@ -63,7 +63,7 @@ def test_a_delegated_key_signs_for_its_organisation() -> None:
         root, "organisation", organisation(ROOT, SECOND_ROOT, threshold=2), cosigners=[SECOND_ROOT]
     )
     key = Key(action="add", public=issuer_public(SIGNING), roles=("submitter",))
-    log.enter(root, "key", key, target=organisation_leaf.hash, cosigners=[SECOND_ROOT])
+    log.enter(root, "key", key, target=organisation_leaf.hash, cosigners=[SECOND_ROOT, SIGNING])
     log.enter(signer, "model", MODEL)
     found = _check(log.receipt(2, authority=[0, 1]), log.policy())
     assert (found.claimant.name, found.claimant.roles) == ("Northwind Labs", ("submitter",))
@@ -74,7 +74,8 @@ def test_a_delegated_key_signs_for_its_organisation() -> None:
 def test_one_of_two_roots_cannot_add_a_key_nor_speak_for_the_organisation() -> None:
     log, root, signer = SmallLog(), Issuer(ROOT), Issuer(SIGNING)
     leaf = log.enter(root, "organisation", organisation(ROOT, SECOND_ROOT, threshold=2), cosigners=[SECOND_ROOT])
-    log.enter(root, "key", Key(action="add", public=issuer_public(SIGNING), roles=("submitter",)), target=leaf.hash)
+    key = Key(action="add", public=issuer_public(SIGNING), roles=("submitter",))
+    log.enter(root, "key", key, target=leaf.hash, cosigners=[SIGNING])
     log.enter(signer, "model", MODEL)
     log.enter(root, "model", MODEL)
     for index, authority in ((2, [0, 1]), (3, [0])):
@@ -87,7 +88,9 @@ def test_a_key_that_another_organisation_added_does_not_count() -> None:
     log.enter(root, "organisation", organisation(ROOT))
     log.enter(stranger, "organisation", organisation(SECOND_ROOT, name="Meridian AI"))
     key = Key(action="add", public=issuer_public(SIGNING), roles=("submitter",))
-    log.enter(stranger, "key", key, target=log.leaves[0].hash)  # the stranger adds a key to somebody else
+    log.enter(
+        stranger, "key", key, target=log.leaves[0].hash, cosigners=[SIGNING]
+    )  # the stranger adds a key to somebody else
     log.enter(Issuer(SIGNING), "model", MODEL)
     with pytest.raises(VerificationError):
         _check(log.receipt(3, authority=[0, 2]), log.policy())

@@ -91,13 +91,11 @@ class RememberedView:
         return sorted(origin for origin, known in self.keys if known == key_id)
 
     def sharing(self, organisation: bytes) -> frozenset[bytes]:
-        signing = {
-            place: key for place, key in self.keys.items() if place in self._links and key.compromised_since is None
-        }
-        own = {place for place, key in signing.items() if key.organisation == organisation}
+        sound = {place: key for place, key in self.keys.items() if key.compromised_since is None}
+        own = {place for place, key in sound.items() if key.organisation == organisation}
         return frozenset(
             key.organisation
-            for (origin, key_id), key in signing.items()
+            for (origin, key_id), key in sound.items()
             if any(key_id == other and origin != home for home, other in own)
         )
 

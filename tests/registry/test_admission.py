@@ -139,19 +139,58 @@ def roots(count: int, *, threshold: int) -> Organisation:
     )
 
 
-@pytest.mark.parametrize(("signing", "code"), [([0], "too_few_roots"), ([1, 2], "missing_signature")])
-def test_an_organisation_is_signed_by_its_first_root_and_a_threshold(signing: list[int], code: Code) -> None:
-    world, body = federation(), roots(3, threshold=2)
+@pytest.mark.parametrize("signing", [[0], [0, 1], [0, 2], [1, 2]])
+@pytest.mark.parametrize("replaying", [False, True])
+def test_an_organisation_is_signed_by_all_its_roots(signing: list[int], replaying: bool) -> None:
+    """By a threshold alone, whoever registers could name the key of somebody else as one in reserve."""
+    world, body = federation(), roots(3, threshold=1)
     payload = world.statement(key_of("tern 0"), "organisation", body).to_payload()
     keys = [key_of(f"tern {number}").ed25519 for number in signing]
-    with refused(code):
-        world.admit(open_entry(sign_envelope(payload, keys)), origin=A)
-    keys = [key_of(f"tern {number}").ed25519 for number in (0, 2)]
+    with refused("missing_signature"):
+        world.admit(open_entry(sign_envelope(payload, keys)), origin=A, replaying=replaying)
+    keys = [key_of(f"tern {number}").ed25519 for number in range(3)]
     entry = open_entry(sign_envelope(payload, keys))
     leaf = entry.leaf(world.salt())
-    admitted = world.admit(entry, origin=A, leaf=leaf)
+    admitted = world.admit(entry, origin=A, leaf=leaf, replaying=replaying)
     assert admitted.organisation == leaf.hash
-    assert admitted.signers == {key_of("tern 0").id, key_of("tern 2").id}
+    assert admitted.signers == {key_of(f"tern {number}").id for number in range(3)}
+    forged = [(key.public.id.hex(), key.sign(payload)) for key in keys[:2]] + [(keys[2].public.id.hex(), b"." * 64)]
+    with refused("bad_signature"):
+        world.admit(replace(entry, envelope=replace(entry.envelope, signatures=tuple(forged))), origin=A)
+
+
+@pytest.mark.parametrize("by", ["root", "added"])
+@pytest.mark.parametrize("replaying", [False, True])
+def test_a_key_with_two_algorithms_is_known_only_if_both_signed(by: str, replaying: bool) -> None:
+    """Or somebody could put the ML-DSA-44 key of somebody else beside their own Ed25519 key."""
+    world, key = federation(), key_of("pq", post_quantum=True)
+    owner = world.view.entry(world.homes["Northwind Labs"])
+    assert owner is not None
+    root = key_of("tern 0") if by == "root" else key_of("Northwind Labs root 0")
+    if by == "root":
+        body = Organisation(name="Tern", home=A, jurisdiction="NL", roots=(public(root), public(key)))
+        statement = world.statement(root, "organisation", body, origin=A)
+    else:
+        added = Key(action="add", public=public(key), roles=("submitter",))
+        statement = world.statement(root, "key", added, target=owner.hash)
+    assert key.mldsa44 is not None
+    for half in ([], [key.ed25519], [key.mldsa44]):
+        with refused("missing_signature"):
+            signed = open_entry(sign_envelope(statement.to_payload(), [root.ed25519, *half]))
+            world.admit(signed, origin=A, replaying=replaying)
+    world.admit(open_entry(statement.sign(root, cosigners=[key])), origin=A, replaying=replaying)
+
+
+def test_sixteen_roots_of_two_algorithms_each_can_add_a_key() -> None:
+    """The most that a format allows is no more than an envelope holds."""
+    world = federation()
+    keys = [key_of(f"tern {number}", post_quantum=True) for number in range(16)]
+    body = Organisation(name="Tern", home=A, jurisdiction="NL", roots=tuple(map(public, keys)), threshold=16)
+    made = world.enter(keys[0], "organisation", body, origin=A, cosigners=keys[1:])
+    key = key_of("tern", post_quantum=True)
+    added = Key(action="add", public=public(key), roles=("submitter",))
+    world.enter(keys[0], "key", added, target=made, origin=A, cosigners=[*keys[1:], key])
+    assert world.view.key(key.id, origin=A) is not None
 
 
 def test_an_organisation_is_issued_by_its_first_root() -> None:
@@ -163,8 +202,10 @@ def test_an_organisation_is_issued_by_its_first_root() -> None:
 def test_a_root_key_belongs_to_one_organisation() -> None:
     world = federation()
     body = Organisation(name="Tern", home=A, jurisdiction="NL", roots=(public(key_of("tern 0")), public(NORTHWIND)))
-    with refused("key_known"):
+    with refused("missing_signature"):
         world.enter(key_of("tern 0"), "organisation", body, origin=A)
+    with refused("key_known"):
+        world.enter(key_of("tern 0"), "organisation", body, origin=A, cosigners=[NORTHWIND])
 
 
 def test_an_organisation_is_not_introduced_twice() -> None:
@@ -230,9 +271,11 @@ def test_only_roots_of_the_own_organisation_change_keys() -> None:
         world.enter(NORTHWIND, "key", add, target=own)
     with refused("not_own"):
         world.enter(key_of("Northwind Labs root 0"), "key", add, target=other)
-    world.enter(key_of("Northwind Labs root 0"), "key", add, target=own)
-    with refused("key_known"):
+    with refused("missing_signature"):
         world.enter(key_of("Northwind Labs root 0"), "key", add, target=own)
+    world.enter(key_of("Northwind Labs root 0"), "key", add, target=own, cosigners=[key_of("new")])
+    with refused("key_known"):
+        world.enter(key_of("Northwind Labs root 0"), "key", add, target=own, cosigners=[key_of("new")])
 
 
 def test_only_a_key_in_force_of_the_own_organisation_is_revoked() -> None:

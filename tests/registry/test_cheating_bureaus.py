@@ -14,7 +14,7 @@ from whorl.entries.composing import compose
 from whorl.entries.handling import Handling
 from whorl.entries.keys import IssuerKey, new_issuer_key
 from whorl.entries.kinds import Body, Key, Model, Notice, Organisation, Status, StatusMapHead
-from whorl.entries.leaf import entry_id
+from whorl.entries.leaf import NO_HASH, entry_id
 from whorl.entries.receipt import Standing, StoredStatus, parse_receipt, verify_receipt, write_receipt
 from whorl.entries.statement import open_entry
 from whorl.entries.status_map import StatusMap
@@ -27,10 +27,12 @@ from whorl.registry.checking import check_folder, check_registry
 from whorl.registry.database_view import DatabaseView
 from whorl.registry.entry_rows import entries_of_log, find_entry
 from whorl.registry.heads import newest_head
+from whorl.registry.issuing import Issuer, new_key_file
 from whorl.registry.local import entered
 from whorl.registry.log_rows import stored_logs
 from whorl.registry.mirroring import MirrorError
 from whorl.registry.public_keys import issuer_public
+from whorl.registry.reading import ANYBODY, reader_for, requesting_key, withheld
 from whorl.registry.refusals import BREAKS, Refusal
 from whorl.registry.replaying import rebuild_derived
 from whorl.registry.restoring import restore_backup
@@ -228,7 +230,8 @@ def test_an_entry_by_a_key_that_was_stolen_and_revoked_is_not_cosigned(
     victim = new_writer(north, "Northwind Labs", first_random=9_000_000)
     organisation = organisation_of(victim)
     stolen = new_issuer_key(counting_bytes(8_000_000))
-    victim.enter(Key(action="add", public=issuer_public(stolen), roles=("submitter",)), target=organisation)
+    added = Key(action="add", public=issuer_public(stolen), roles=("submitter",))
+    victim.enter(added, target=organisation, cosigners=[stolen])
     revocation = Key(action="revoke", public=issuer_public(stolen), compromised_since=0, reason="It was taken.")
     victim.enter(revocation, target=organisation)
     thief = Writer(north, stolen, counting_bytes(7_000_000))
@@ -296,7 +299,8 @@ def in_two_logs(north: SmallBureau, south: SmallBureau, *, delegated: bool) -> l
         roots = (issuer_public(root),)
         made = writer.enter(Organisation(name="Twice Labs", home=bureau.origin, jurisdiction="NL", roots=roots))
         if delegated:
-            writer.enter(Key(action="add", public=issuer_public(key), roles=("submitter",)), target=made)
+            added = Key(action="add", public=issuer_public(key), roles=("submitter",))
+            writer.enter(added, target=made, cosigners=[key])
         writers.append(Writer(bureau, key, writer.random))
     return writers
 
@@ -404,7 +408,8 @@ def test_a_stolen_key_may_have_signed_what_a_mirror_is_not_shown(three: list[Sma
     root = new_writer(north, "Northwind Labs", first_random=9_000_000)
     key = new_issuer_key(counting_bytes(8_000_000))
     organisation = organisation_of(root)
-    root.enter(Key(action="add", public=issuer_public(key), roles=("submitter",)), target=organisation)
+    added = Key(action="add", public=issuer_public(key), roles=("submitter",))
+    root.enter(added, target=organisation, cosigners=[key])
     signing = Writer(north, key, counting_bytes(8_500_000))
     hidden = signing.enter(MODEL, handling=Handling(label="own"))
     shown = signing.enter(OTHER)
@@ -415,3 +420,86 @@ def test_a_stolen_key_may_have_signed_what_a_mirror_is_not_shown(three: list[Sma
         with bureau.registry.database.reading() as connection:
             sizes = {log.origin: log.size for log in stored_logs(connection)}
             assert spoken_against(connection, until=sizes).keys() == {hidden, shown}
+
+
+@pytest.mark.parametrize("named", ["added", "root"])
+def test_a_bureau_that_names_keys_of_others_makes_nobody_the_same(
+    three: list[SmallBureau], monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    """Or it could claim an accused model, and make every examiner and judge a party to the case."""
+    north, south, east = three
+    victim = new_writer(south, "Tern Examiners", first_random=9_000_000)
+    cheat = new_writer(east, "Stranger", first_random=6_000_000)
+    sync(three)
+    assert [bureau.alarms for bureau in three] == [[], [], []]
+    stated = issuer_public(victim.key)
+    if named == "added":
+        by, target = cheat, organisation_of(cheat)
+        body: Body = Key(action="add", public=stated, roles=("bureau",))
+    else:
+        by, target = Writer(east, new_issuer_key(counting_bytes(5_000_000)), cheat.random), NO_HASH
+        roots = (issuer_public(by.key), stated)
+        body = Organisation(name="Stranger again", home=east.origin, jurisdiction="NL", roots=roots)
+    refused = by.offer(body, target=target)
+    assert isinstance(refused, Refusal)
+    assert refused.code == "missing_signature"
+    admit_everything(monkeypatch, cheat)
+    by.enter(body, target=target)
+    for bureau in (north, south):
+        assert "missing_signature" in bureau.alarms[-1][1] or "did not with all of its keys" in bureau.alarms[-1][1]
+        with bureau.registry.database.reading() as connection:
+            view = DatabaseView(connection)
+            assert view.logs_of(victim.key.id) == [south.origin]
+            assert view.sharing(organisation_of(victim)) == frozenset()
+
+
+def test_who_introduces_themselves_is_not_taken_over_by_a_namesake(three: list[SmallBureau], tmp_path: Path) -> None:
+    """A stranger of the same name elsewhere, who names the key, would have all that is entered with it there."""
+    north, south, _ = three
+    key = new_key_file(tmp_path / "key.json", counting_bytes(7_000_000))
+    issuer = Issuer(tmp_path / "key.json", now=north.clock, random_bytes=counting_bytes(7_100_000))
+    assert issuer.introduce(north.registry, name="Northwind Labs", jurisdiction="NL") == ("Northwind Labs", True)
+    stranger = new_writer(south, "Northwind Labs", first_random=9_000_000)
+    added = Key(action="add", public=issuer_public(key), roles=("submitter",))
+    refused = stranger.offer(added, target=organisation_of(stranger))
+    assert isinstance(refused, Refusal)
+    assert issuer.introduce(south.registry, name="Northwind Labs", jurisdiction="NL") == ("Northwind Labs", True)
+    assert south.registry.organisation_of(key.id) not in (None, organisation_of(stranger))
+    spare = new_issuer_key(counting_bytes(7_200_000))
+    new_key_file(tmp_path / "other.json", counting_bytes(7_300_000))
+    other = Issuer(tmp_path / "other.json", now=north.clock, random_bytes=counting_bytes(7_400_000))
+    assert other.introduce(north.registry, name="Meridian AI", jurisdiction="NL", spare=[spare])[1]
+    assert north.registry.organisation_of(spare.id) == north.registry.organisation_of(other.key.id)
+    sync(three)
+    assert [bureau.alarms for bureau in three] == [[], [], []]
+
+
+def test_who_names_the_root_key_of_somebody_else_reads_nothing_of_theirs(
+    three: list[SmallBureau], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever a label names is found by root keys, and what is public in one log can be copied into another."""
+    north, south, _ = three
+    victim = new_writer(north, "Northwind Labs", first_random=9_000_000)
+    other = new_writer(north, "Meridian AI", first_random=6_000_000)
+    named = Handling(label="named", recipients=(victim.key.id.hex(),))
+    kept = [victim.enter(MODEL, handling=Handling(label="own")), other.enter(OTHER, handling=named)]
+    stranger = new_writer(south, "Stranger", first_random=5_000_000)
+    sync(three)
+    by = Writer(south, new_issuer_key(counting_bytes(4_000_000)), stranger.random)
+    roots = (issuer_public(by.key), issuer_public(victim.key))
+    body = Organisation(name="Stranger again", home=south.origin, jurisdiction="NL", roots=roots)
+    assert isinstance(by.offer(body), Refusal)
+    admit_everything(monkeypatch, stranger)
+    by.enter(body)
+    with north.registry.database.reading() as connection:
+        view = DatabaseView(connection)
+
+        def may_read(writer: Writer) -> list[bool]:
+            key = requesting_key(writer.key.id, view, origin=north.origin)
+            reader = ANYBODY if key is None else reader_for(key.organisation, view, origin=north.origin)
+            entries = [view.entry(digest) for digest in kept]
+            return [one is not None and withheld(one, reader, view, at=north.clock()) is None for one in entries]
+
+        assert may_read(victim) == [True, True]
+        for writer in (stranger, by):
+            assert may_read(writer) == [False, False]

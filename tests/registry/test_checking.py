@@ -102,7 +102,8 @@ def test_everything_that_rules_look_at_is_told_again(registry: LocalRegistry) ->
     organisation = registry.organisation_of(writer.key.id)
     assert organisation is not None
     public = issuer_public(signer.key)
-    writer.enter([Key(action="add", public=public, roles=("submitter",))], target=organisation)
+    added = Key(action="add", public=public, roles=("submitter",))
+    writer.enter([added], target=organisation, cosigners=[signer.key])
     first, second = signer.enter([model("lumen-1"), model("lumen-2")])
     revoked = Key(action="revoke", public=public, compromised_since=registry.log.size - 1, reason="stolen")
     writer.enter([revoked], target=organisation)

@@ -66,7 +66,7 @@ def dispute() -> Case:
         body = Organisation(name=f"{name} elsewhere", home=B, jurisdiction="NL", roots=(public(root),))
         made = world.enter(root, "organisation", body, origin=B)
         added = Key(action="add", public=public(key), roles=("examiner",))
-        world.enter(root, "key", added, target=made, origin=B)
+        world.enter(root, "key", added, target=made, origin=B, cosigners=[key])
         for log in (home, B):
             world.enter(key, "finding", worlds.finding(), target=case.accused, origin=log)
     assert world.view.sharing(world.homes["Third Examiner"])

@@ -54,10 +54,22 @@ class Catalogue:
     def key(self, *, post_quantum: bool = False) -> IssuerKey:
         return new_issuer_key(counting_bytes(1000 * next(self.random)), post_quantum=post_quantum)
 
-    def add(self, key: IssuerKey, body: Body, *, target: bytes = NO_HASH, sealed: bool = False) -> bytes:
+    def add(
+        self,
+        key: IssuerKey,
+        body: Body,
+        *,
+        target: bytes = NO_HASH,
+        sealed: bool = False,
+        cosigners: Sequence[IssuerKey] = (),
+    ) -> bytes:
         chain = None if sealed else self.ends.get(key.id)
         statement = compose(body, issuer=key.id, chain=chain, now=self.clock(), target=target)
-        submission = Submission(envelope=statement.sign(key), salt=counting_bytes(next(self.random))(32), sealed=sealed)
+        submission = Submission(
+            envelope=statement.sign(key, cosigners=cosigners),
+            salt=counting_bytes(next(self.random))(32),
+            sealed=sealed,
+        )
         digest = open_entry(submission.envelope).leaf(submission.salt).hash
         if not sealed:
             self.ends[key.id] = statement.sequence, digest
@@ -73,7 +85,7 @@ class Catalogue:
     def add_key(self, root: IssuerKey, key: IssuerKey, organisation: bytes) -> None:
         """Let the root key add another one, whose chain begins with that."""
         body = Key(action="add", public=issuer_public(key), roles=("submitter",))
-        self.ends[key.id] = 0, self.add(root, body, target=organisation)
+        self.ends[key.id] = 0, self.add(root, body, target=organisation, cosigners=[key])
 
     def lines(self) -> list[bytes]:
         return [line_of(one) for one in self.made]

@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 from worlds import (
     ACCUSED,
+    REFERENCE,
     A,
     B,
     C,
+    Case,
     World,
     case,
     examined,
@@ -22,13 +24,15 @@ from worlds import (
     red,
 )
 
+from whorl.entries.claimants import issuer_keys
+from whorl.entries.envelope import sign_envelope
 from whorl.entries.keys import IssuerKey
-from whorl.entries.kinds import Key, Organisation, Role, Status
+from whorl.entries.kinds import Body, IssuerPublic, Key, Kind, Organisation, Role, Status
 from whorl.entries.leaf import NO_HASH, SEALED_KIND, Leaf
-from whorl.entries.statement import open_entry
+from whorl.entries.statement import SignedEntry, open_entry
 from whorl.registry.admission import Admitted, admit_sealed
-from whorl.registry.parties import persons_beside
-from whorl.registry.reading import requesting_key
+from whorl.registry.parties import parties_of, persons_beside
+from whorl.registry.reading import reader_for, requesting_key
 from whorl.registry.refusals import Code, Refusal
 from whorl.registry.standing import not_in_good_standing
 from whorl.registry.view import EntryFacts
@@ -49,12 +53,12 @@ def refused(code: Code) -> Iterator[None]:
 def register(world: World, name: str, origin: str, root: IssuerKey, *spare: IssuerKey) -> EntryFacts:
     """An organisation under keys that another one may have in another log."""
     body = Organisation(name=name, home=origin, jurisdiction="NL", roots=tuple(map(public, (root, *spare))))
-    return world.enter(root, "organisation", body, origin=origin)
+    return world.enter(root, "organisation", body, origin=origin, cosigners=spare)
 
 
 def add_key(world: World, root: IssuerKey, organisation: EntryFacts, key: IssuerKey, *roles: Role) -> EntryFacts:
     body = Key(action="add", public=public(key), roles=roles)
-    return world.enter(root, "key", body, target=organisation, origin=organisation.origin)
+    return world.enter(root, "key", body, target=organisation, origin=organisation.origin, cosigners=[key])
 
 
 def same_person(world: World, name: str, origin: str, key: IssuerKey, *roles: Role) -> EntryFacts:
@@ -62,17 +66,31 @@ def same_person(world: World, name: str, origin: str, key: IssuerKey, *roles: Ro
     root = key_of(f"{name} root 0")
     made = register(world, name, origin, root)
     add_key(world, root, made, key, "submitter", *roles)
-    world.enter(key, "model", model(f"of {name}", name, None), origin=origin)
     return made
 
 
 def slip_in(world: World, key: IssuerKey, body: Status, *, target: EntryFacts, origin: str) -> None:
     """A vote past the rules, as of a bureau that did not know whose key it is."""
+    world._append(*slipped(world, key, "status", body, target=target, origin=origin), origin)
+
+
+def slipped(
+    world: World, key: IssuerKey, kind: Kind, body: Body, *, target: EntryFacts, origin: str = A
+) -> tuple[SignedEntry, Leaf, Admitted]:
     facts = world.view.key(key.id, origin=origin)
     assert facts is not None
-    entry = open_entry(world.statement(key, "status", body, target=target.hash, origin=origin).sign(key))
+    entry = open_entry(world.statement(key, kind, body, target=target.hash, origin=origin).sign(key))
     admitted = Admitted(organisation=facts.organisation, signers=frozenset({key.id}))
-    world._append(entry, entry.leaf(world.salt()), admitted, origin)
+    return entry, entry.leaf(world.salt()), admitted
+
+
+def public_id(stated: IssuerPublic) -> str:
+    return issuer_keys(stated)[0].id.hex()
+
+
+def parties(trial: Case) -> frozenset[bytes]:
+    assert trial.notice.statement is not None
+    return parties_of(trial.notice.organisation, trial.notice.statement, trial.world.view).everyone
 
 
 def test_a_key_is_new_in_every_log_but_its_own() -> None:
@@ -206,39 +224,137 @@ def test_an_examiner_with_a_key_of_a_party_is_that_party() -> None:
     assert twin.hash in trial.world.view.sharing(trial.world.homes["First Examiner"])
 
 
-def test_a_key_that_is_only_named_makes_nobody_the_same() -> None:
+@pytest.mark.parametrize("name", ["First Examiner", "First Examiner root 0", "Judge 0"])
+@pytest.mark.parametrize("replaying", [False, True])
+def test_nobody_makes_the_key_of_somebody_else_known(name: str, replaying: bool) -> None:
     """Or an accused could take every examiner's independence by naming their keys."""
-    trial = case()
-    meridian = trial.world.view.entry(trial.world.homes["Meridian AI"])
+    world = federation()
+    meridian = world.view.entry(world.homes["Meridian AI"])
     assert meridian is not None
-    root = key_of("Meridian AI root 0")
-    add_key(trial.world, root, meridian, key_of("First Examiner"), "submitter")
-    register(trial.world, "Meridian elsewhere", A, root, key_of("First Examiner"), key_of("Judge 0"))
-    assert not trial.world.view.sharing(trial.world.homes["First Examiner"])
-    assert trial.standing().state == "filed"
-    assert trial.world.view.sharing(meridian.hash)  # its own root signed for both
+    root, named = key_of("Meridian AI root 0"), public(key_of(name))
+    body = Organisation(name="Meridian elsewhere", home=A, jurisdiction="NL", roots=(public(root), named))
+    added = Key(action="add", public=named, roles=("submitter",))
+    registered = world.statement(root, "organisation", body, origin=A)
+    for statement, origin in (
+        (world.statement(root, "key", added, target=meridian.hash), B),
+        (registered, A),
+        (replace(registered, issuer=bytes.fromhex(public_id(named))), A),  # not as the first root either
+    ):
+        envelope = sign_envelope(statement.to_payload(), [root.ed25519])
+        with pytest.raises(Refusal) as caught:
+            world.admit(open_entry(envelope), origin=origin, replaying=replaying)
+        assert caught.value.code in ("missing_signature", "unknown_issuer")
+        assert caught.value.is_certain
+        assert not caught.value.may_pass_later
 
 
-def test_a_stolen_key_makes_nobody_the_same() -> None:
+def test_a_signature_that_a_key_gave_one_organisation_is_none_for_another() -> None:
+    world = federation()
+    root, key = key_of("tern root"), key_of("tern")
+    made = {origin: register(world, "Tern Models", origin, root) for origin in (A, B)}
+    other = register(world, "Stranger", A, key_of("stranger"))
+    added = Key(action="add", public=public(key), roles=("submitter",))
+    signed = open_entry(world.statement(root, "key", added, target=made[A].hash, origin=A).sign(root, cosigners=[key]))
+    with refused("not_own"):  # of the same root, in another log
+        moved = replace(signed.statement, previous=made[B].hash)
+        world.admit(open_entry(moved.sign(root, cosigners=[key])), origin=B)
+    with refused("wrong_previous"):
+        world.admit(signed, origin=B, replaying=True)
+    taken = next(pair for pair in signed.envelope.signatures if pair[0] == key.id.hex())
+    statement = world.statement(key_of("stranger"), "key", added, target=other.hash, origin=A)
+    entry = open_entry(statement.sign(key_of("stranger")))
+    with refused("bad_signature"):
+        world.admit(
+            replace(entry, envelope=replace(entry.envelope, signatures=(*entry.envelope.signatures, taken))), origin=A
+        )
+    world.submit(signed, origin=A)
+    with refused("key_known"):
+        add_key(world, root, made[A], key, "examiner")
+
+
+def test_a_stolen_key_ties_its_owner_to_nobody_and_the_owner_says_so() -> None:
+    """Whoever stole it could otherwise make its owner a party for good, whatever key the owner takes next."""
     trial = case()
-    same_person(trial.world, "Thief", B, key_of("First Examiner"))
-    examiner = trial.world.homes["First Examiner"]
-    assert len(trial.world.view.sharing(examiner)) == 1
-    size = trial.world.sizes[C]
-    trial.world.revoke("First Examiner", key_of("First Examiner"), since=size)
-    assert not trial.world.view.sharing(examiner)
-    assert trial.standing().state == "filed"
+    world = trial.world
+    thief = same_person(world, "Thief", B, key_of("First Examiner"))
+    world.enter(key_of("Thief root 0"), "model", model("orion-2", "Thief", ACCUSED), origin=B)
+    examiner = world.homes["First Examiner"]
+    assert world.view.sharing(examiner) == {thief.hash}
+    assert trial.standing().state == "blocked"
+    world.revoke("First Examiner", key_of("First Examiner"), since=world.sizes[C])
+    assert not world.view.sharing(examiner)
+    assert trial.standing().state == "blocked"  # what that very key signed is still by whoever has it
+    world.add_key("First Examiner", key_of("next"), "examiner")
+    again = world.enter(key_of("next"), "finding", finding(), target=trial.accused)
+    assert persons_beside([again, trial.findings[1]], parties(trial), world.view) == 2
+
+
+@pytest.mark.parametrize("where", [A, C])
+def test_findings_by_one_key_are_one_persons_whatever_is_said_of_it(where: str) -> None:
+    """Whoever has it could say that it is stolen from now on: that doubts no finding, and would make them two."""
+    now = examined()
+    world, key = now.world, key_of("First Examiner")
+    twin = same_person(world, "Fourth Examiner", A, key, "examiner")
+    world.vote(A, "verified", twin)
+    again = world.enter(key, "finding", finding(), target=now.accused, origin=A)
+    body = red(now.reference, (now.findings[0], again))
+    name, organisation = (
+        ("Fourth Examiner", twin.hash) if where == A else ("First Examiner", world.homes["First Examiner"])
+    )
+    stolen = Key(action="revoke", public=public(key), compromised_since=world.sizes[where])
+    world.enter(key_of(f"{name} root 0"), "key", stolen, target=world.view.entry(organisation), origin=where)
+    assert not world.view.sharing(twin.hash)
+    with refused("examiners"):
+        world.enter(NORTHWIND, "notice", body, target=now.accused)
+    notice = world._append(*slipped(world, NORTHWIND, "notice", body, target=now.accused), A)
+    trial = Case(world=world, reference=now.reference, accused=now.accused, findings=now.findings, notice=notice)
+    trial.review()
+    trial.respond()
+    assert trial.standing().state == "blocked"
+    assert "findings of 1 independent" in trial.standing().because
+
+
+def test_a_finding_by_a_key_of_the_accuser_is_theirs_even_if_they_say_that_it_was_stolen() -> None:
+    now = examined()
+    world = now.world
+    world.add_key("Northwind Labs", key_of("First Examiner"), "submitter")
+    world.revoke("Northwind Labs", key_of("First Examiner"), since=world.sizes[A])
+    with refused("examiners"):
+        world.enter(NORTHWIND, "notice", red(now.reference, now.findings), target=now.accused)
 
 
 def test_who_is_tied_by_a_third_organisation_is_one_person() -> None:
-    world = examined().world
-    first, second = (world.homes[f"{name} Examiner"] for name in ("First", "Second"))
-    assert persons_beside([first, second], frozenset(), world.view) == 2
+    now = examined()
+    world, findings = now.world, now.findings
+    assert persons_beside(findings, frozenset(), world.view) == 2
     third = same_person(world, "Fourth", A, key_of("First Examiner"))
     add_key(world, key_of("Fourth root 0"), third, key_of("Second Examiner"), "submitter")
-    world.enter(key_of("Second Examiner"), "model", model("x", "Fourth", None), origin=A)
-    assert persons_beside([first, second], frozenset(), world.view) == 1
-    assert persons_beside([first, second], frozenset({third.hash}), world.view) == 0
+    assert persons_beside(findings, frozenset(), world.view) == 1
+    assert persons_beside(findings, frozenset({third.hash}), world.view) == 0
+
+
+def test_an_examiner_tied_to_a_party_by_a_third_organisation_is_that_party() -> None:
+    now = examined()
+    world = now.world
+    between = same_person(world, "Go-between", B, key_of("First Examiner"))
+    add_key(world, key_of("Go-between root 0"), between, NORTHWIND, "submitter")
+    northwind = frozenset({world.homes["Northwind Labs"]})
+    assert persons_beside(now.findings, northwind, world.view) == 1
+    with refused("examiners"):
+        world.enter(NORTHWIND, "notice", red(now.reference, now.findings), target=now.accused)
+    # And whoever is one person with that examiner is left out with it.
+    other = same_person(world, "Another between", A, key_of("First Examiner"))
+    add_key(world, key_of("Another between root 0"), other, key_of("Second Examiner"), "submitter")
+    for findings in (now.findings, now.findings[::-1]):
+        assert persons_beside(findings, northwind, world.view) == 0
+
+
+def test_nobody_accuses_a_model_that_is_theirs_by_a_third_organisation() -> None:
+    now = examined()
+    between = same_person(now.world, "Go-between", C, key_of("Meridian AI"))
+    add_key(now.world, key_of("Go-between root 0"), between, NORTHWIND, "submitter")
+    with refused("own_model"):
+        now.world.enter(NORTHWIND, "notice", red(now.reference, now.findings), target=now.accused)
 
 
 def test_nobody_accuses_a_model_of_their_own_from_another_log() -> None:
@@ -305,8 +421,60 @@ def test_a_judge_with_a_key_of_a_party_upholds_nothing_and_undoes_no_annulment(s
     assert trial.standing().state == "annulled"
 
 
+@pytest.mark.parametrize("stolen", [False, True])
+def test_a_key_of_a_party_upholds_nothing_as_a_cosigner_either(stolen: bool) -> None:
+    """The judge who issues the vote is nobody's; the one beside is the accuser's signing key under another name."""
+    trial = case()
+    chamber = policy_of(A).chamber.model_copy(update={"keys": (key_of("Judge 0").id.hex(), NORTHWIND.id.hex())})
+    trial.world.view._policies[A].append((0, policy_of(A, B, C, chamber=chamber)))
+    stooge = register(trial.world, "Stooge", C, key_of("stooge"))
+    add_key(trial.world, key_of("stooge"), stooge, NORTHWIND, "chamber")
+    trial.review()
+    trial.respond()
+    body = Status(state="upheld", reason="As decided.")
+    vote = trial.world.enter(key_of("Judge 0"), "status", body, target=trial.notice, cosigners=[NORTHWIND])
+    assert NORTHWIND.id in vote.signers
+    if stolen:  # whatever is said of it
+        gone = Key(action="revoke", public=public(NORTHWIND), compromised_since=trial.world.sizes[C])
+        trial.world.enter(key_of("stooge"), "key", gone, target=stooge, origin=C)
+    assert trial.standing().state == "published"
+
+
+@pytest.mark.parametrize("stolen", [False, True])
+def test_who_registers_the_key_of_a_bureau_that_refused_does_not_undo_the_refusal(stolen: bool) -> None:
+    """A bureau shares no key with a party of its own will; a thief can make it, until the bureau says so."""
+    trial = case()
+    trial.review("refused")
+    assert trial.standing().state == "refused"
+    trial.world.add_key("Northwind Labs", key_of(C), "submitter")
+    assert trial.standing().state == "filed"
+    if stolen:
+        trial.world.revoke(C, key_of(C), since=trial.world.sizes[C])
+        assert trial.standing().state == "refused"
+
+
+@pytest.mark.parametrize("state", ["upheld", "annulled"])
+def test_a_root_key_in_reserve_of_a_party_judges_nothing_either(state: str) -> None:
+    now = examined()
+    world, spare = now.world, key_of("Tern Models root 1")
+    world.organisation("Tern Models", A, "submitter", roots=2)
+    reference = world.enter(key_of("Tern Models"), "model", model("tern-1", "Tern Models", REFERENCE))
+    chamber = policy_of(A).chamber.model_copy(update={"keys": (spare.id.hex(),), "threshold": 1})
+    world.view._policies[A].append((0, policy_of(A, B, C, chamber=chamber)))
+    notice = world.enter(NORTHWIND, "notice", red(reference, now.findings), target=now.accused)
+    made = register(world, "Judge elsewhere", C, key_of("judge elsewhere"))
+    add_key(world, key_of("judge elsewhere"), made, spare, "chamber")
+    body = Status(state=state, reason="As decided.")  # type: ignore[arg-type]
+    with refused("own_case"):
+        world.enter(spare, "status", body, target=notice, origin=C)
+    slip_in(world, spare, body, target=notice, origin=C)
+    assert Case(world=world, reference=reference, accused=now.accused, findings=(), notice=notice).standing().state == (
+        "filed"
+    )
+
+
 @pytest.mark.parametrize("state", ["upheld", "annulled", "dismissed"])
-def test_the_first_root_key_of_a_party_judges_nothing_in_another_log(state: str) -> None:
+def test_a_root_key_of_a_party_judges_nothing_in_another_log(state: str) -> None:
     trial = case()
     root = key_of("Northwind Labs root 0")
     made = register(trial.world, "Judge elsewhere", C, key_of("judge elsewhere"))
@@ -333,12 +501,9 @@ def test_a_request_is_asked_for_one_organisation_alone() -> None:
     add_key(world, root, made[C], key, "submitter")
     assert asked(world, key, A) == made[C].hash  # known by a log that is mirrored
     add_key(world, root, made[B], key, "submitter")
-    world.enter(key, "model", model("x", "Tern Models", None), origin=C)
-    assert asked(world, key, A) == made[C].hash  # it signed there, and is only named elsewhere
+    assert asked(world, key, A) == made[B].hash  # of several, by the first
     own = register(world, "Tern Models", A, root)
     add_key(world, root, own, key, "submitter")
-    assert asked(world, key, A) == made[C].hash
-    world.enter(key, "model", model("y", "Tern Models", None), origin=A)
     assert asked(world, key, A) == own.hash  # the own log before others
     revoke = Key(action="revoke", public=public(key))
     world.enter(root, "key", revoke, target=own, origin=A)
@@ -347,15 +512,32 @@ def test_a_request_is_asked_for_one_organisation_alone() -> None:
     assert (found.organisation, found.revoked_at is None) == (own.hash, False)  # and it gives no access any more
 
 
-def test_naming_the_key_of_somebody_else_takes_no_request_from_them() -> None:
+def test_a_bureau_asks_as_a_bureau_wherever_else_its_key_is_known() -> None:
     world = federation()
     northwind = world.view.entry(world.homes["Northwind Labs"])
     assert northwind is not None
-    for name in (B, f"{B} root 0", "Second Examiner root 0"):
+    for name in (B, f"{B} root 0"):
         add_key(world, key_of("Northwind Labs root 0"), northwind, key_of(name), "submitter")
-    bureau = world.homes[B]
-    assert asked(world, key_of(f"{B} root 0"), A) == bureau
-    assert asked(world, key_of("Second Examiner root 0"), A) == world.homes["Second Examiner"]
+    assert asked(world, key_of(f"{B} root 0"), A) == world.homes[B]
+
+
+def test_a_label_names_an_organisation_by_every_root_key() -> None:
+    world = federation()
+    made = world.organisation("Tern Models", B, roots=3)
+    roots = {key_of(f"Tern Models root {number}").id.hex() for number in range(3)}
+    assert reader_for(made.hash, world.view, origin=A).names == roots
+
+
+def test_who_stole_a_root_key_reads_nothing_that_is_for_its_owner() -> None:
+    world = federation()
+    root = key_of("Tern Models root 0")
+    made = world.organisation("Tern Models", A, roots=2)
+    thief = register(world, "Thief", B, key_of("thief"), root)
+    names = {key.id.hex() for key in (root, key_of("Tern Models root 1"))}
+    assert reader_for(thief.hash, world.view, origin=A).names == {root.id.hex(), key_of("thief").id.hex()}
+    world.revoke("Tern Models", root, since=0)
+    assert reader_for(thief.hash, world.view, origin=A).names == {key_of("thief").id.hex()}
+    assert reader_for(made.hash, world.view, origin=A).names == names
 
 
 def test_a_peers_key_asks_for_the_peer_before_its_log_is_mirrored() -> None:

@@ -194,7 +194,7 @@ class World:
         assert owner is not None
         organisation = self.view.entry(owner.organisation)
         body = Key(action="add", public=public(key), roles=roles, not_after=not_after)
-        return self.enter(root, "key", body, target=organisation, cosigners=cosigners)
+        return self.enter(root, "key", body, target=organisation, cosigners=[*cosigners, key])
 
     def revoke(self, name: str, key: IssuerKey, *, since: int | None = None) -> EntryFacts:
         root = key_of(f"{name} root 0")

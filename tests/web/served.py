@@ -166,7 +166,7 @@ class Claimant:
         """A further key of the organisation, added to the registry."""
         other = Claimant.new(self.name)
         body = Key(action="add", public=issuer_public(other.key), roles=roles)
-        other.chain = (0, entered_hash(registry, self.sign(body, target=organisation)))
+        other.chain = (0, entered_hash(registry, self.sign(body, target=organisation, cosigners=[other.key])))
         return other
 
 

@@ -166,7 +166,7 @@ def test_a_key_that_ended_signs_no_request(folder: Path, ended: str) -> None:
         if ended == "expired":
             soon = clock.at + timedelta(minutes=1)
             body = body.model_copy(update={"not_after": soon.strftime("%Y-%m-%dT%H:%M:%SZ")})
-        entered_hash(remote, claimant.sign(body, target=organisation, at=clock.at))
+        entered_hash(remote, claimant.sign(body, target=organisation, at=clock.at, cosigners=[other.key]))
         clock.at += timedelta(seconds=5)
         with served.remote(key=other.key) as theirs:
             theirs.put_blob([b"a blob"])

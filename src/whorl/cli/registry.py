@@ -27,7 +27,10 @@ from whorl.cli.registry_import import import_entries
 from whorl.core.errors import InputError, VerificationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from whorl.cases.held_cases import CheckedCases
+    from whorl.entries.keys import IssuerKey
     from whorl.entries.kinds import Key
     from whorl.registry.issuing import Issuer, RegistryAccess
     from whorl.registry.registry_reader import RegistryReader
@@ -257,7 +260,7 @@ def introduce(
     key: KeyFileOption = None,
     roots: Annotated[
         list[Path] | None,
-        typer.Option("--root", metavar="FILE", help="A spare root key, kept elsewhere: with it yours can be revoked."),
+        typer.Option("--root", metavar="FILE", help="A spare root key: it signs once, here, and is kept elsewhere."),
     ] = None,
     as_json: AsJson = False,
 ) -> Exit:
@@ -266,10 +269,9 @@ def introduce(
     Roots are named once, here. With one alone, a lost or stolen key can be neither replaced nor revoked.
     """
     from whorl.registry.home import read_issuer_key
-    from whorl.registry.public_keys import issuer_public
 
     require_claimant(claimant, jurisdiction)
-    spare = [issuer_public(read_issuer_key(path)) for path in roots or ()]
+    spare = [read_issuer_key(path) for path in roots or ()]
     signer = issuer(key)
     with registry_at(place, key=signer.key) as opened:
         known, new = signer.introduce(opened, name=claimant, jurisdiction=jurisdiction, spare=spare)
@@ -293,15 +295,16 @@ def add_key(
     key: KeyFileOption = None,
     as_json: AsJson = False,
 ) -> Exit:
-    """Let another key sign for your organisation; your root key signs that it may."""
+    """Let another key sign for your organisation: your root key signs that it may, and that key that it will."""
     from whorl.entries.kinds import Key
     from whorl.entries.stating import stated
     from whorl.registry.home import read_issuer_key
     from whorl.registry.public_keys import issuer_public
 
-    fields = {"action": "add", "public": issuer_public(read_issuer_key(added)), "roles": tuple(role)}
+    other = read_issuer_key(added)
+    fields = {"action": "add", "public": issuer_public(other), "roles": tuple(role)}
     body = stated(Key, fields, options={"roles": "--role"})
-    return _change_key(body, place, key, as_json=as_json)
+    return _change_key(body, place, key, cosigners=[other], as_json=as_json)
 
 
 @exits
@@ -328,12 +331,15 @@ def revoke_key(
     return _change_key(body, place, key, as_json=as_json)
 
 
-def _change_key(body: "Key", place: str, key: Path | None, *, as_json: bool) -> Exit:
+def _change_key(
+    body: "Key", place: str, key: Path | None, *, cosigners: "Sequence[IssuerKey]" = (), as_json: bool
+) -> Exit:
     from whorl.registry.issuing import Issue
 
     signer = issuer(key)
     with registry_at(place, key=signer.key) as opened:
-        entered = signer.issue(opened, [Issue(body=body, target=_own_organisation(opened, signer))])[0]
+        issue = Issue(body=body, target=_own_organisation(opened, signer))
+        entered = signer.issue(opened, [issue], cosigners=cosigners)[0]
     return _said({"entry": _entry_id(entered.hash), "action": body.action}, "Entered", as_json=as_json)
 
 

@@ -1,7 +1,8 @@
 """Whose key signed an entry: the organisation that entered it, as far as the log can tell.
 
 An organisation introduces its root keys in its own entry and adds signing keys by further ones, signed by a threshold
-of its roots. That shows who signed, under the name they gave themselves; it does not show that the name is theirs.
+of its roots. Each key signs the entry that makes it known, too: nobody puts the key of somebody else under their name.
+That shows who signed, under the name they gave themselves; it does not show that the name is theirs.
 """
 
 from collections.abc import Iterable, Sequence
@@ -66,15 +67,36 @@ def require_roots(entry: SignedEntry, organisation: Organisation) -> frozenset[b
     VerificationError
         If fewer did.
     """
-    roots = [issuer_keys(root) for root in organisation.roots]
-    signed = signed_by(entry.envelope, [key for keys in roots for key in keys])
-    complete = frozenset(keys[0].id for keys in roots if all(key.id in signed for key in keys))
+    complete = _complete(entry, organisation.roots)
     if len(complete) < organisation.threshold:
         raise VerificationError(
             f"expected signatures of {organisation.threshold} root keys of {organisation.name!r}, found "
             f"{len(complete)} that are complete"
         )
     return complete
+
+
+def require_possession(entry: SignedEntry, introduced: Sequence[IssuerPublic]) -> None:
+    """Check that every key which an entry makes known signed it: all roots of an organisation, a key that is added.
+
+    Raises
+    ------
+    VerificationError
+        If one did not, with its ML-DSA-44 key too where it has one.
+    """
+    missing = len(introduced) - len(_complete(entry, introduced))
+    if missing:
+        raise VerificationError(
+            f"expected every key that an entry makes known to sign it, found {missing} of {len(introduced)} that did "
+            "not: whoever entered it may not have had them"
+        )
+
+
+def _complete(entry: SignedEntry, issuers: Iterable[IssuerPublic]) -> frozenset[bytes]:
+    """Ids of those who signed with all of their keys."""
+    wanted = [issuer_keys(public) for public in issuers]
+    signed = signed_by(entry.envelope, [key for keys in wanted for key in keys])
+    return frozenset(keys[0].id for keys in wanted if all(key.id in signed for key in keys))
 
 
 def claimant_of(proven: ProvenStatement, authority: Sequence[ProvenStatement]) -> Claimant:
@@ -96,7 +118,7 @@ def claimant_of(proven: ProvenStatement, authority: Sequence[ProvenStatement]) -
         body = one.entry.statement.body
         if not isinstance(body, Organisation) or not _may_vouch(one, proven):
             continue
-        require_roots(one.entry, body)
+        require_possession(one.entry, body.roots)
         found = _root(body, statement.issuer)
         roles: tuple[Role, ...] | None = None
         if found is not None and one is not proven and body.threshold > 1:
@@ -146,6 +168,7 @@ def _added(
             and (found := _with_id(issuer, [issuer_keys(key.public)])) is not None
         ):
             require_roots(one.entry, body)
+            require_possession(one.entry, [key.public])
             return found, key.roles
     return None
 

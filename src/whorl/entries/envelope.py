@@ -17,7 +17,7 @@ from whorl.entries.keys import PrivateKey, PublicKey
 
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 MAX_ENVELOPE_BYTES: Final = 1 << 18
-MAX_SIGNATURES: Final = 32
+MAX_SIGNATURES: Final = 34  # two each of 16 root keys, and of a key that they add
 _KEY_ID_LETTERS: Final = 64
 _KEY_ID: Final = re.compile(rf"[0-9a-f]{{{_KEY_ID_LETTERS}}}")
 

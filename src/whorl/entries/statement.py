@@ -108,13 +108,13 @@ class Statement:
         Parameters
         ----------
         key : the issuer's
-        cosigners : further root or chamber keys, where a threshold asks for them
+        cosigners : further root or chamber keys, where a threshold asks for them, and keys that the entry makes known;
+            each signs once, however often it is named
         """
         if key.id != self.issuer:
             raise ValueError("the statement names another issuer than the key that signs it")
-        return sign_envelope(
-            self.to_payload(), [private for signer in (key, *cosigners) for private in signer.private_keys]
-        )
+        signers = {signer.id: signer for signer in (key, *cosigners)}
+        return sign_envelope(self.to_payload(), [half for signer in signers.values() for half in signer.private_keys])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,7 @@
 """Rules on notices: what somebody must bring before they may accuse, and that a claim is not made twice."""
 
+from itertools import chain
+
 from whorl.entries.kinds import Notice
 from whorl.entries.leaf import entry_id, parse_entry_id
 from whorl.registry.candidate import Candidate
@@ -78,7 +80,8 @@ def _require_evidence(candidate: Candidate, body: Notice) -> None:
     parties = parties_of(accuser, statement, view)
     independent = independent_findings(statement, parties, view)
     # Who shares keys with whom is for the bureau that takes the notice: `Candidate.shares_a_key_with`.
-    examiners = len(independent) if candidate.replaying else persons_beside(independent, parties.everyone, view)
+    findings = chain.from_iterable(independent.values())
+    examiners = len(independent) if candidate.replaying else persons_beside(findings, parties.everyone, view)
     if examiners < EXAMINERS:
         raise Refusal(
             "examiners",

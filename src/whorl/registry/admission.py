@@ -5,7 +5,7 @@ In this order; the first that an entry does not fit is the code of its `Refusal`
 1. The leaf says what the statement says; that it commits to the envelope is for `whorl.entries.leaf`. What others are
    judged by is for everybody to see.
 2. The issuer is known. An organisation introduces its own root keys.
-3. Every key of the issuer signed; leaving out ML-DSA-44 is no choice.
+3. Every key of the issuer signed, and every key that the entry introduces; leaving out ML-DSA-44 is no choice.
 4. The key is in force: not expired, not revoked.
 5. Its role fits the kind of the entry, or the vote.
 6. An entry of a root key is signed by as many root keys as its organisation asks for.
@@ -36,6 +36,7 @@ from whorl.registry.candidate import (
     require_issuer_signed,
     require_next_in_chain,
     require_not_ahead,
+    require_possession,
     require_role,
     root_signers,
     stated_keys,
@@ -187,7 +188,7 @@ def _require_public(entry: SignedEntry) -> None:
 def _admit_organisation(
     entry: SignedEntry, body: Organisation, leaf: Leaf, view: View, *, origin: str, replaying: bool
 ) -> Admitted:
-    """An organisation introduces its root keys: its first root issues it, and a threshold of them signs.
+    """An organisation introduces its root keys: its first root issues it, and all of them sign, spare ones too.
 
     It says where: nobody else can register it anywhere, with what it signed for another log.
     """
@@ -197,17 +198,7 @@ def _admit_organisation(
             "unknown_issuer",
             "expected an organisation's entry to be issued by its first root key, found another issuer",
         )
-    signers = complete_signers(entry, roots)
-    if entry.statement.issuer not in signers:
-        raise Refusal(
-            "missing_signature", "expected all keys of the organisation's first root to sign, found one missing"
-        )
-    if len(signers) < body.threshold:
-        raise Refusal(
-            "too_few_roots",
-            f"expected signatures of {body.threshold} root keys of {body.name!r}, found {len(signers)} that are "
-            "complete; let more of them sign",
-        )
+    signers = require_possession(entry, roots)
     if body.home != origin:
         raise Refusal(
             "wrong_log",

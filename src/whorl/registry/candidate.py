@@ -12,9 +12,9 @@ from whorl.entries.keys import PublicKey
 from whorl.entries.kinds import KIND_NUMBERS, IssuerPublic, Kind, Policy, Role, State, Status
 from whorl.entries.leaf import NO_HASH, Leaf, entry_id
 from whorl.entries.statement import SignedEntry, Statement
+from whorl.registry.parties import owners_of, with_sharing
 from whorl.registry.refusals import Refusal
 from whorl.registry.view import KeyFacts, OrganisationFacts, View
-from whorl.registry.votes import has_signed
 
 CLOCKS_DIFFER: Final = timedelta(minutes=10)
 
@@ -64,18 +64,16 @@ class Candidate:
         return self.entry.statement
 
     def shares_a_key_with(self, organisations: Collection[bytes]) -> bool:
-        """Whether the issuer's organisation has a key in common with one of these, as far as its own bureau knows.
+        """Whether the issuer's organisation has a key in common with one of these, directly or through a third one.
 
-        That is left to the bureau that takes the entry: keys can be shared in a log that it had not read yet, and no
-        mirror that read it first may find the entry, or what is said about it, inadmissible for that.
+        The key that signed counts for whoever registered it, whatever is said of it since. This is left to the bureau
+        that takes the entry: keys can be shared in a log that it had not read yet, and no mirror that read it first may
+        find the entry, or what is said about it, inadmissible for that.
         """
         if self.replaying:
             return False
-        issuer, view = self.statement.issuer, self.view
-        elsewhere = [log for log in view.logs_of(issuer) if log != self.origin and has_signed(issuer, log, view)]
-        same = [view.key(issuer, origin=log) for log in elsewhere]  # this entry is signed with it here
-        by_issuer = {key.organisation for key in same if key is not None and key.compromised_since is None}
-        return not (by_issuer | view.sharing(self.organisation.hash)).isdisjoint(organisations)
+        own = owners_of([self.statement.issuer], self.view) | with_sharing([self.organisation.hash], self.view)
+        return not own.isdisjoint(with_sharing(organisations, self.view))
 
     def policy(self) -> Policy:
         """The policy in force in the log; every kind but the first three needs one."""
@@ -122,6 +120,29 @@ def complete_signers(entry: SignedEntry, issuers: Iterable[Sequence[PublicKey]])
     except VerificationError as error:
         raise Refusal("bad_signature", str(error)) from error
     return frozenset(keys[0].id for keys in wanted if all(key.id in signed for key in keys))
+
+
+def require_possession(entry: SignedEntry, introduced: Iterable[Sequence[PublicKey]]) -> frozenset[bytes]:
+    """Ids of the keys that an entry makes known, all of which signed it: nobody registers the key of somebody else.
+
+    The statement names organisation and log, so the signature is of no use for another one.
+
+    Raises
+    ------
+    Refusal
+        If one of them did not sign, with its ML-DSA-44 key too where it has one.
+    """
+    wanted = list(introduced)
+    signers = complete_signers(entry, wanted)
+    missing = [keys[0].id.hex() for keys in wanted if keys[0].id not in signers]
+    if missing:
+        raise Refusal(
+            "missing_signature",
+            f"expected every key that the entry makes known to sign it, root keys in reserve too, which shows that its "
+            f"holder has it and wants it there; found {len(missing)} that did not with all of its keys, the first "
+            f"{missing[0][:16]}...; let its holder sign the entry, or leave it out",
+        )
+    return signers
 
 
 def stated_keys(public: IssuerPublic) -> tuple[PublicKey, ...]:

@@ -86,10 +86,11 @@ def renews(finding: EntryFacts, notice: EntryFacts, view: View) -> bool:
     if notice.statement is None:
         return False
     parties = parties_of(notice.organisation, notice.statement, view)
-    if not bears_out(finding, notice.statement, view) or not is_independent(finding, parties, view):
-        return False
-    assert finding.organisation is not None
-    return persons_beside([finding.organisation], parties.everyone, view) == 1
+    return (
+        bears_out(finding, notice.statement, view)
+        and is_independent(finding, parties, view)
+        and persons_beside([finding], parties.everyone, view) == 1
+    )
 
 
 def tests_shown(accuser: bytes, notice: Statement, view: View) -> int:

@@ -18,7 +18,7 @@ from whorl.core.strict_json import parse_json_object
 from whorl.entries.composing import compose
 from whorl.entries.handling import CLEAR, Handling
 from whorl.entries.keys import IssuerKey, new_issuer_key, write_key_file
-from whorl.entries.kinds import Body, IssuerPublic, Model, Organisation
+from whorl.entries.kinds import Body, Model, Organisation
 from whorl.entries.leaf import NO_HASH, SALT_BYTES
 from whorl.entries.statement import open_entry
 from whorl.entries.stating import stated
@@ -95,14 +95,15 @@ class Issuer:
         self._random_bytes = random_bytes
 
     def introduce(
-        self, registry: RegistryAccess, *, name: str | None, jurisdiction: str, spare: Sequence[IssuerPublic] = ()
+        self, registry: RegistryAccess, *, name: str | None, jurisdiction: str, spare: Sequence[IssuerKey] = ()
     ) -> tuple[str, bool]:
         """Enter the organisation whose first root key this is, unless the registry knows the key.
 
         Parameters
         ----------
         name : of the organisation; None for the one that the key belongs to, or else for `UNNAMED`
-        spare : further root keys, each of which may act for it alone: with one of them this one can be revoked
+        spare : further root keys, each of which may act for it alone: with one of them this one can be revoked. They
+            sign this entry, and are not needed afterwards
 
         Returns
         -------
@@ -125,10 +126,10 @@ class Issuer:
             "name": name or UNNAMED,
             "home": registry.origin,
             "jurisdiction": jurisdiction,
-            "roots": (issuer_public(self.key), *spare),
+            "roots": tuple(map(issuer_public, (self.key, *spare))),
         }
         body = stated(Organisation, fields, options={"name": "--claimant"})
-        self.issue(registry, [Issue(body=body)])
+        self.issue(registry, [Issue(body=body)], cosigners=spare)
         return body.name, True
 
     def issue(
@@ -143,7 +144,7 @@ class Issuer:
 
         Parameters
         ----------
-        cosigners : further keys that sign each of them, where a threshold asks for them
+        cosigners : further keys that sign each of them: of a threshold, or that an entry makes known
         before_sending : is given what was signed; see `whorl.registry.issuing_once`
 
         Raises

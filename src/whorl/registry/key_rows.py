@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, get_args
 
-from sqlalchemy import Connection, bindparam, insert, select, text, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from whorl.entries.claimants import issuer_keys
 from whorl.entries.keys import PublicKey
@@ -46,16 +46,8 @@ _SHARING: Final = (
     .join_from(keys, _ELSEWHERE, (_ELSEWHERE.c.id == keys.c.id) & (_ELSEWHERE.c.log != keys.c.log))
     .where(
         keys.c.organisation == bindparam("sought"),
-        *(
-            condition
-            for key in (keys, _ELSEWHERE)
-            for condition in (
-                key.c.compromised_since.is_(None),
-                select(entries.c.id)
-                .where(entries.c.issuer == key.c.id, entries.c.log == key.c.log, text("entries.counts = 1"))
-                .exists(),
-            )
-        ),
+        keys.c.compromised_since.is_(None),
+        _ELSEWHERE.c.compromised_since.is_(None),
     )
 )
 _SEEN_AT: Final = select(entries.c.seen_at).where(
@@ -93,7 +85,7 @@ def logs_of_key(connection: Connection, key_id: bytes) -> list[str]:
 
 
 def organisations_sharing(connection: Connection, organisation: bytes) -> frozenset[bytes]:
-    """Organisations of other logs that share with one a key that issued entries for both and was not stolen."""
+    """Organisations of other logs that share with one a key of which neither said that it was stolen."""
     return frozenset(row.organisation for row in connection.execute(_SHARING, {"sought": organisation}))
 
 

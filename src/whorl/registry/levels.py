@@ -98,8 +98,7 @@ def _fingerprinted(model: EntryFacts, view: View) -> Sequence[Ground]:
         return []
     by = tuple(entry.hash for entry in taken)
     grounds = [Ground(level=2, because="somebody else took a fingerprint of the claimed content", by=by)]
-    by_whom = {entry.organisation for entry in taken if entry.organisation is not None}
-    independent = persons_beside(sorted(by_whom), frozenset(), view)
+    independent = persons_beside(taken, frozenset(), view)
     if independent >= _INDEPENDENT and len({entry.origin for entry in taken}) >= 2:
         because = "organisations at home with different bureaus took fingerprints of the claimed content"
         grounds.append(Ground(level=3, because=because, by=by))
@@ -113,7 +112,7 @@ def _is_recomputed(entry: EntryFacts, model: EntryFacts, view: View) -> bool:
         isinstance(body, Fingerprint)
         and body.model_content == _content(model)
         and entry.organisation is not None
-        and persons_beside([entry.organisation], own, view) == 1
+        and persons_beside([entry], own, view) == 1
         and (acts_as("bureau", entry, view) or acts_as("examiner", entry, view))
         and is_vouched_for(entry, view)
         and flaw_of(entry, view) is None

@@ -9,7 +9,7 @@ from typing import Literal
 from whorl.entries.kinds import Dispute, Policy, State, Status
 from whorl.entries.leaf import parse_entry_id
 from whorl.registry.findings import FRESH, cited, renews
-from whorl.registry.parties import Parties, parties_of
+from whorl.registry.parties import Parties, behind, parties_of, with_sharing
 from whorl.registry.view import EntryFacts, View
 from whorl.registry.votes import Ruling, acts_as, barrier_to_review, doubted, ruling, votes
 
@@ -127,16 +127,21 @@ class NoticeCase:
     def reviewers(self, state: Literal["reviewed", "refused"]) -> dict[bytes, bytes]:
         """Bureaus that may review the notice and voted so, and the first entry in which each did."""
         found: dict[bytes, bytes] = {}
+        taken = with_sharing(self.parties.everyone, self.view)
         for vote in self.votes(state):
             organisation = None if vote.organisation is None else self.view.organisation(vote.organisation)
             if organisation is None or not acts_as("reviewer", vote, self.view):
                 continue
             if barrier_to_review(organisation, self.notice, self.parties, self.policy, self.view) is not None:
                 continue
-            if not self.view.sharing(organisation.hash).isdisjoint(self.parties.everyone | found.keys()):
-                continue  # a party, or a bureau that has voted, under another name
-            if state == "refused" or not doubted(vote, self.view):
-                found.setdefault(organisation.hash, vote.hash)
+            # Who stole a key, and registers it as a party's, undoes no refusal: its owner says so.
+            passing = state == "reviewed"
+            same = behind(vote, self.view) if passing else with_sharing([organisation.hash], self.view)
+            if not same.isdisjoint(taken):
+                continue  # a party, or a bureau that has voted, under whatever name
+            if not passing or not doubted(vote, self.view):
+                found[organisation.hash] = vote.hash
+                taken |= same
         return found
 
 

@@ -21,6 +21,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Final, Literal, TypeAlias
 
 from whorl.entries.kinds import Notice
@@ -182,7 +183,7 @@ def _without_evidence(case: NoticeCase) -> NoticeStanding | None:
     if not isinstance(body, Notice) or body.colour != "red":
         return None
     standing = independent_findings(statement, case.parties, case.view)
-    examiners = persons_beside(standing, case.parties.everyone, case.view)
+    examiners = persons_beside(chain.from_iterable(standing.values()), case.parties.everyone, case.view)
     if examiners >= EXAMINERS:
         return None
     return NoticeStanding(

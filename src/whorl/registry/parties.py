@@ -65,18 +65,41 @@ def parties_of(accuser: bytes | None, notice: Statement, view: View) -> Parties:
     )
 
 
-def persons_beside(organisations: Iterable[bytes], parties: frozenset[bytes], view: View) -> int:
-    """How many persons some organisations can be, those left out that are, or share a key with, one of the parties.
+def owners_of(key_ids: Iterable[bytes], view: View) -> frozenset[bytes]:
+    """Organisations that registered one of some keys, each in its log, whatever they said of it since.
 
-    Organisations of two logs that share a key are one person, also where a third one does with both.
+    That a key was stolen ends what it says of two organisations, and not of what it signed itself: or else its holder
+    would be two persons, or no party, as soon as they say so.
+    """
+    known = (view.key(key_id, origin=log) for key_id in set(key_ids) for log in view.logs_of(key_id))
+    return frozenset(key.organisation for key in known if key is not None)
+
+
+def with_sharing(organisations: Iterable[bytes], view: View) -> frozenset[bytes]:
+    """Some organisations, and those that share a key with one of them."""
+    own = frozenset(organisations)
+    return own.union(*map(view.sharing, own))
+
+
+def behind(entry: EntryFacts, view: View) -> frozenset[bytes]:
+    """Organisations that can be who entered something: its own, those with a key of it, and whose keys signed it."""
+    own = frozenset() if entry.organisation is None else frozenset({entry.organisation})
+    return with_sharing(own, view) | owners_of({entry.issuer, *entry.signers}, view)
+
+
+def persons_beside(entries: Iterable[EntryFacts], parties: frozenset[bytes], view: View) -> int:
+    """How many persons can have made some entries, those left out that a party can be, too.
+
+    Organisations of two logs that share a key are one person, also where a third one does with both; and what one key
+    signed in two logs is by one person.
     """
     persons: list[frozenset[bytes]] = []
-    for organisation in organisations:
-        same = view.sharing(organisation) | {organisation}
-        if same.isdisjoint(parties):
-            joined = [known for known in persons if not known.isdisjoint(same)]
-            persons = [known for known in persons if known.isdisjoint(same)] + [same.union(*joined)]
-    return len(persons)
+    for entry in entries:
+        same = behind(entry, view)
+        joined = [known for known in persons if not known.isdisjoint(same)]
+        persons = [known for known in persons if known.isdisjoint(same)] + [same.union(*joined)]
+    beside = with_sharing(parties, view)
+    return sum(person.isdisjoint(beside) for person in persons)
 
 
 def barred_from_ruling(case: EntryFacts, view: View, *, annulling: bool) -> frozenset[bytes]:

@@ -14,7 +14,6 @@ from whorl.registry.notices import notice_standing
 from whorl.registry.parties import parties_of
 from whorl.registry.stored_entry import StoredEntry
 from whorl.registry.view import EntryFacts, KeyFacts, View
-from whorl.registry.votes import has_signed
 
 Withheld: TypeAlias = Literal["sealed", "not_here", "handling", "notice_not_published"]
 """Why content is not shown: sealed; erased or not held; not for this reader; a notice that is not published."""
@@ -42,7 +41,9 @@ ANYBODY: Final = Reader()
 
 
 def reader_for(organisation: bytes, view: View, *, origin: str) -> Reader:
-    """The reader that an organisation is.
+    """The reader that an organisation is, by all its root keys, each of which signed that it is one.
+
+    A root key names it no more once another organisation, in another log, says that this key was stolen from it.
 
     Parameters
     ----------
@@ -54,7 +55,8 @@ def reader_for(organisation: bytes, view: View, *, origin: str) -> Reader:
     policy = view.policy(origin, _NOW)
     bureaus = () if policy is None else (policy.bureau, *policy.peers)
     is_bureau = any((one.origin, one.organisation) == (facts.origin, facts.roots[0].hex()) for one in bureaus)
-    names = {root.hex() for root in facts.roots} | ({facts.origin} if is_bureau else set())
+    own = {root.hex() for root in facts.roots if not _is_stolen_elsewhere(root, facts.origin, view)}
+    names = own | ({facts.origin} if is_bureau else set())
     return Reader(organisation=facts.hash, names=frozenset(names), is_bureau=is_bureau)
 
 
@@ -75,9 +77,8 @@ def peer_reader(key_id: bytes, view: View, *, origin: str) -> Reader | None:
 def requesting_key(key_id: bytes, view: View, *, origin: str) -> KeyFacts | None:
     """The key under which a request is signed: one of this registry's log, or else of one that is mirrored here.
 
-    Where a key is known in several logs it asks for one organisation alone, with the rights of that one. A log in which
-    it signed an entry goes before one that only names it, as anybody can name another's key; then this registry's own
-    log before others, and those in order. Whether the key is in force is asked of that log.
+    Where a key is known in several logs it asks for one organisation alone, with the rights of that one: this
+    registry's own log goes before others, and those in order. Whether the key is in force is asked of that log.
 
     Parameters
     ----------
@@ -88,9 +89,13 @@ def requesting_key(key_id: bytes, view: View, *, origin: str) -> KeyFacts | None
     peer = peer_reader(key_id, view, origin=origin)
     if peer is not None:  # a peer's key asks for the peer, whether its log is mirrored here already or not
         known = [(log, key) for log, key in known if log in peer.names]
-    return min(known, key=lambda one: (not has_signed(key_id, one[0], view), one[0] != origin), default=(origin, None))[
-        1
-    ]
+    return min(known, key=lambda one: one[0] != origin, default=(origin, None))[1]
+
+
+def _is_stolen_elsewhere(key_id: bytes, origin: str, view: View) -> bool:
+    """Whether somebody in another log says that a key was stolen from them: a thief must not read what is for them."""
+    known = (view.key(key_id, origin=log) for log in view.logs_of(key_id) if log != origin)
+    return any(key is not None and key.compromised_since is not None for key in known)
 
 
 _ADDING: Final = frozenset({"response", "status"})

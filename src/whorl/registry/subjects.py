@@ -20,7 +20,7 @@ from whorl.entries.kinds import (
 )
 from whorl.entries.leaf import entry_id
 from whorl.registry.accusing import require_admissible_notice
-from whorl.registry.candidate import Candidate, stated_keys
+from whorl.registry.candidate import Candidate, require_possession, stated_keys
 from whorl.registry.parties import content_of, parties_of
 from whorl.registry.refusals import Refusal
 from whorl.registry.view import EntryFacts
@@ -105,13 +105,15 @@ def _require_key(candidate: Candidate, body: Key) -> None:
         raise Refusal(
             "not_own", "expected a key of the issuer's own organisation, found another organisation as the target"
         )
-    key_id = stated_keys(body.public)[0].id
+    keys = stated_keys(body.public)
+    key_id = keys[0].id
     known = view.key(key_id, origin=candidate.origin)
     if body.action == "add":
         if known is not None:
             raise Refusal(
                 "key_known", f"expected a new key, found {key_id.hex()[:16]}..., which is known; draw another"
             )
+        require_possession(candidate.entry, [keys])
         return
     if known is None or known.organisation != organisation.hash or known.revoked_at is not None:
         raise Refusal(

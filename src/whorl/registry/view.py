@@ -97,10 +97,10 @@ class View(Protocol):
         """Origins of the logs in which a key is known, in order."""
 
     def sharing(self, organisation: bytes) -> frozenset[bytes]:
-        """Organisations of other logs with a key that issued entries for both, by the leaf hashes of their entries.
+        """Organisations of other logs that registered a key of this one, by the leaf hashes of their entries.
 
-        A key that is only named counts for nothing, for anybody can name another's. Nor does one that either
-        organisation said was stolen.
+        A key of which either organisation said that it was stolen counts for nothing: whoever stole it could tie its
+        owner to anybody, for good.
         """
 
     def organisation(self, digest: bytes) -> OrganisationFacts | None:

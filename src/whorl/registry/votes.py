@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeAlias
 
 from whorl.entries.claimants import issuer_keys
 from whorl.entries.kinds import Key, Kind, Policy, Role, State, Status
-from whorl.registry.parties import Parties
+from whorl.registry.parties import Parties, owners_of, with_sharing
 from whorl.registry.view import EntryFacts, OrganisationFacts, View
 
 
@@ -53,13 +53,6 @@ def acts_as(role: Role, entry: EntryFacts, view: View) -> bool:
     """Whether the key that issued an entry has a role; a root key has every one."""
     key = view.key(entry.issuer, origin=entry.origin)
     return key is not None and (key.is_root or role in key.roles)
-
-
-def has_signed(key_id: bytes, origin: str, view: View) -> bool:
-    """Whether a key issued an entry of a log, which shows that it is in the hands of whoever entered it there."""
-    end = view.chain(key_id, origin=origin)
-    last = None if end is None else view.entry(end[1])
-    return last is not None and last.issuer == key_id
 
 
 def doubted(entry: EntryFacts, view: View, *, signer: bytes | None = None) -> bool:
@@ -136,20 +129,21 @@ def ruling(
     Parameters
     ----------
     ballots : votes for that state on one target
-    barred : organisations whose keys do not count, because it is their own case. Nor do, in another log, their first
-        root keys and, except where doubted votes count, keys of organisations that share one with them: who shares
-        keys can change, and nobody is to undo an annulment by that
+    barred : organisations whose keys do not count, because it is their own case. Nor do, in another log, their root
+        keys and, except where doubted votes count, any other key that one of them registered there, or keys of
+        organisations that share one with them: that can change, and nobody is to undo an annulment by it
     even_doubted : whether votes count that were signed with a key that is doubted
     """
     chamber = frozenset(policy.chamber.keys)
-    own_keys = first_roots(barred, view)
+    own_keys = root_keys(barred, view)
+    parties = frozenset() if even_doubted else with_sharing(barred, view)
     first: dict[bytes, tuple[datetime, bytes]] = {}
     for vote in ballots:
         for signer in vote.signers:
             key = view.key(signer, origin=vote.origin)
             if signer.hex() not in chamber or key is None or key.organisation in barred or signer in own_keys:
                 continue
-            if not even_doubted and not barred.isdisjoint(view.sharing(key.organisation)):
+            if parties and not parties.isdisjoint(owners_of([signer], view) | with_sharing([key.organisation], view)):
                 continue
             if even_doubted or not doubted(vote, view, signer=signer):
                 first[signer] = min(first.get(signer, (vote.seen_at, vote.hash)), (vote.seen_at, vote.hash))
@@ -186,10 +180,10 @@ def revocations(entry: EntryFacts, view: View) -> tuple[bytes, ...]:
     return tuple(sorted(one.hash for one in about if revoked_key(one) == entry.issuer))
 
 
-def first_roots(organisations: Iterable[bytes], view: View) -> frozenset[bytes]:
-    """Ids of the first root keys of organisations, each of which signed their entry; they never change."""
+def root_keys(organisations: Iterable[bytes], view: View) -> frozenset[bytes]:
+    """Ids of the root keys of organisations, each of which signed their entry; they never change."""
     known = (view.organisation(digest) for digest in organisations)
-    return frozenset(one.roots[0] for one in known if one is not None)
+    return frozenset(root for one in known if one is not None for root in one.roots)
 
 
 def _by_bureau(entry: EntryFacts, view: View) -> bool:

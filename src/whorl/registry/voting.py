@@ -12,7 +12,7 @@ from whorl.registry.findings import FRESH, cited, renews
 from whorl.registry.parties import barred_from_ruling, parties_of
 from whorl.registry.refusals import Refusal
 from whorl.registry.view import EntryFacts, KeyFacts, View
-from whorl.registry.votes import barrier_to_review, first_roots, is_bureau
+from whorl.registry.votes import barrier_to_review, is_bureau, root_keys
 
 _BARRIERS: Final = {
     "party": "a party to the case, and nobody rules on their own",
@@ -103,7 +103,7 @@ def _chamber_signers(candidate: Candidate, body: Status, target: EntryFacts) -> 
         )
     annulling = body.state == "annulled"
     barred = barred_from_ruling(case, view, annulling=annulling)
-    own_keys = first_roots(barred, view)
+    own_keys = root_keys(barred, view)
     shares = not annulling and candidate.shares_a_key_with(barred)
     if candidate.organisation.hash in barred or candidate.statement.issuer in own_keys or shares:
         raise Refusal(

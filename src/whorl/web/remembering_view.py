@@ -25,6 +25,9 @@ class RememberingView(DatabaseView):
     def key(self, key_id: bytes, *, origin: str) -> KeyFacts | None:
         return self._once(super().key, key_id, origin=origin)
 
+    def logs_of(self, key_id: bytes) -> Sequence[str]:
+        return self._once(super().logs_of, key_id)
+
     def sharing(self, organisation: bytes) -> frozenset[bytes]:
         return self._once(super().sharing, organisation)
 

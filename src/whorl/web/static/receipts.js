@@ -202,14 +202,16 @@ async function claimantOf(proven, authority) {
   const isBefore = (one) => one === proven || (one.index < proven.index && one.origin === proven.origin);
   for (const one of candidates.filter((each) => each.kind === "organisation" && isBefore(each))) {
     const { name, jurisdiction, roots, threshold } = bodyOf(one);
-    await requireRoots(one, roots, threshold);
+    await requireRoots(one, roots, roots.length); // every key shows that its holder wants it there
     let keys = await withId(issuer, roots);
     if (keys !== null && one !== proven && threshold > 1) await requireRoots(proven, roots, threshold);
     for (const added of keys === null ? authority : []) {
       const isAdded = added.kind === "key" && bodyOf(added).action === "add" && isBefore(added);
       if (keys !== null || !isAdded || added.statement.predicate.target !== hex(one.hash)) continue;
       keys = await withId(issuer, [bodyOf(added).public]);
-      if (keys !== null) await requireRoots(added, roots, threshold);
+      if (keys === null) continue;
+      await requireRoots(added, roots, threshold);
+      await requireRoots(added, [bodyOf(added).public], 1);
     }
     if (keys !== null) return { name, jurisdiction, keys };
   }
@@ -229,7 +231,7 @@ async function requireRoots(proven, roots, threshold) {
   for (const root of roots) all.push(await issuerKeys(root));
   const { signed, unchecked: named } = await signedBy(proven, all.flat());
   const complete = all.filter((keys) => keys.every((key) => signed.has(key.id) || named.has(key.id)) && signed.has(keys[0].id));
-  if (complete.length < threshold) throw new CheckError(`expected ${threshold} root keys to sign, found ${complete.length}`);
+  if (complete.length < threshold) throw new CheckError(`expected ${threshold} of ${all.length} keys to sign, found ${complete.length}`);
 }
 
 async function requireSigned(proven, claimant) {
