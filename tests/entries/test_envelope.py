@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from small_log import counting_bytes
 
 from whorl.core.errors import InputError, VerificationError, WhorlError
-from whorl.entries.envelope import MAX_ENVELOPE_BYTES, parse_envelope, sign_envelope, signed_by
+from whorl.entries.envelope import MAX_ENVELOPE_BYTES, add_signatures, parse_envelope, sign_envelope, signed_by
 from whorl.entries.keys import new_issuer_key
 
 KEY = new_issuer_key(counting_bytes())
@@ -40,6 +40,15 @@ def test_signatures_by_strangers_are_ignored_and_known_ones_must_hold() -> None:
     document["signatures"][0]["sig"] = base64.b64encode(bytes(64)).decode()
     with pytest.raises(VerificationError, match="not its own"):
         signed_by(parse_envelope(_dump(document)), KEY.public_keys)
+
+
+def test_signatures_that_are_added_are_over_the_same_bytes() -> None:
+    added = parse_envelope(add_signatures(ENVELOPE, OTHER.private_keys))
+    assert added.payload == b'{"a":1}'
+    keys = (*KEY.public_keys, *OTHER.public_keys)
+    assert signed_by(added, keys) == {key.id for key in keys}
+    with pytest.raises(InputError, match="two by one key"):
+        parse_envelope(add_signatures(ENVELOPE, [KEY.ed25519]))
 
 
 def test_a_signature_moved_under_another_algorithm_is_refused() -> None:
@@ -83,8 +92,8 @@ SIGNATURE = json.loads(ENVELOPE)["signatures"][0]
         (_changed(payload="e30=="), "base64"),
         (_changed(payload="e31="), "base64"),
         (_changed(payload=7), "base64"),
-        (_changed(signatures=[]), "1 to 32"),
-        (_changed(signatures=[SIGNATURE] * 33), "1 to 32"),
+        (_changed(signatures=[]), "1 to 34"),
+        (_changed(signatures=[SIGNATURE] * 35), "1 to 34"),
         (_changed(signatures=[SIGNATURE] * 2), "two by one key"),
         (_changed(signatures=[SIGNATURE | {"keyid": "AB" * 32}]), "hex digits"),
         (_changed(signatures=[SIGNATURE | {"more": 1}]), "other fields"),

@@ -23,6 +23,14 @@ from whorl.cli.registry_access import (
     registry_at,
     require_claimant,
 )
+from whorl.cli.registry_drafts import (
+    DraftOption,
+    cosign,
+    enter_draft,
+    private_keys,
+    public_half,
+    write_draft,
+)
 from whorl.cli.registry_import import import_entries
 from whorl.core.errors import InputError, VerificationError
 
@@ -262,20 +270,31 @@ def introduce(
         list[Path] | None,
         typer.Option("--root", metavar="FILE", help="A spare root key: it signs once, here, and is kept elsewhere."),
     ] = None,
+    draft: DraftOption = None,
     as_json: AsJson = False,
 ) -> Exit:
     """Enter your organisation, under the name it gives itself; later entries are its own by your key.
 
-    Roots are named once, here. With one alone, a lost or stolen key can be neither replaced nor revoked.
+    Roots are named once, here, and each signs. With one alone, a lost or stolen key can neither be replaced nor be
+    revoked. A root whose private half is elsewhere is given as `whorl registry key --json` prints it, with --draft.
     """
-    from whorl.registry.home import read_issuer_key
+    from whorl.registry.drafts import read_key
+    from whorl.registry.issuing import Issue, organisation_of
+    from whorl.registry.public_keys import issuer_public
 
     require_claimant(claimant, jurisdiction)
-    spare = [read_issuer_key(path) for path in roots or ()]
+    given = [read_key(path) for path in roots or ()]
+    spare = private_keys(given, draft, option="--root")
     signer = issuer(key)
     with registry_at(place, key=signer.key) as opened:
+        if draft is not None and opened.organisation_of(signer.key.id) is None:
+            stated = [public_half(one) for one in given]
+            body = organisation_of(
+                opened, name=claimant, jurisdiction=jurisdiction, roots=[issuer_public(signer.key), *stated]
+            )
+            return write_draft(draft, opened, signer, Issue(body=body), spare, as_json=as_json)
         known, new = signer.introduce(opened, name=claimant, jurisdiction=jurisdiction, spare=spare)
-        if spare and not new:
+        if given and not new:
             raise InputError(
                 "--root: expected a key that the registry does not know yet, found one whose organisation is there; "
                 "its roots were named when it was entered"
@@ -293,23 +312,27 @@ def add_key(
     ],
     place: RegistryPlace = DEFAULT_REGISTRY,
     key: KeyFileOption = None,
+    draft: DraftOption = None,
     as_json: AsJson = False,
 ) -> Exit:
-    """Let another key sign for your organisation: your root key signs that it may, and that key that it will."""
+    """Let another key sign for your organisation: your root key signs that it may, and that key that it will.
+
+    A key whose private half is elsewhere is given as `whorl registry key --json` prints it, with --draft.
+    """
     from whorl.entries.kinds import Key
     from whorl.entries.stating import stated
-    from whorl.registry.home import read_issuer_key
-    from whorl.registry.public_keys import issuer_public
+    from whorl.registry.drafts import read_key
 
-    other = read_issuer_key(added)
-    fields = {"action": "add", "public": issuer_public(other), "roles": tuple(role)}
+    other = read_key(added)
+    cosigners = private_keys([other], draft, option=str(added))
+    fields = {"action": "add", "public": public_half(other), "roles": tuple(role)}
     body = stated(Key, fields, options={"roles": "--role"})
-    return _change_key(body, place, key, cosigners=[other], as_json=as_json)
+    return _change_key(body, place, key, cosigners=cosigners, draft=draft, as_json=as_json)
 
 
 @exits
 def revoke_key(
-    revoked: Annotated[Path, typer.Argument(metavar="FILE", help="The key to be revoked.")],
+    revoked: Annotated[Path, typer.Argument(metavar="FILE", help="The key to be revoked, or its public half.")],
     reason: Annotated[str, typer.Option("--reason", help="Why.")],
     compromised_since: Annotated[
         int | None,
@@ -322,23 +345,30 @@ def revoke_key(
     """Revoke a key of your organisation; your root key signs that it is over."""
     from whorl.entries.kinds import Key
     from whorl.entries.stating import stated
-    from whorl.registry.home import read_issuer_key
-    from whorl.registry.public_keys import issuer_public
+    from whorl.registry.drafts import read_key
 
-    public = issuer_public(read_issuer_key(revoked))
+    public = public_half(read_key(revoked))
     fields = {"action": "revoke", "public": public, "compromised_since": compromised_since, "reason": reason}
     body = stated(Key, fields)
     return _change_key(body, place, key, as_json=as_json)
 
 
 def _change_key(
-    body: "Key", place: str, key: Path | None, *, cosigners: "Sequence[IssuerKey]" = (), as_json: bool
+    body: "Key",
+    place: str,
+    key: Path | None,
+    *,
+    cosigners: "Sequence[IssuerKey]" = (),
+    draft: Path | None = None,
+    as_json: bool,
 ) -> Exit:
     from whorl.registry.issuing import Issue
 
     signer = issuer(key)
     with registry_at(place, key=signer.key) as opened:
         issue = Issue(body=body, target=_own_organisation(opened, signer))
+        if draft is not None:
+            return write_draft(draft, opened, signer, issue, cosigners, as_json=as_json)
         entered = signer.issue(opened, [issue], cosigners=cosigners)[0]
     return _said({"entry": _entry_id(entered.hash), "action": body.action}, "Entered", as_json=as_json)
 
@@ -374,6 +404,8 @@ for _name, _command, _help in (
     ("introduce", introduce, "Enter your organisation."),
     ("add-key", add_key, "Let another key sign for you."),
     ("revoke-key", revoke_key, "Revoke a key of yours."),
+    ("cosign", cosign, "Sign a draft with a key that it names."),
+    ("enter-draft", enter_draft, "Enter a draft that all have signed."),
     ("import", import_entries, "Enter signed entries from a file."),
     ("receipt", receipt, "Write the receipt of an entry."),
     ("fsck", fsck, "Check everything a registry holds."),

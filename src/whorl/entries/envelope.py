@@ -38,10 +38,19 @@ def sign_envelope(payload: bytes, keys: Sequence[PrivateKey]) -> bytes:
     payload : an in-toto statement
     keys : one signature each, in this order
     """
-    message = _pae(payload)
-    signatures = [{"keyid": key.public.id.hex(), "sig": _text(key.sign(message))} for key in keys]
-    document = {"payload": _text(payload), "payloadType": PAYLOAD_TYPE, "signatures": signatures}
-    return json.dumps(document, separators=(",", ":")).encode()
+    return _written(payload, _signatures(payload, keys))
+
+
+def add_signatures(data: bytes, keys: Sequence[PrivateKey]) -> bytes:
+    """The bytes of an envelope with further signatures behind those that it has, none of which is checked.
+
+    Raises
+    ------
+    InputError
+        If it is no such envelope.
+    """
+    envelope = parse_envelope(data)
+    return _written(envelope.payload, [*envelope.signatures, *_signatures(envelope.payload, keys)])
 
 
 def parse_envelope(data: bytes) -> Envelope:
@@ -88,6 +97,20 @@ def signed_by(envelope: Envelope, keys: Iterable[PublicKey]) -> frozenset[bytes]
             )
         signed.add(key.id)
     return frozenset(signed)
+
+
+def _signatures(payload: bytes, keys: Sequence[PrivateKey]) -> list[tuple[str, bytes]]:
+    message = _pae(payload)
+    return [(key.public.id.hex(), key.sign(message)) for key in keys]
+
+
+def _written(payload: bytes, signatures: Sequence[tuple[str, bytes]]) -> bytes:
+    document = {
+        "payload": _text(payload),
+        "payloadType": PAYLOAD_TYPE,
+        "signatures": [{"keyid": key_id, "sig": _text(signature)} for key_id, signature in signatures],
+    }
+    return json.dumps(document, separators=(",", ":")).encode()
 
 
 def _pae(payload: bytes) -> bytes:

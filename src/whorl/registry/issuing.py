@@ -18,7 +18,7 @@ from whorl.core.strict_json import parse_json_object
 from whorl.entries.composing import compose
 from whorl.entries.handling import CLEAR, Handling
 from whorl.entries.keys import IssuerKey, new_issuer_key, write_key_file
-from whorl.entries.kinds import Body, Model, Organisation
+from whorl.entries.kinds import Body, IssuerPublic, Model, Organisation
 from whorl.entries.leaf import NO_HASH, SALT_BYTES
 from whorl.entries.statement import open_entry
 from whorl.entries.stating import stated
@@ -122,13 +122,8 @@ class Issuer:
                     f"{name!a}; leave it out, or sign with a key of the organisation that you mean (--key)"
                 )
             return known, False
-        fields = {
-            "name": name or UNNAMED,
-            "home": registry.origin,
-            "jurisdiction": jurisdiction,
-            "roots": tuple(map(issuer_public, (self.key, *spare))),
-        }
-        body = stated(Organisation, fields, options={"name": "--claimant"})
+        roots = tuple(map(issuer_public, (self.key, *spare)))
+        body = organisation_of(registry, name=name or UNNAMED, jurisdiction=jurisdiction, roots=roots)
         self.issue(registry, [Issue(body=body)], cosigners=spare)
         return body.name, True
 
@@ -153,6 +148,31 @@ class Issuer:
             If the registry refuses one, or names an earlier end of the chain than was acknowledged. Those before it are
             entered.
         """
+        submissions, ends = self._signed(registry, issues, cosigners)
+        if before_sending is not None:
+            before_sending(submissions)
+        entered = []
+        for outcome, submission, end in zip(registry.enter(submissions), submissions, ends, strict=True):
+            if isinstance(outcome, InputError | VerificationError):
+                raise outcome
+            if not submission.sealed:
+                self._remember(registry.origin, end)
+            entered.append(outcome)
+        return entered
+
+    def sign(self, registry: RegistryAccess, issue: Issue, *, cosigners: Sequence[IssuerKey] = ()) -> Submission:
+        """Sign the next entry of this key's chain without entering it, for others to sign it, too.
+
+        Raises
+        ------
+        VerificationError
+            If the registry names an earlier end of the chain than was acknowledged.
+        """
+        return self._signed(registry, [issue], cosigners)[0][0]
+
+    def _signed(
+        self, registry: RegistryAccess, issues: Sequence[Issue], cosigners: Sequence[IssuerKey]
+    ) -> tuple[list[Submission], list[tuple[int, bytes]]]:
         chain = self._chain(registry)
         submissions: list[Submission] = []
         ends: list[tuple[int, bytes]] = []
@@ -170,16 +190,7 @@ class Issuer:
             submissions.append(Submission(envelope=envelope, salt=salt, sealed=one.sealed))
             ends.append(end)
             chain = chain if one.sealed else end
-        if before_sending is not None:
-            before_sending(submissions)
-        entered = []
-        for outcome, submission, end in zip(registry.enter(submissions), submissions, ends, strict=True):
-            if isinstance(outcome, InputError | VerificationError):
-                raise outcome
-            if not submission.sealed:
-                self._remember(registry.origin, end)
-            entered.append(outcome)
-        return entered
+        return submissions, ends
 
     def _chain(self, registry: RegistryAccess) -> tuple[int, bytes] | None:
         told, remembered = registry.chain(self.key.id), self._remembered(registry.origin)
@@ -212,6 +223,14 @@ class Issuer:
         if not self._memory.exists():
             return {}
         return parse_json_object(self._memory.read_bytes(), what=str(self._memory), max_bytes=_MEMORY_BYTES)
+
+
+def organisation_of(
+    registry: RegistryAccess, *, name: str, jurisdiction: str, roots: Sequence[IssuerPublic]
+) -> Organisation:
+    """The entry of an organisation that registers there, under root keys all of which sign it."""
+    fields = {"name": name, "home": registry.origin, "jurisdiction": jurisdiction, "roots": tuple(roots)}
+    return stated(Organisation, fields, options={"name": "--claimant", "roots": "--root"})
 
 
 def new_key_file(path: Path, random_bytes: Callable[[int], bytes]) -> IssuerKey:
