@@ -83,6 +83,27 @@ def test_one_of_two_roots_cannot_add_a_key_nor_speak_for_the_organisation() -> N
             _check(log.receipt(index, authority=authority), log.policy())
 
 
+def test_a_receipt_shows_that_every_key_that_became_known_signed() -> None:
+    """A log without mirrors that check it could name the keys of anybody."""
+    log, root, signer = SmallLog(), Issuer(ROOT), Issuer(SIGNING)
+    leaf = log.enter(root, "organisation", organisation(ROOT, SECOND_ROOT))
+    key = Key(action="add", public=issuer_public(SIGNING), roles=("submitter",))
+    log.enter(root, "key", key, target=leaf.hash, cosigners=[SIGNING])
+    log.enter(root, "model", MODEL)
+    log.enter(signer, "model", MODEL)
+    for index, authority in ((2, [0]), (3, [0, 1])):
+        with pytest.raises(VerificationError, match="1 of 2 that did not"):
+            _check(log.receipt(index, authority=authority), log.policy())
+    log, root, signer = SmallLog(), Issuer(ROOT), Issuer(SIGNING)
+    leaf = log.enter(root, "organisation", organisation(ROOT, SECOND_ROOT), cosigners=[SECOND_ROOT])
+    log.enter(root, "key", key, target=leaf.hash)
+    log.enter(root, "model", MODEL)
+    log.enter(signer, "model", MODEL)
+    _check(log.receipt(2, authority=[0]), log.policy())
+    with pytest.raises(VerificationError, match="1 of 1 that did not"):
+        _check(log.receipt(3, authority=[0, 1]), log.policy())
+
+
 def test_a_key_that_another_organisation_added_does_not_count() -> None:
     log, root, stranger = SmallLog(), Issuer(ROOT), Issuer(SECOND_ROOT)
     log.enter(root, "organisation", organisation(ROOT))

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 from page_registry import PageRegistry, shared_registry
 from page_server import Site, serving
+from small_log import MODEL, Issuer, SmallLog, counting_bytes, issuer_public, organisation
 
 from whorl.core.errors import VerificationError
+from whorl.entries.keys import new_issuer_key
+from whorl.entries.kinds import Key
 from whorl.entries.leaf import commitment, entry_id, parse_leaf
 from whorl.log.keys import Signer, signer_from_bytes
 from whorl.log.merkle import EMPTY_ROOT, leaf_hash, root_of_leaves, verify_consistency, verify_inclusion
@@ -519,6 +522,34 @@ def test_a_forger_who_makes_a_leaf_that_fits_fails_at_the_signature_and_at_the_l
     entry = entry_id(leaf_hash(base64.b64decode(moved["entry"]["leaf"])))
     steps = page.evaluate(run, [f"/static/{static_files()[0]}", moved, entry, policy])
     assert steps["What it says gives this very leaf"] == "failed"
+
+
+def test_the_key_of_somebody_who_did_not_sign_that_they_want_it_known_is_not_believed(watched: Watched) -> None:
+    keys = [new_issuer_key(counting_bytes(20 * number), post_quantum=number != 2) for number in range(3)]
+    root, spare, added = keys
+    page = watched.go("/")
+    run = """async ([folder, receipt, entry, policy]) => {
+        const [receipts, proofs] = [await import(`${folder}/receipts.js`), await import(`${folder}/proofs.js`)];
+        const steps = {};
+        await receipts.checkReceipt(receipt, {entry, policy: await proofs.parsePolicy(policy), present: null,
+            fetchTile: null, tell: ({title, result}) => { steps[title] = result; }});
+        return steps; }"""
+    for signing, by_root, by_added in (
+        ([spare, added], "held", "held"),
+        ([added], "failed", "failed"),
+        ([spare], "held", "failed"),
+    ):
+        log, issuer, other = SmallLog(), Issuer(root), Issuer(added)
+        made = log.enter(
+            issuer, "organisation", organisation(root, spare), cosigners=[s for s in signing if s is spare]
+        )
+        body = Key(action="add", public=issuer_public(added), roles=("submitter",))
+        log.enter(issuer, "key", body, target=made.hash, cosigners=[s for s in signing if s is added])
+        for index, by, authority, expected in ((2, issuer, [0], by_root), (3, other, [0, 1], by_added)):
+            leaf = log.enter(by, "model", MODEL)
+            receipt = json.loads(log.receipt(index, authority=authority))
+            asked = [f"/static/{static_files()[0]}", receipt, entry_id(leaf.hash), log.policy().to_text()]
+            assert page.evaluate(run, asked)["The key belongs to an organisation"] == expected
 
 
 def test_a_log_that_does_not_grow_is_shown_as_failed(open_page: Callable[..., Watched], made: PageRegistry) -> None:

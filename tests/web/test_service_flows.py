@@ -22,12 +22,14 @@ from served import (
 )
 
 from whorl.core.errors import InputError, VerificationError
-from whorl.entries.kinds import Fingerprint, Status
+from whorl.entries.keys import IssuerKey
+from whorl.entries.kinds import Fingerprint, Key, Status
 from whorl.entries.leaf import entry_id
 from whorl.entries.receipt import parse_receipt, verify_receipt
 from whorl.log.policy import check_tree_head, parse_policy
 from whorl.log.tiles import parse_bundle
 from whorl.registry.issuing import Issue, Issuer, RegistryAccess, new_key_file
+from whorl.registry.public_keys import issuer_public
 from whorl.registry.refusals import Refusal
 from whorl.registry.sequencer import Entered
 
@@ -70,6 +72,29 @@ def test_an_entry_is_shown_with_its_claimant_and_level(served: Served) -> None:
     assert shown["standing"] == {"standing": "good", "by": []}
     assert shown["content"]["statement"]["predicate"]["body"] == body.model_dump(mode="json")
     assert "owner" not in json.dumps(shown)
+
+
+def test_nobody_hands_in_the_key_of_somebody_else(served: Served) -> None:
+    victim, stranger = Claimant.new(post_quantum=True), Claimant.new("Meridian AI")
+    organisation = stranger.organisation
+    named = organisation.model_copy(update={"roots": (*organisation.roots, issuer_public(victim.key))})
+    with served.remote() as remote:
+        (outcome,) = remote.enter([stranger.sign(named)])
+        assert isinstance(outcome, Refusal)
+        assert outcome.code == "missing_signature"
+        stranger.chain = None
+        target = stranger.register(remote)
+        chain = stranger.chain
+        added = Key(action="add", public=issuer_public(victim.key), roles=("submitter",))
+        half = IssuerKey(ed25519=victim.key.ed25519)
+        for cosigners in ([], [half]):  # nor with one half of it
+            stranger.chain = chain
+            (outcome,) = remote.enter([stranger.sign(added, target=target, cosigners=cosigners)])
+            assert isinstance(outcome, Refusal)
+            assert outcome.code == "missing_signature"
+        assert remote.claimant_of(victim.key.id) is None
+        victim.register(remote)
+        assert remote.claimant_of(victim.key.id) == "Northwind Labs"
 
 
 def test_names_and_digests_lead_to_entries(served: Served) -> None:
