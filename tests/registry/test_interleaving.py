@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from test_admission import _KEYS, refused
 from test_notice_laws import Move, moves, played
 from test_notices import STATES
-from worlds import START, B, Case, World, case, key_of, model
+from worlds import START, B, Case, World, case, key_of, model, public
 
+from whorl.entries.kinds import Key
 from whorl.entries.leaf import NO_HASH
 from whorl.entries.statement import open_entry
 from whorl.registry.admission import admit
@@ -51,7 +52,8 @@ class Reader:
     def _admits(self, facts: EntryFacts) -> bool:
         assert facts.statement is not None
         owner = next(key for key in _KEYS if key.id == facts.issuer)
-        cosigners = [key for key in _KEYS if key.id in facts.signers - {owner.id}]
+        added = facts.statement.body.public if isinstance(facts.statement.body, Key) else None
+        cosigners = [key for key in _KEYS if key.id in facts.signers - {owner.id} or public(key) == added]
         entry, leaf = open_entry(facts.statement.sign(owner, cosigners=cosigners)), self._source.leaves[facts.hash]
         place = {"origin": facts.origin, "index": facts.index}
         try:
