@@ -132,7 +132,6 @@ def test_a_signature_under_another_algorithm_does_not_count() -> None:
 def roots(count: int, *, threshold: int) -> Organisation:
     return Organisation(
         name="Tern Models",
-        home=A,
         jurisdiction="NL",
         roots=tuple(public(key_of(f"tern {number}")) for number in range(count)),
         threshold=threshold,
@@ -142,7 +141,7 @@ def roots(count: int, *, threshold: int) -> Organisation:
 @pytest.mark.parametrize(("signing", "code"), [([0], "too_few_roots"), ([1, 2], "missing_signature")])
 def test_an_organisation_is_signed_by_its_first_root_and_a_threshold(signing: list[int], code: Code) -> None:
     world, body = federation(), roots(3, threshold=2)
-    payload = world.statement(key_of("tern 0"), "organisation", body).to_payload()
+    payload = world.statement(key_of("tern 0"), "organisation", body, origin=A).to_payload()
     keys = [key_of(f"tern {number}").ed25519 for number in signing]
     with refused(code):
         world.admit(open_entry(sign_envelope(payload, keys)), origin=A)
@@ -162,14 +161,14 @@ def test_an_organisation_is_issued_by_its_first_root() -> None:
 
 def test_a_root_key_belongs_to_one_organisation() -> None:
     world = federation()
-    body = Organisation(name="Tern", home=A, jurisdiction="NL", roots=(public(key_of("tern 0")), public(NORTHWIND)))
+    body = Organisation(name="Tern", jurisdiction="NL", roots=(public(key_of("tern 0")), public(NORTHWIND)))
     with refused("key_known"):
         world.enter(key_of("tern 0"), "organisation", body, origin=A)
 
 
 def test_an_organisation_is_not_introduced_twice() -> None:
     world = federation()
-    again = Organisation(name="Northwind", home=A, jurisdiction="NL", roots=(public(key_of("Northwind Labs root 0")),))
+    again = Organisation(name="Northwind", jurisdiction="NL", roots=(public(key_of("Northwind Labs root 0")),))
     with refused("key_known"):
         world.enter(key_of("Northwind Labs root 0"), "organisation", again, origin=A)
 

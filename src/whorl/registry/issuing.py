@@ -123,7 +123,6 @@ class Issuer:
             return known, False
         fields = {
             "name": name or UNNAMED,
-            "home": registry.origin,
             "jurisdiction": jurisdiction,
             "roots": (issuer_public(self.key), *spare),
         }
@@ -158,6 +157,7 @@ class Issuer:
         for one in issues:
             statement = compose(
                 one.body,
+                log=registry.origin,
                 issuer=self.key.id,
                 chain=None if one.sealed else chain,
                 now=self._now(),
