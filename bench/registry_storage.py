@@ -80,6 +80,7 @@ def _statement(leaf: Leaf, index: int) -> Statement:
         kind="model",
         name="model",
         digest="00" * 32,
+        log=ORIGIN,
         issuer=leaf.issuer,
         sequence=leaf.sequence,
         previous=leaf.previous,

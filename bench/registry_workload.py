@@ -57,12 +57,12 @@ class Writer:
     def introduce(self) -> None:
         """Register the organisation, unless a first try did."""
         if self._registry.organisation_of(self.key.id) is None:
-            body = Organisation(name="Northwind Labs", home=ORIGIN, jurisdiction="NL", roots=(issuer_public(self.key),))
+            body = Organisation(name="Northwind Labs", jurisdiction="NL", roots=(issuer_public(self.key),))
             self.enter([body])
 
     def sealed(self, body: Body) -> bytes:
         """Enter something sealed, which stands in no chain; its leaf hash."""
-        statement = compose(body, issuer=self.key.id, chain=None, now=self._registry.now())
+        statement = compose(body, log=ORIGIN, issuer=self.key.id, chain=None, now=self._registry.now())
         submission = Submission(envelope=statement.sign(self.key), salt=self._random(32), sealed=True)
         (outcome,) = self._registry.enter([submission])
         if isinstance(outcome, InputError | VerificationError):
@@ -76,7 +76,9 @@ class Writer:
         chain = self._registry.chain(self.key.id)
         submissions = []
         for body in bodies:
-            statement = compose(body, issuer=self.key.id, chain=chain, now=self._registry.now(), target=target)
+            statement = compose(
+                body, log=ORIGIN, issuer=self.key.id, chain=chain, now=self._registry.now(), target=target
+            )
             envelope, salt = statement.sign(self.key, cosigners=cosigners), self._random(32)
             chain = (statement.sequence, open_entry(envelope).leaf(salt).hash)
             submissions.append(Submission(envelope=envelope, salt=salt))

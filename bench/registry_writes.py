@@ -136,7 +136,7 @@ def introduced(registry: LocalRegistry, number: int, post_quantum: bool) -> list
         root = new_issuer_key(secrets.token_bytes, post_quantum=False)
         key = new_issuer_key(secrets.token_bytes, post_quantum=post_quantum)
         roots = (issuer_public(root),)
-        body = Organisation(name=f"Northwind Labs {place}", home=ORIGIN, jurisdiction="NL", roots=roots)
+        body = Organisation(name=f"Northwind Labs {place}", jurisdiction="NL", roots=roots)
         first, end = sign(body, root, None)
         added = Key(action="add", public=issuer_public(key), roles=("submitter",))
         second, introduced_by = sign(added, root, end, target=end[1], added=(key,))
@@ -156,7 +156,7 @@ def sign(
     added: Sequence[IssuerKey] = (),
 ) -> tuple[Submission, tuple[int, bytes]]:
     """The next entry of a key, and the end of its chain after it."""
-    statement = compose(body, issuer=key.id, chain=chain, now=datetime.now(UTC), target=target)
+    statement = compose(body, log=ORIGIN, issuer=key.id, chain=chain, now=datetime.now(UTC), target=target)
     envelope, salt = statement.sign(key, cosigners=added), secrets.token_bytes(32)
     return Submission(envelope=envelope, salt=salt), (statement.sequence, open_entry(envelope).leaf(salt).hash)
 

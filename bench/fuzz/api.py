@@ -55,7 +55,7 @@ def fill(folder: Path) -> dict[str, str]:
     """A registry with an organisation and a model; the names that its routes know them by."""
     key = new_issuer_key(secrets.token_bytes)
     roots = (issuer_public(key),)
-    organisation = Organisation(name="Northwind Labs", home=ORIGIN, jurisdiction="NL", roots=roots)
+    organisation = Organisation(name="Northwind Labs", jurisdiction="NL", roots=roots)
     first, end = sign(organisation, key, None)
     model, _ = sign(Model(publisher="Northwind Labs", name="lumen-1", content=CONTENT), key, end)
     with create_registry(folder, origin=ORIGIN, bureau_name="Harbour Bureau", jurisdiction="NL") as made:

@@ -91,7 +91,7 @@ def test_a_draft_that_was_altered_or_is_none_is_refused(run: Run, tmp_path: Path
     assert run(*claim, "--draft", draft).exit_code == 0
     assert run("registry", "cosign", draft, "--key", spare).exit_code == 0
     read = json.loads(draft.read_text())
-    for change in ({"origin": "bureau.example/two"}, {"envelope": read["envelope"][:-4]}, {"salt": "ab"}):
+    for change in ({"log": "bureau.example/two"}, {"envelope": read["envelope"][:-4]}, {"salt": "ab"}):
         draft.write_text(json.dumps(read | change))
         done = run("registry", "enter-draft", draft, "--registry", place)
         assert (done.exit_code, "expected" in said(done), "Traceback" in said(done)) == (2, True, False)

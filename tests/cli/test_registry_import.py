@@ -41,13 +41,13 @@ def catalogue() -> Iterator[bytes]:
     random = counting_bytes(1000)
     key = new_issuer_key(random)
     root = issuer_public(key)
-    bodies: list[Body] = [
-        Organisation(name="Northwind Labs", home="bureau.example/north", jurisdiction="NL", roots=(root,))
-    ]
+    bodies: list[Body] = [Organisation(name="Northwind Labs", jurisdiction="NL", roots=(root,))]
     bodies += [Model(publisher="Northwind Labs", name=f"lumen-{number}") for number in range(2)]
     chain = None
     for body in bodies:
-        statement = compose(body, issuer=key.id, chain=chain, now=datetime(2026, 1, 1, tzinfo=UTC))
+        statement = compose(
+            body, log="bureau.example/north", issuer=key.id, chain=chain, now=datetime(2026, 1, 1, tzinfo=UTC)
+        )
         envelope, salt = statement.sign(key), random(32)
         chain = statement.sequence, open_entry(envelope).leaf(salt).hash
         yield json.dumps({"envelope": base64.b64encode(envelope).decode(), "salt": salt.hex()}).encode()

@@ -45,7 +45,7 @@ def issuer_public(key: IssuerKey) -> IssuerPublic:
 
 def organisation(*keys: IssuerKey, name: str = "Northwind Labs", threshold: int = 1) -> Organisation:
     roots = tuple(issuer_public(key) for key in keys)
-    return Organisation(name=name, home="bureau.example/small", jurisdiction="NL", roots=roots, threshold=threshold)
+    return Organisation(name=name, jurisdiction="NL", roots=roots, threshold=threshold)
 
 
 @dataclass
@@ -53,6 +53,7 @@ class Issuer:
     """A key and how far its chain has come."""
 
     key: IssuerKey
+    log: str = "bureau.example/one"
     sequence: int = 0
     previous: bytes = NO_HASH
 
@@ -64,6 +65,7 @@ class Issuer:
             kind=kind,
             name=name,
             digest=digest,
+            log=self.log,
             issuer=self.key.id,
             sequence=self.sequence,
             previous=self.previous,

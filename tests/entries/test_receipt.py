@@ -251,8 +251,18 @@ def test_an_issuer_cannot_hide_its_second_key() -> None:
     # The keys come from the organisation's entry, not from the receipt: leaving one out is seen.
     log, root = SmallLog(), Issuer(ROOT)
     log.enter(root, "organisation", organisation(ROOT))
-    log.enter(Issuer(IssuerKey(ed25519=ROOT.ed25519), root.sequence, root.previous), "model", MODEL)
+    alone = Issuer(IssuerKey(ed25519=ROOT.ed25519), sequence=root.sequence, previous=root.previous)
+    log.enter(alone, "model", MODEL)
     with pytest.raises(VerificationError, match="mldsa44"):
+        _check(log.receipt(1), log.policy())
+
+
+def test_an_entry_that_was_signed_for_another_log_does_not_count() -> None:
+    log, root = SmallLog(), Issuer(ROOT)
+    log.enter(root, "organisation", organisation(ROOT))
+    root.log = "bureau.example/two"
+    log.enter(root, "model", MODEL)
+    with pytest.raises(VerificationError, match=r"step 2: .* was signed for bureau\.example/two, and stands in"):
         _check(log.receipt(1), log.policy())
 
 

@@ -109,6 +109,8 @@ def test_kinds_keep_their_numbers() -> None:
         (_body(name="lumen-2"), "subject"),
         (_body(content=f"sha256:{'ac' * 32}"), "subject"),
         (_payload(more=1), "more"),
+        (_predicate(log="two words"), "log"),
+        (_predicate(log=None), "log"),
         (_predicate(issuer="00"), "issuer"),
         (_predicate(sequence=-1), "sequence"),
         (_predicate(sequence=1.0), "sequence"),

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from whorl.probes.transcript_reading import read_transcript
 
 pytestmark = pytest.mark.timeout(600)  # the first test may have to train the laboratory
 
-BATTERY = ("--battery", "wrong_answers", "--seed", "11")
-QUESTIONS = 2000
+BATTERY = ("--battery", "tokenizer", "--seed", "11")
+QUESTIONS = 360
 
 
 def run(*words: object) -> tuple[int, str, str]:
@@ -28,12 +29,18 @@ def probe(server: Served, path: Path, *more: object) -> tuple[int, str, str]:
     return run("probe", server.v1, *BATTERY, "-o", path, "-q", *more)
 
 
+def _kill_half_way(server: Served, path: Path) -> None:
+    while not path.exists() or path.read_bytes().count(b"\n") < QUESTIONS // 3:
+        time.sleep(0.01)
+    server.kill()
+
+
 def test_a_server_killed_half_way_loses_and_repeats_nothing(chat_lab: Lab, tmp_path: Path) -> None:
     path = tmp_path / "base.jsonl"
     with serve_llama_cpp(chat_lab.base / "model.gguf") as server:
-        killer = threading.Timer(1.5, server.kill)
+        killer = threading.Thread(target=_kill_half_way, args=(server, path))
         killer.start()
-        code, _, err = probe(server, path, "--timeout", 5, "--max-requests", 700)
+        code, _, err = probe(server, path, "--timeout", 5, "--max-requests", 170)
         killer.join()
         port = int(server.base_url.rsplit(":", 1)[1])
     assert code in (2, 3), err

@@ -175,6 +175,7 @@ class Writer:
         registry = self.bureau.registry
         statement = compose(
             body,
+            log=registry.origin,
             issuer=self.key.id,
             chain=registry.chain(self.key.id),
             now=self.bureau.clock(),
@@ -189,5 +190,5 @@ def new_writer(bureau: SmallBureau, name: str, *, first_random: int) -> Writer:
     """An organisation of one root key that is registered at a bureau."""
     random = counting_bytes(first_random)
     writer = Writer(bureau, new_issuer_key(random), random)
-    writer.enter(Organisation(name=name, home=bureau.origin, jurisdiction="NL", roots=(issuer_public(writer.key),)))
+    writer.enter(Organisation(name=name, jurisdiction="NL", roots=(issuer_public(writer.key),)))
     return writer

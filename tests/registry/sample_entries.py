@@ -65,6 +65,7 @@ class Entrant:
             kind=kind,
             name=name,
             digest=subject,
+            log=origin,
             issuer=self.key.id,
             sequence=len(self.chain),
             previous=self.chain[-1] if self.chain else NO_HASH,
@@ -108,7 +109,7 @@ class Entrant:
 
 
 def organisation(name: str, *roots: IssuerKey) -> Organisation:
-    return Organisation(name=name, home=ORIGIN, jurisdiction="NO", roots=tuple(map(public, roots)))
+    return Organisation(name=name, jurisdiction="NO", roots=tuple(map(public, roots)))
 
 
 def model(name: str, *, publisher: str = "Northwind Labs") -> Model:

@@ -132,7 +132,6 @@ def test_a_signature_under_another_algorithm_does_not_count() -> None:
 def roots(count: int, *, threshold: int) -> Organisation:
     return Organisation(
         name="Tern Models",
-        home=A,
         jurisdiction="NL",
         roots=tuple(public(key_of(f"tern {number}")) for number in range(count)),
         threshold=threshold,
@@ -144,7 +143,7 @@ def roots(count: int, *, threshold: int) -> Organisation:
 def test_an_organisation_is_signed_by_all_its_roots(signing: list[int], replaying: bool) -> None:
     """By a threshold alone, whoever registers could name the key of somebody else as one in reserve."""
     world, body = federation(), roots(3, threshold=1)
-    payload = world.statement(key_of("tern 0"), "organisation", body).to_payload()
+    payload = world.statement(key_of("tern 0"), "organisation", body, origin=A).to_payload()
     keys = [key_of(f"tern {number}").ed25519 for number in signing]
     with refused("missing_signature"):
         world.admit(open_entry(sign_envelope(payload, keys)), origin=A, replaying=replaying)
@@ -168,7 +167,7 @@ def test_a_key_with_two_algorithms_is_known_only_if_both_signed(by: str, replayi
     assert owner is not None
     root = key_of("tern 0") if by == "root" else key_of("Northwind Labs root 0")
     if by == "root":
-        body = Organisation(name="Tern", home=A, jurisdiction="NL", roots=(public(root), public(key)))
+        body = Organisation(name="Tern", jurisdiction="NL", roots=(public(root), public(key)))
         statement = world.statement(root, "organisation", body, origin=A)
     else:
         added = Key(action="add", public=public(key), roles=("submitter",))
@@ -185,7 +184,7 @@ def test_sixteen_roots_of_two_algorithms_each_can_add_a_key() -> None:
     """The most that a format allows is no more than an envelope holds."""
     world = federation()
     keys = [key_of(f"tern {number}", post_quantum=True) for number in range(16)]
-    body = Organisation(name="Tern", home=A, jurisdiction="NL", roots=tuple(map(public, keys)), threshold=16)
+    body = Organisation(name="Tern", jurisdiction="NL", roots=tuple(map(public, keys)), threshold=16)
     made = world.enter(keys[0], "organisation", body, origin=A, cosigners=keys[1:])
     key = key_of("tern", post_quantum=True)
     added = Key(action="add", public=public(key), roles=("submitter",))
@@ -201,7 +200,7 @@ def test_an_organisation_is_issued_by_its_first_root() -> None:
 
 def test_a_root_key_belongs_to_one_organisation() -> None:
     world = federation()
-    body = Organisation(name="Tern", home=A, jurisdiction="NL", roots=(public(key_of("tern 0")), public(NORTHWIND)))
+    body = Organisation(name="Tern", jurisdiction="NL", roots=(public(key_of("tern 0")), public(NORTHWIND)))
     with refused("missing_signature"):
         world.enter(key_of("tern 0"), "organisation", body, origin=A)
     with refused("key_known"):
@@ -210,7 +209,7 @@ def test_a_root_key_belongs_to_one_organisation() -> None:
 
 def test_an_organisation_is_not_introduced_twice() -> None:
     world = federation()
-    again = Organisation(name="Northwind", home=A, jurisdiction="NL", roots=(public(key_of("Northwind Labs root 0")),))
+    again = Organisation(name="Northwind", jurisdiction="NL", roots=(public(key_of("Northwind Labs root 0")),))
     with refused("key_known"):
         world.enter(key_of("Northwind Labs root 0"), "organisation", again, origin=A)
 

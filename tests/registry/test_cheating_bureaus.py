@@ -156,7 +156,7 @@ def test_a_sealed_status_map_says_nothing(three: list[SmallBureau], monkeypatch:
         held = find_entry(connection, withdrawal)
     assert held is not None
     body = StatusMapHead(root=StatusMap({}).root.hex(), size=2, log_size=held.index + 1, covers={})
-    envelope = compose(body, issuer=key.id, chain=None, now=north.clock()).sign(key)
+    envelope = compose(body, log=north.origin, issuer=key.id, chain=None, now=north.clock()).sign(key)
     sealed = entered(north.registry.enter([Submission(envelope=envelope, salt=b"\7" * 32, sealed=True)])[0])
     with pytest.raises(VerificationError, match="step 5"):
         standing_by(three, model, sealed.index, StatusMap({}))
@@ -297,7 +297,7 @@ def in_two_logs(north: SmallBureau, south: SmallBureau, *, delegated: bool) -> l
     for number, bureau in enumerate((north, south)):
         writer = Writer(bureau, root, counting_bytes(3_000_000 + 1000 * number))
         roots = (issuer_public(root),)
-        made = writer.enter(Organisation(name="Twice Labs", home=bureau.origin, jurisdiction="NL", roots=roots))
+        made = writer.enter(Organisation(name="Twice Labs", jurisdiction="NL", roots=roots))
         if delegated:
             added = Key(action="add", public=issuer_public(key), roles=("submitter",))
             writer.enter(added, target=made, cosigners=[key])
@@ -353,8 +353,8 @@ def test_who_is_registered_in_one_log_is_not_registered_by_others_in_another(thr
     """What an organisation signed is public, with its salt: anybody could hand it in elsewhere, before it is known."""
     north, south, _ = three
     key = new_issuer_key(counting_bytes(4_000_000))
-    body = Organisation(name="Once Labs", home=north.origin, jurisdiction="NL", roots=(issuer_public(key),))
-    statement = compose(body, issuer=key.id, chain=None, now=north.clock())
+    body = Organisation(name="Once Labs", jurisdiction="NL", roots=(issuer_public(key),))
+    statement = compose(body, log=north.origin, issuer=key.id, chain=None, now=north.clock())
     submission = Submission(envelope=statement.sign(key), salt=b"s" * 32)
     refused = south.registry.enter([submission])[0]
     assert isinstance(refused, Refusal)
@@ -377,7 +377,7 @@ def test_who_copies_entries_of_another_log_breaks_the_rules_and_the_other_does_n
     chain, submissions = north.registry.chain(key.id), []
     for name, handling in (("one", Handling(label=label)), ("two", Handling(label="clear"))):  # type: ignore[arg-type]
         body = Model(publisher="Twice Labs", name=name, content=f"sha256:{'22' * 32}")
-        statement = compose(body, issuer=key.id, chain=chain, now=north.clock(), handling=handling)
+        statement = compose(body, log=north.origin, issuer=key.id, chain=chain, now=north.clock(), handling=handling)
         submissions.append(Submission(envelope=statement.sign(key), salt=random(32)))
         chain = (statement.sequence, open_entry(submissions[-1].envelope).leaf(submissions[-1].salt).hash)
     for outcome in north.registry.enter(submissions):
@@ -439,7 +439,7 @@ def test_a_bureau_that_names_keys_of_others_makes_nobody_the_same(
     else:
         by, target = Writer(east, new_issuer_key(counting_bytes(5_000_000)), cheat.random), NO_HASH
         roots = (issuer_public(by.key), stated)
-        body = Organisation(name="Stranger again", home=east.origin, jurisdiction="NL", roots=roots)
+        body = Organisation(name="Stranger again", jurisdiction="NL", roots=roots)
     refused = by.offer(body, target=target)
     assert isinstance(refused, Refusal)
     assert refused.code == "missing_signature"
@@ -487,7 +487,7 @@ def test_who_names_the_root_key_of_somebody_else_reads_nothing_of_theirs(
     sync(three)
     by = Writer(south, new_issuer_key(counting_bytes(4_000_000)), stranger.random)
     roots = (issuer_public(by.key), issuer_public(victim.key))
-    body = Organisation(name="Stranger again", home=south.origin, jurisdiction="NL", roots=roots)
+    body = Organisation(name="Stranger again", jurisdiction="NL", roots=roots)
     assert isinstance(by.offer(body), Refusal)
     admit_everything(monkeypatch, stranger)
     by.enter(body)

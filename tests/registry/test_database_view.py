@@ -63,7 +63,7 @@ def dispute() -> Case:
     world.enter(key_of(f"{A} root 0"), "policy", policy_of(A, B, C, reply_seconds=86400))
     for name, home in (("Third Examiner", A), ("First Examiner", C)):  # one key in two logs, one of them stolen
         root, key = key_of(f"{name} elsewhere"), key_of(name)
-        body = Organisation(name=f"{name} elsewhere", home=B, jurisdiction="NL", roots=(public(root),))
+        body = Organisation(name=f"{name} elsewhere", jurisdiction="NL", roots=(public(root),))
         made = world.enter(root, "organisation", body, origin=B)
         added = Key(action="add", public=public(key), roles=("examiner",))
         world.enter(root, "key", added, target=made, origin=B, cosigners=[key])

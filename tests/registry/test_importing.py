@@ -64,7 +64,7 @@ class Catalogue:
         cosigners: Sequence[IssuerKey] = (),
     ) -> bytes:
         chain = None if sealed else self.ends.get(key.id)
-        statement = compose(body, issuer=key.id, chain=chain, now=self.clock(), target=target)
+        statement = compose(body, log="north.example/log", issuer=key.id, chain=chain, now=self.clock(), target=target)
         submission = Submission(
             envelope=statement.sign(key, cosigners=cosigners),
             salt=counting_bytes(next(self.random))(32),
@@ -78,9 +78,7 @@ class Catalogue:
 
     def organisation(self, name: str, *, post_quantum: bool = False) -> tuple[IssuerKey, bytes]:
         key = self.key(post_quantum=post_quantum)
-        return key, self.add(
-            key, Organisation(name=name, home="north.example/log", jurisdiction="NL", roots=(issuer_public(key),))
-        )
+        return key, self.add(key, Organisation(name=name, jurisdiction="NL", roots=(issuer_public(key),)))
 
     def add_key(self, root: IssuerKey, key: IssuerKey, organisation: bytes) -> None:
         """Let the root key add another one, whose chain begins with that."""

@@ -34,14 +34,13 @@ class Lab:
 
     def __init__(self, registry: LocalRegistry, number: int, name: str) -> None:
         self.registry, self.key, self.name = registry, issuer(number), name
-        self.organisation = self.enter(
-            Organisation(name=name, home=registry.origin, jurisdiction="NL", roots=(issuer_public(self.key),))
-        )
+        self.organisation = self.enter(Organisation(name=name, jurisdiction="NL", roots=(issuer_public(self.key),)))
 
     def enter(self, body: Body, *, target: bytes = NO_HASH, handling: Handling = CLEAR) -> bytes:
         key: IssuerKey = self.key
         statement = compose(
             body,
+            log=self.registry.origin,
             issuer=key.id,
             chain=self.registry.chain(key.id),
             now=datetime.now(UTC),

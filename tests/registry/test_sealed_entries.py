@@ -26,7 +26,9 @@ def bureau(tmp_path: Path) -> SmallBureau:
 def _seal(writer: Writer, body: Model | Status = MODEL, *, chained: bool = False, target: bytes = bytes(32)) -> Outcome:
     registry = writer.bureau.registry
     chain = registry.chain(writer.key.id) if chained else None
-    statement = compose(body, issuer=writer.key.id, chain=chain, now=writer.bureau.clock(), target=target)
+    statement = compose(
+        body, log=registry.origin, issuer=writer.key.id, chain=chain, now=writer.bureau.clock(), target=target
+    )
     submission = Submission(envelope=statement.sign(writer.key), salt=writer.random(32), sealed=True)
     return registry.enter([submission])[0]
 
@@ -67,7 +69,7 @@ def test_a_registry_with_sealed_entries_is_sound(bureau: SmallBureau) -> None:
 
 
 def _sealed(writer: Writer, body: Model = MODEL) -> Submission:
-    statement = compose(body, issuer=writer.key.id, chain=None, now=writer.bureau.clock())
+    statement = compose(body, log=writer.bureau.origin, issuer=writer.key.id, chain=None, now=writer.bureau.clock())
     return Submission(envelope=statement.sign(writer.key), salt=writer.random(32), sealed=True)
 
 
@@ -137,7 +139,7 @@ def test_what_cannot_be_sealed_is_refused(bureau: SmallBureau) -> None:
     with pytest.raises(InputError, match="can be sealed"):
         entered(_seal(writer, Status(state="withdrawn", reason="x"), target=model))
     stranger = Writer(bureau, new_writer(bureau, "Meridian AI", first_random=8_000_000).key, writer.random)
-    forged = compose(MODEL, issuer=writer.key.id, chain=None, now=bureau.clock())
+    forged = compose(MODEL, log=bureau.origin, issuer=writer.key.id, chain=None, now=bureau.clock())
     from whorl.entries.envelope import sign_envelope
 
     envelope = sign_envelope(forged.to_payload(), stranger.key.private_keys)

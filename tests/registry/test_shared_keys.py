@@ -31,6 +31,7 @@ from whorl.entries.kinds import Body, IssuerPublic, Key, Kind, Organisation, Rol
 from whorl.entries.leaf import NO_HASH, SEALED_KIND, Leaf
 from whorl.entries.statement import SignedEntry, open_entry
 from whorl.registry.admission import Admitted, admit_sealed
+from whorl.registry.candidate import require_next_in_chain
 from whorl.registry.parties import parties_of, persons_beside
 from whorl.registry.reading import reader_for, requesting_key
 from whorl.registry.refusals import Code, Refusal
@@ -52,7 +53,7 @@ def refused(code: Code) -> Iterator[None]:
 
 def register(world: World, name: str, origin: str, root: IssuerKey, *spare: IssuerKey) -> EntryFacts:
     """An organisation under keys that another one may have in another log."""
-    body = Organisation(name=name, home=origin, jurisdiction="NL", roots=tuple(map(public, (root, *spare))))
+    body = Organisation(name=name, jurisdiction="NL", roots=tuple(map(public, (root, *spare))))
     return world.enter(root, "organisation", body, origin=origin, cosigners=spare)
 
 
@@ -129,18 +130,14 @@ def test_what_was_signed_for_one_log_fits_no_other() -> None:
     signed = open_entry(world.statement(key, "model", model("a", "Tern Models", None), origin=A).sign(key))
     assert signed.statement.sequence == 1  # number 0 is the entry that introduced the key
     for replaying in (False, True):
-        with refused("wrong_previous"):
+        with refused("wrong_log"):
             world.admit(signed, origin=B, replaying=replaying)
-    for number, origin in enumerate((B, B, A)):  # number 1 of one log is no second number 1 of the other
-        added = world.enter(key, "model", model(f"{number}", "Tern Models", None), origin=origin)
-    with refused("wrong_previous"):
-        world.admit(signed, origin=B)
-    assert added.statement is not None
-    assert added.statement.sequence == 1
-    unbound = replace(signed.statement, sequence=0, previous=NO_HASH)
-    for replaying in (False, True):
-        with refused("wrong_previous"):
-            world.admit(open_entry(unbound.sign(key)), origin=B, replaying=replaying)
+    # Nor where a bureau told the other's end of the chain for its own.
+    end = world.view.chain(key.id, origin=B)
+    assert end is not None
+    misled = replace(signed.statement, sequence=end[0] + 1, previous=end[1])
+    with refused("wrong_log"):
+        world.admit(open_entry(misled.sign(key)), origin=B)
 
 
 def test_a_bureau_that_copies_a_later_entry_of_another_log_is_not_believed() -> None:
@@ -152,8 +149,11 @@ def test_a_bureau_that_copies_a_later_entry_of_another_log_is_not_believed() -> 
     for name in ("a", "b"):
         last = world.enter(key, "model", model(name, "Tern Models", None), origin=A)
     assert last.statement is not None
-    with refused("wrong_previous"):
-        world.admit(open_entry(last.statement.sign(key)), origin=B, leaf=world.leaves[last.hash], replaying=True)
+    copied = open_entry(last.statement.sign(key))
+    with refused("wrong_log"):
+        world.admit(copied, origin=B, leaf=world.leaves[last.hash], replaying=True)
+    with refused("wrong_previous"):  # also where its content, which names the log, is not shown
+        require_next_in_chain(world.leaves[last.hash], None, world.view, origin=B, replaying=True)
 
 
 def test_both_withdraw_their_own_and_neither_the_others() -> None:
@@ -232,7 +232,7 @@ def test_nobody_makes_the_key_of_somebody_else_known(name: str, replaying: bool)
     meridian = world.view.entry(world.homes["Meridian AI"])
     assert meridian is not None
     root, named = key_of("Meridian AI root 0"), public(key_of(name))
-    body = Organisation(name="Meridian elsewhere", home=A, jurisdiction="NL", roots=(public(root), named))
+    body = Organisation(name="Meridian elsewhere", jurisdiction="NL", roots=(public(root), named))
     added = Key(action="add", public=named, roles=("submitter",))
     registered = world.statement(root, "organisation", body, origin=A)
     for statement, origin in (
@@ -255,11 +255,12 @@ def test_a_signature_that_a_key_gave_one_organisation_is_none_for_another() -> N
     other = register(world, "Stranger", A, key_of("stranger"))
     added = Key(action="add", public=public(key), roles=("submitter",))
     signed = open_entry(world.statement(root, "key", added, target=made[A].hash, origin=A).sign(root, cosigners=[key]))
+    for replaying in (False, True):
+        with refused("wrong_log"):
+            world.admit(signed, origin=B, replaying=replaying)
     with refused("not_own"):  # of the same root, in another log
-        moved = replace(signed.statement, previous=made[B].hash)
+        moved = replace(signed.statement, log=B, previous=made[B].hash)
         world.admit(open_entry(moved.sign(root, cosigners=[key])), origin=B)
-    with refused("wrong_previous"):
-        world.admit(signed, origin=B, replaying=True)
     taken = next(pair for pair in signed.envelope.signatures if pair[0] == key.id.hex())
     statement = world.statement(key_of("stranger"), "key", added, target=other.hash, origin=A)
     entry = open_entry(statement.sign(key_of("stranger")))

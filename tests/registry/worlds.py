@@ -96,6 +96,7 @@ class World:
             kind=kind,
             name=name,
             digest=digest,
+            log=place,
             issuer=key.id,
             sequence=0 if last is None else last[0] + 1,
             previous=NO_HASH if last is None else last[1],
@@ -177,9 +178,7 @@ class World:
     def organisation(self, name: str, origin: str, *roles: Role, roots: int = 1, threshold: int = 1) -> EntryFacts:
         """Register an organisation with root keys `NAME root 0...` and, given roles, one signing key `NAME`."""
         root_keys = [key_of(f"{name} root {number}") for number in range(roots)]
-        body = Organisation(
-            name=name, home=origin, jurisdiction="NL", roots=tuple(map(public, root_keys)), threshold=threshold
-        )
+        body = Organisation(name=name, jurisdiction="NL", roots=tuple(map(public, root_keys)), threshold=threshold)
         entered = self.enter(root_keys[0], "organisation", body, origin=origin, cosigners=root_keys[1:])
         if roles:
             self.add_key(name, key_of(name), *roles, cosigners=root_keys[1:])

@@ -208,7 +208,13 @@ class _Making:
         submissions = []
         for body, target in issues:
             statement = compose(
-                body, issuer=writer.key.id, chain=chain, now=self.clock(), target=target, handling=handling
+                body,
+                log=registry.origin,
+                issuer=writer.key.id,
+                chain=chain,
+                now=self.clock(),
+                target=target,
+                handling=handling,
             )
             envelope, salt = statement.sign(writer.key), writer.random(32)
             chain = (statement.sequence, open_entry(envelope).leaf(salt).hash)
@@ -321,7 +327,7 @@ def _models(making: _Making) -> dict[str, bytes]:
 
 
 def _seal(making: _Making, writer: Writer, body: Body) -> bytes:
-    statement = compose(body, issuer=writer.key.id, chain=None, now=making.clock())
+    statement = compose(body, log=writer.bureau.origin, issuer=writer.key.id, chain=None, now=making.clock())
     submission = Submission(envelope=statement.sign(writer.key), salt=writer.random(32), sealed=True)
     return entered(writer.bureau.registry.enter([submission])[0]).hash
 

@@ -136,7 +136,7 @@ class Claimant:
 
     @property
     def organisation(self) -> Organisation:
-        return Organisation(name=self.name, home=self.home, jurisdiction="NL", roots=(issuer_public(self.key),))
+        return Organisation(name=self.name, jurisdiction="NL", roots=(issuer_public(self.key),))
 
     def sign(
         self,
@@ -149,7 +149,9 @@ class Claimant:
     ) -> Submission:
         """The next entry of the chain."""
         now = at or datetime.now(UTC)
-        statement = compose(body, issuer=self.key.id, chain=self.chain, now=now, target=target, handling=handling)
+        statement = compose(
+            body, log=self.home, issuer=self.key.id, chain=self.chain, now=now, target=target, handling=handling
+        )
         submission = Submission(envelope=statement.sign(self.key, cosigners=cosigners), salt=secrets.token_bytes(32))
         self.chain = (statement.sequence, leaf_hash_of(submission))
         return submission

@@ -56,6 +56,7 @@ class Pair:
     def seal(self, body: Body, handling: Handling = FOR_BUREAUS) -> bytes:
         statement = compose(
             body,
+            log=HOLDER,
             issuer=self.maker.key.id,
             chain=None,
             now=datetime.now(UTC),

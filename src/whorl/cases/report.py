@@ -75,6 +75,7 @@ def render_html(report: CaseReport) -> str:
     )
     return environment.get_template("case.html").render(
         report=report,
+        untested=untested_by_reason(report),
         style=Markup(sheet),
         script=Markup(script),
         policy=policy,
@@ -85,6 +86,17 @@ def render_html(report: CaseReport) -> str:
             (line, trust_pictures.tippett_picture(line), trust_pictures.entropy_picture(line)) for line in report.trust
         ],
     )
+
+
+def untested_by_reason(report: CaseReport) -> list[tuple[str, str]]:
+    """Alternatives without a ratio, those of one reason together: what is said seven times is read once."""
+    named: dict[str, list[str]] = {}
+    for name, reason in report.untested:
+        named.setdefault(reason, []).append(name)
+    return [
+        (", ".join([names[0], *(name[:1].lower() + name[1:] for name in names[1:])]), reason)
+        for reason, names in named.items()
+    ]
 
 
 def render_pdf(report: CaseReport) -> bytes:
@@ -116,6 +128,7 @@ def render_pdf(report: CaseReport) -> bytes:
 def printed_data(report: CaseReport) -> str:
     """What the printed document is made of, as JSON: every text a string in it, and nothing markup."""
     data = _printable(asdict(replace(report, layers=None)))
+    data["untested"] = [[_shown(names), _shown(reason)] for names, reason in untested_by_reason(report)]
     forest = pictures.printed_forest(report.ratios, report.untested)
     data["pictures"] = {
         "forest": picture_alone("forest", forest, "forest-print", report=report),

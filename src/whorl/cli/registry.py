@@ -279,7 +279,7 @@ def introduce(
     revoked. A root whose private half is elsewhere is given as `whorl registry key --json` prints it, with --draft.
     """
     from whorl.registry.drafts import read_key
-    from whorl.registry.issuing import Issue, organisation_of
+    from whorl.registry.issuing import Issue, new_organisation
     from whorl.registry.public_keys import issuer_public
 
     require_claimant(claimant, jurisdiction)
@@ -288,10 +288,8 @@ def introduce(
     signer = issuer(key)
     with registry_at(place, key=signer.key) as opened:
         if draft is not None and opened.organisation_of(signer.key.id) is None:
-            stated = [public_half(one) for one in given]
-            body = organisation_of(
-                opened, name=claimant, jurisdiction=jurisdiction, roots=[issuer_public(signer.key), *stated]
-            )
+            roots_stated = (issuer_public(signer.key), *map(public_half, given))
+            body = new_organisation(name=claimant, jurisdiction=jurisdiction, roots=roots_stated)
             return write_draft(draft, opened, signer, Issue(body=body), spare, as_json=as_json)
         known, new = signer.introduce(opened, name=claimant, jurisdiction=jurisdiction, spare=spare)
         if given and not new:

@@ -67,13 +67,13 @@ def write_draft(
     """Sign an entry with the keys that are here, and write it for the others."""
     from whorl.registry.drafts import new_draft
 
-    draft = new_draft(signer.sign(opened, issue, cosigners=cosigners), origin=opened.origin)
+    draft = new_draft(signer.sign(opened, issue, cosigners=cosigners))
     write_whole(path, draft.to_bytes())
     if as_json:
         from whorl.entries.claimants import issuer_keys
 
         waiting = [issuer_keys(public)[0].id.hex() for public in draft.unsigned()]
-        print_json({"schema": "whorl.drafted/1", "draft": str(path), "origin": draft.origin, "waiting": waiting})
+        print_json({"schema": "whorl.drafted/1", "draft": str(path), "log": draft.log, "waiting": waiting})
     else:
         _show(draft, "Drafted")
     return Exit.DONE
@@ -124,9 +124,9 @@ def enter_draft(
     draft = read_draft(source)
     draft.require_whole()
     with registry_at(place, key=None if key is None else read_issuer_key(key)) as opened:
-        if opened.origin != draft.origin:
+        if opened.origin != draft.log:
             raise InputError(
-                f"{source}: expected a draft for {opened.origin}, found one for {draft.origin}; name that registry"
+                f"{source}: expected a draft for {opened.origin}, found one for {draft.log}; name that registry"
             )
         made = entered(opened.enter([draft.as_submission()])[0])
     facts = {"entry": entry_id(made.hash)}
@@ -146,7 +146,7 @@ def _show(draft: "Draft", title: str) -> None:
     from whorl.registry.drafts import introduced
 
     body = draft.body
-    facts = {"Log": draft.origin}
+    facts = {"Log": draft.log}
     if isinstance(body, Organisation):
         facts |= {"Organisation": body.name, "Roots that must sign later": f"{body.threshold} of {len(body.roots)}"}
     elif isinstance(body, Key):

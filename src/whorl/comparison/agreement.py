@@ -207,12 +207,12 @@ def surprise(kernel: Doubles, crowd: Crowd) -> Doubles:
         upto = np.searchsorted(by_row[place], kernel[place], "right")
         nearer[place] = size - upto
         tied[place] = upto - np.searchsorted(by_row[place], kernel[place], "left")
-    for group in range(len(crowd.sizes)):
+    # The other model's own group is no reference either; to a model's own group nothing was counted.
+    alone = np.bincount(groups)[groups] == 1
+    tied -= apart & (alone & crowd.reference)[None]
+    for group in np.unique(groups[~alone]):
         members = np.flatnonzero(groups == group)
         counted = members[crowd.reference[members]]
-        if not counted.size:
-            continue
-        # The other model's own group is no reference either; to a model's own group nothing was counted.
         rows = np.flatnonzero(groups != group)
         near, of = kernel[np.ix_(rows, members)][:, :, None], kernel[np.ix_(rows, counted)][:, None, :]
         nearer[np.ix_(rows, members)] -= (of > near).sum(axis=2)

@@ -12,6 +12,7 @@ from whorl.entries.subject import KIND_OF, subject_of
 def compose(
     body: Body,
     *,
+    log: str,
     issuer: bytes,
     chain: tuple[int, bytes] | None,
     now: datetime,
@@ -23,8 +24,9 @@ def compose(
 
     Parameters
     ----------
+    log : origin of the log that it is for
     issuer : id of the issuer's Ed25519 key
-    chain : sequence number and leaf hash of the issuer's last entry; None for the first
+    chain : sequence number and leaf hash of the issuer's last entry in that log; None for the first
     now : the issuer's clock, with a time zone
     target : leaf hash of the entry that it speaks of
     after : signed tree head of another log, to show that it was made later
@@ -35,6 +37,7 @@ def compose(
         kind=KIND_OF[type(body)],
         name=name,
         digest=digest,
+        log=log,
         issuer=issuer,
         sequence=sequence,
         previous=previous,

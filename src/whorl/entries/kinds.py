@@ -81,7 +81,6 @@ class Organisation(Document):
     """Who acts: a claimant, an examiner, a bureau. Signed by ``threshold`` of its own root keys."""
 
     name: Name
-    home: Origin = Field(description="the log in which it registers; the entry fits no other")
     jurisdiction: Jurisdiction
     website: Annotated[str, Field(pattern=r"^https://[a-z0-9.-]{1,200}(/[\x21-\x7e]{0,100})?$")] | None = None
     roots: Annotated[tuple[IssuerPublic, ...], Field(min_length=1, max_length=16)]

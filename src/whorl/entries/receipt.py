@@ -267,6 +267,11 @@ def _proven(stored: StoredEntry, trust: _Trust, *, what: str) -> _Proven:
         raise VerificationError(
             f"step 2: the {what} {entry_id(leaf.hash)} says something else than its leaf in the log; refuse it"
         )
+    if entry.statement.log != placed.origin:
+        raise VerificationError(
+            f"step 2: the {what} {entry_id(leaf.hash)} was signed for {entry.statement.log}, and stands in "
+            f"{placed.origin}, where it does not count; refuse it"
+        )
     return _Proven(
         leaf=leaf,
         entry=entry,

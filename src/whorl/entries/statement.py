@@ -18,7 +18,7 @@ from whorl.core.strict_json import parse_json_object
 from whorl.entries.envelope import MAX_ENVELOPE_BYTES, Envelope, parse_envelope, sign_envelope, signed_by
 from whorl.entries.handling import CLEAR, Handling
 from whorl.entries.keys import IssuerKey, PublicKey
-from whorl.entries.kinds import BODIES, KIND_NUMBERS, NEEDS_TARGET, Body, HashHex, Instant, Kind, parse_instant
+from whorl.entries.kinds import BODIES, KIND_NUMBERS, NEEDS_TARGET, Body, HashHex, Instant, Kind, Origin, parse_instant
 from whorl.entries.leaf import LARGEST_SEQUENCE, NO_HASH, Leaf, commitment
 from whorl.entries.names import Name
 from whorl.entries.subject import subject_of
@@ -45,8 +45,9 @@ SomeBody = TypeVar("SomeBody", bound=Document)
 
 
 class Predicate(Document, Generic[SomeBody]):
-    """Who issued the entry, where it stands in their chain, and what it says."""
+    """Who issued the entry, for which log, where it stands in their chain there, and what it says."""
 
+    log: Origin = Field(description="the log that it is for; it fits no other")
     issuer: HashHex = Field(description="id of the Ed25519 key that issued it")
     sequence: Annotated[int, Field(ge=0, le=LARGEST_SEQUENCE)]
     previous: HashHex | None
@@ -71,6 +72,7 @@ class Statement:
     kind: Kind
     name: str
     digest: str
+    log: str
     issuer: bytes
     sequence: int
     previous: bytes
@@ -88,6 +90,7 @@ class Statement:
                 "subject": [{"name": self.name, "digest": {"sha256": self.digest}}],
                 "predicateType": f"{_PREDICATE_PREFIX}{self.kind}{_PREDICATE_VERSION}",
                 "predicate": {
+                    "log": self.log,
                     "issuer": self.issuer.hex(),
                     "sequence": self.sequence,
                     "previous": _hex_or_none(self.previous),
@@ -201,6 +204,7 @@ def parse_statement(payload: bytes) -> Statement:
         kind=kind,
         name=parsed.subject[0].name,
         digest=parsed.subject[0].digest["sha256"],
+        log=predicate.log,
         issuer=bytes.fromhex(predicate.issuer),
         sequence=predicate.sequence,
         previous=_bytes_or_zeros(predicate.previous),

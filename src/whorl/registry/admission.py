@@ -9,7 +9,7 @@ In this order; the first that an entry does not fit is the code of its `Refusal`
 4. The key is in force: not expired, not revoked.
 5. Its role fits the kind of the entry, or the vote.
 6. An entry of a root key is signed by as many root keys as its organisation asks for.
-7. The log is the one in which the organisation is at home: keys and chains are those of one log.
+7. It was signed for this log.
 8. The entry is the next in the issuer's chain: replay, equivocation, gap and a wrong previous leaf are told apart.
 9. It is not issued more than ten minutes ahead.
 10. The log has a policy; only its bureau enters policies and status maps.
@@ -96,7 +96,7 @@ def admit(
     _require_public(entry)
     if isinstance(entry.statement.body, Organisation):
         return _admit_organisation(entry, entry.statement.body, leaf, view, origin=origin, replaying=replaying)
-    # (2) the issuer, and (7) the log
+    # (2) the issuer
     issuer, organisation = _issuer(entry.statement.issuer, view, origin=origin)
     candidate = Candidate(
         entry=entry,
@@ -114,7 +114,8 @@ def admit(
     require_in_force(issuer, origin=origin, index=index, at=at)
     require_role(candidate)
     roots = root_signers(candidate)
-    # (8) to (10) chain, clock, policy
+    # (7) to (10) log, chain, clock, policy
+    _require_this_log(entry, origin)
     require_next_in_chain(leaf, entry.statement, view, origin=origin, replaying=replaying)
     require_not_ahead(candidate)
     if candidate.statement.kind not in _BEFORE_POLICY:
@@ -167,12 +168,23 @@ def require_sealable(entry: SignedEntry, view: View, *, origin: str, index: int,
     if entry.statement.issuer not in complete_signers(entry, [key.public]):
         raise Refusal("missing_signature", "expected a signature with every key of the issuer, found one missing")
     require_in_force(key, origin=origin, index=index, at=at)
+    _require_this_log(entry, origin)
     if key.is_root and organisation.threshold > 1:
         raise Refusal("too_few_roots", "expected a signing key of the organisation, found one of its root keys")
     if entry.statement.sequence != 0:
         raise Refusal("sealed_chain", "expected a sealed entry to stand in no chain (sequence 0), found one that does")
     if entry.statement.kind in _NOT_SEALED:
         raise Refusal("sealed_kind", f"expected an entry that can be sealed, found one of kind {entry.statement.kind}")
+
+
+def _require_this_log(entry: SignedEntry, origin: str) -> None:
+    """What was signed for one log fits no other, so that nobody enters it there for its issuer."""
+    if entry.statement.log != origin:
+        raise Refusal(
+            "wrong_log",
+            f"expected an entry that was signed for {origin}, found one for {entry.statement.log}; enter it there, or "
+            "sign one that names this log",
+        )
 
 
 def _require_public(entry: SignedEntry) -> None:
@@ -188,10 +200,7 @@ def _require_public(entry: SignedEntry) -> None:
 def _admit_organisation(
     entry: SignedEntry, body: Organisation, leaf: Leaf, view: View, *, origin: str, replaying: bool
 ) -> Admitted:
-    """An organisation introduces its root keys: its first root issues it, and all of them sign, spare ones too.
-
-    It says where: nobody else can register it anywhere, with what it signed for another log.
-    """
+    """An organisation introduces its root keys: its first root issues it, and all of them sign, spare ones too."""
     roots = [stated_keys(root) for root in body.roots]
     if entry.statement.issuer != roots[0][0].id:
         raise Refusal(
@@ -199,12 +208,7 @@ def _admit_organisation(
             "expected an organisation's entry to be issued by its first root key, found another issuer",
         )
     signers = require_possession(entry, roots)
-    if body.home != origin:
-        raise Refusal(
-            "wrong_log",
-            f"expected an organisation that registers in {origin}, found one that registers in {body.home}; enter it "
-            "there, or sign one that names this log",
-        )
+    _require_this_log(entry, origin)
     require_next_in_chain(leaf, entry.statement, view, origin=origin, replaying=replaying)
     if entry.statement.sequence != 0 or any(view.key(root[0].id, origin=origin) is not None for root in roots):
         raise Refusal("key_known", "expected root keys that are new to this log, found one that is known; draw others")

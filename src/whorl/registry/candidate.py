@@ -267,9 +267,6 @@ def _used_number(leaf: Leaf, statement: Statement | None, view: View, *, origin:
     there = None if digest is None else view.entry(digest)
     if there is not None and there.issuer != leaf.issuer:  # another key introduced this one: nothing was signed twice
         return _wrong_previous(leaf, there.hash)
-    before = None if there is None or there.statement is None else there.statement.previous
-    if before is not None and before != leaf.previous:  # it may have been signed for another log: no equivocation
-        return _wrong_previous(leaf, before)
     if there is None or there.statement is None or statement is None or there.statement == statement:
         named = "" if digest is None else f" as {entry_id(digest)}"
         return Refusal(

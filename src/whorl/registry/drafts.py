@@ -18,7 +18,7 @@ from whorl.core.strict_json import parse_json_object
 from whorl.entries.claimants import issuer_keys
 from whorl.entries.envelope import MAX_ENVELOPE_BYTES, add_signatures, signed_by
 from whorl.entries.keys import IssuerKey
-from whorl.entries.kinds import Body, HashHex, IssuerPublic, Key, Organisation, Origin
+from whorl.entries.kinds import Body, HashHex, IssuerPublic, Key, Organisation
 from whorl.entries.leaf import entry_id
 from whorl.entries.statement import open_entry
 from whorl.registry.home import read_issuer_key
@@ -43,13 +43,17 @@ class Draft(StoredDocument):
     """An entry that is not entered yet."""
 
     schema_: Literal["whorl.draft-entry/1"] = Field(default="whorl.draft-entry/1", alias="schema")
-    origin: Origin = Field(description="the log that it is for")
     envelope: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$", max_length=_MOST_BYTES)]
     salt: HashHex
 
     def as_submission(self) -> Submission:
         """What is to be entered."""
         return Submission(envelope=base64.b64decode(self.envelope), salt=bytes.fromhex(self.salt))
+
+    @property
+    def log(self) -> str:
+        """The log that it is for."""
+        return open_entry(self.as_submission().envelope).statement.log
 
     @property
     def body(self) -> Body:
@@ -83,7 +87,7 @@ class Draft(StoredDocument):
                 f"expected a draft that waits for the key {key.id.hex()[:16]}..., found its signature on it"
             )
         envelope = add_signatures(self.as_submission().envelope, key.private_keys)
-        return Draft(origin=self.origin, envelope=base64.b64encode(envelope).decode(), salt=self.salt)
+        return Draft(envelope=base64.b64encode(envelope).decode(), salt=self.salt)
 
     def unsigned(self) -> tuple[IssuerPublic, ...]:
         """Keys that it makes known and that did not sign yet.
@@ -121,10 +125,10 @@ def introduced(body: Body) -> tuple[IssuerPublic, ...]:
     return (body.public,) if isinstance(body, Key) and body.action == "add" else ()
 
 
-def new_draft(submission: Submission, *, origin: str) -> Draft:
+def new_draft(submission: Submission) -> Draft:
     """What was signed by its issuer, for others to sign, too."""
     envelope = base64.b64encode(submission.envelope).decode()
-    return Draft(origin=origin, envelope=envelope, salt=submission.salt.hex())
+    return Draft(envelope=envelope, salt=submission.salt.hex())
 
 
 def read_draft(path: Path) -> Draft:

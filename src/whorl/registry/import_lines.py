@@ -238,7 +238,17 @@ def _packed(line: Line) -> Packed:
         line.opened.held,
         entry.envelope.payload,
         entry.envelope.signatures,
-        (said.kind, said.name, said.digest, said.issuer, said.sequence, said.previous, said.target, said.issued_at),
+        (
+            said.kind,
+            said.name,
+            said.digest,
+            said.log,
+            said.issuer,
+            said.sequence,
+            said.previous,
+            said.target,
+            said.issued_at,
+        ),
         None if said.handling == CLEAR else said.handling,
         said.after,
         said.body,
@@ -252,11 +262,12 @@ def unpacked(packed: Packed) -> Line:
     if len(packed) == 2:
         return BadLine(number=packed[0], problem=packed[1])
     number, envelope, salt, sealed, digest, commit, held, payload, signatures, said, handling, after, body = packed
-    kind, name, subject, issuer, sequence, previous, target, issued_at = said
+    kind, name, subject, log, issuer, sequence, previous, target, issued_at = said
     statement = Statement(
         kind=kind,
         name=name,
         digest=subject,
+        log=log,
         issuer=issuer,
         sequence=sequence,
         previous=previous,

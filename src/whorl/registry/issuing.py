@@ -123,7 +123,7 @@ class Issuer:
                 )
             return known, False
         roots = tuple(map(issuer_public, (self.key, *spare)))
-        body = organisation_of(registry, name=name or UNNAMED, jurisdiction=jurisdiction, roots=roots)
+        body = new_organisation(name=name or UNNAMED, jurisdiction=jurisdiction, roots=roots)
         self.issue(registry, [Issue(body=body)], cosigners=spare)
         return body.name, True
 
@@ -179,6 +179,7 @@ class Issuer:
         for one in issues:
             statement = compose(
                 one.body,
+                log=registry.origin,
                 issuer=self.key.id,
                 chain=None if one.sealed else chain,
                 now=self._now(),
@@ -225,11 +226,9 @@ class Issuer:
         return parse_json_object(self._memory.read_bytes(), what=str(self._memory), max_bytes=_MEMORY_BYTES)
 
 
-def organisation_of(
-    registry: RegistryAccess, *, name: str, jurisdiction: str, roots: Sequence[IssuerPublic]
-) -> Organisation:
-    """The entry of an organisation that registers there, under root keys all of which sign it."""
-    fields = {"name": name, "home": registry.origin, "jurisdiction": jurisdiction, "roots": tuple(roots)}
+def new_organisation(*, name: str, jurisdiction: str, roots: Sequence[IssuerPublic]) -> Organisation:
+    """What the entry of an organisation says, all of whose root keys sign it."""
+    fields = {"name": name, "jurisdiction": jurisdiction, "roots": tuple(roots)}
     return stated(Organisation, fields, options={"name": "--claimant", "roots": "--root"})
 
 

@@ -179,7 +179,7 @@ def _begin(registry: LocalRegistry, bureau_name: str, jurisdiction: str) -> Loca
                 organisation=key.id.hex(),
             )
         )
-        bodies = (Organisation(name=bureau_name, home=origin, jurisdiction=jurisdiction, roots=(public,)), policy)
+        bodies = (Organisation(name=bureau_name, jurisdiction=jurisdiction, roots=(public,)), policy)
         for outcome in registry.sequencer.enter_own(bodies):
             entered(outcome)
         write_settings(home)

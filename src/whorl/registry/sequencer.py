@@ -187,7 +187,9 @@ class Sequencer:
         for body in bodies:
             with self._database.reading() as connection:
                 chain = DatabaseView(connection).chain(self._bureau.id, origin=self._origin)
-            statement = compose(body, issuer=self._bureau.id, chain=chain, now=self._now(), target=target)
+            statement = compose(
+                body, log=self._origin, issuer=self._bureau.id, chain=chain, now=self._now(), target=target
+            )
             outcomes.extend(self.enter([self._own(statement)]))
         return outcomes
 
@@ -295,7 +297,7 @@ class Sequencer:
             covers={origin: size for origin, size in sorted(sizes.items()) if origin != self._origin},
         )
         chain = view.chain(self._bureau.id, origin=self._origin)
-        statement = compose(body, issuer=self._bureau.id, chain=chain, now=self._now())
+        statement = compose(body, log=self._origin, issuer=self._bureau.id, chain=chain, now=self._now())
         own = opened(self._own(statement))
         assert isinstance(own.entry, SignedEntry)
         one = self._admitted(own, own.entry, view, place=-1, index=log.size, at=self._now())
