@@ -15,7 +15,7 @@ from small_log import MODEL, Issuer, SmallLog, counting_bytes, issuer_public, or
 from whorl.core.errors import VerificationError
 from whorl.entries.keys import new_issuer_key
 from whorl.entries.kinds import Key
-from whorl.entries.leaf import commitment, entry_id, parse_leaf
+from whorl.entries.leaf import Leaf, commitment, entry_id, parse_leaf
 from whorl.log.keys import Signer, signer_from_bytes
 from whorl.log.merkle import EMPTY_ROOT, leaf_hash, root_of_leaves, verify_consistency, verify_inclusion
 from whorl.log.policy import Group, KnownWitness, Policy
@@ -524,16 +524,24 @@ def test_a_forger_who_makes_a_leaf_that_fits_fails_at_the_signature_and_at_the_l
     assert steps["What it says gives this very leaf"] == "failed"
 
 
-def test_the_key_of_somebody_who_did_not_sign_that_they_want_it_known_is_not_believed(watched: Watched) -> None:
-    keys = [new_issuer_key(counting_bytes(20 * number), post_quantum=number != 2) for number in range(3)]
-    root, spare, added = keys
-    page = watched.go("/")
+def steps_of(page: Any, log: SmallLog, index: int, leaf: Leaf, authority: list[int]) -> dict[str, str]:
+    """What becomes of each step of a receipt that a small log gives."""
     run = """async ([folder, receipt, entry, policy]) => {
         const [receipts, proofs] = [await import(`${folder}/receipts.js`), await import(`${folder}/proofs.js`)];
         const steps = {};
         await receipts.checkReceipt(receipt, {entry, policy: await proofs.parsePolicy(policy), present: null,
             fetchTile: null, tell: ({title, result}) => { steps[title] = result; }});
         return steps; }"""
+    receipt = json.loads(log.receipt(index, authority=authority))
+    asked = [f"/static/{static_files()[0]}", receipt, entry_id(leaf.hash), log.policy().to_text()]
+    found: dict[str, str] = page.evaluate(run, asked)
+    return found
+
+
+def test_the_key_of_somebody_who_did_not_sign_that_they_want_it_known_is_not_believed(watched: Watched) -> None:
+    keys = [new_issuer_key(counting_bytes(20 * number), post_quantum=number != 2) for number in range(3)]
+    root, spare, added = keys
+    page = watched.go("/")
     for signing, by_root, by_added in (
         ([spare, added], "held", "held"),
         ([added], "failed", "failed"),
@@ -547,9 +555,18 @@ def test_the_key_of_somebody_who_did_not_sign_that_they_want_it_known_is_not_bel
         log.enter(issuer, "key", body, target=made.hash, cosigners=[s for s in signing if s is added])
         for index, by, authority, expected in ((2, issuer, [0], by_root), (3, other, [0, 1], by_added)):
             leaf = log.enter(by, "model", MODEL)
-            receipt = json.loads(log.receipt(index, authority=authority))
-            asked = [f"/static/{static_files()[0]}", receipt, entry_id(leaf.hash), log.policy().to_text()]
-            assert page.evaluate(run, asked)["The key belongs to an organisation"] == expected
+            assert steps_of(page, log, index, leaf, authority)["The key belongs to an organisation"] == expected
+
+
+def test_what_was_signed_for_another_log_is_shown_as_failed(watched: Watched) -> None:
+    page = watched.go("/")
+    log, issuer = SmallLog(), Issuer(new_issuer_key(counting_bytes()))
+    log.enter(issuer, "organisation", organisation(issuer.key))
+    for index, (signed_for, expected) in enumerate(((log.origin, "held"), ("bureau.example/two", "failed")), start=1):
+        issuer.log = signed_for
+        steps = steps_of(page, log, index, log.enter(issuer, "model", MODEL), [0])
+        assert steps["The leaf is in that tree"] == expected
+        assert steps["What it says gives this very leaf"] == "held"
 
 
 def test_a_log_that_does_not_grow_is_shown_as_failed(open_page: Callable[..., Watched], made: PageRegistry) -> None:

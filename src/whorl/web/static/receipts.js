@@ -90,6 +90,7 @@ export async function checkReceipt(receipt, { entry, policy, present, fetchTile,
   await steps.take("The leaf is in that tree", [own, head], async () => {
     const { index, path } = parseProof(receipt.entry.proof);
     await verifyInclusion(own.hash, index, head.size, path, head.root);
+    if (opened) requireLog(opened, head.origin);
     return { detail: `Index ${index}: ${path.length} hashes lead from the leaf to the signed root.` };
   });
   await steps.take("Witnesses cosigned the tree head", [head], async () => ({ detail: quorumOf(policy, head) }));
@@ -180,6 +181,12 @@ async function requireFit({ statement, kind, salt }, leaf) {
   if (!fits) throw new CheckError("what was signed says something else than the leaf in the log");
 }
 
+/** What was signed for one log counts in no other. */
+function requireLog({ statement }, origin) {
+  const { log } = statement.predicate;
+  if (log !== origin) throw new CheckError(`it was signed for ${log}, and stands in ${origin}, where it does not count`);
+}
+
 /** An entry beside the one that is checked: its leaf is proven, and its envelope belongs to it. */
 async function provenEntry(stored, trust) {
   const leafBytes = fromBase64(stored.leaf);
@@ -190,6 +197,7 @@ async function provenEntry(stored, trust) {
   const leaf = parseLeaf(leafBytes);
   const opened = await openCommitted(stored, leaf);
   await requireFit(opened, leaf);
+  requireLog(opened, head.origin);
   return { ...opened, leaf, hash, index: proof.index, origin: head.origin, head };
 }
 
