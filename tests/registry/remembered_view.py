@@ -1,13 +1,14 @@
 """A view over entries in memory: what `whorl.registry.view.View` asks, in the fewest lines."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from whorl.entries.claimants import issuer_keys
 from whorl.entries.kinds import Key, Kind, Model, Notice, Organisation, Policy, parse_instant
 from whorl.registry.parties import claim_digest
-from whorl.registry.view import EntryFacts, KeyFacts, OrganisationFacts
+from whorl.registry.standing import not_in_good_standing
+from whorl.registry.view import EntryFacts, KeyFacts, LeafPlace, OrganisationFacts, View
 
 
 class RememberedView:
@@ -148,3 +149,28 @@ class RememberedView:
             for one in self.entries.values()
             if one.kind == "commitment" and one.organisation == organisation and one.seen_at >= since
         ]
+
+
+class RememberedLeaves:
+    """Leaves of some entries, as far as a status map covers their logs."""
+
+    def __init__(self, entries: Iterable[EntryFacts], until: Mapping[str, int] | None = None) -> None:
+        self.entries = {one.hash: one for one in entries if until is None or one.index < until.get(one.origin, 0)}
+
+    def place(self, digest: bytes) -> LeafPlace | None:
+        one = self.entries.get(digest)
+        if one is None:
+            return None
+        return LeafPlace(
+            hash=one.hash, origin=one.origin, index=one.index, kind=one.kind, organisation=one.organisation
+        )
+
+    def signed_by(self, issuer: bytes, *, origin: str, since: int) -> list[bytes]:
+        signed = (one for one in self.entries.values() if (one.issuer, one.origin) == (issuer, origin))
+        return [one.hash for one in signed if one.index >= since]
+
+
+def against(entries: Iterable[EntryFacts], view: View) -> dict[bytes, bytes]:
+    """What a status map over these entries holds."""
+    listed = list(entries)
+    return not_in_good_standing(listed, RememberedLeaves(listed), view)

@@ -29,6 +29,7 @@ Code: TypeAlias = Literal[
     "last_roots",
     "unknown_target",
     "wrong_target",
+    "not_readable",
     "not_own",
     "other_content",
     "too_many_commitments",
@@ -66,7 +67,8 @@ _CURABLE: Final[frozenset[Code]] = frozenset(
     }
 )
 
-# What a mirror that knows more of other logs than the bureau did, or has another clock, may judge differently.
+# What a mirror that knows more of other logs than the bureau did, was shown less, or has another clock, may judge
+# differently.
 _UNCERTAIN: Final[frozenset[Code]] = frozenset(
     {
         "key_expired",
@@ -81,6 +83,8 @@ _UNCERTAIN: Final[frozenset[Code]] = frozenset(
         "own_case",
         "own_model",
         "not_eligible",
+        "not_a_party",
+        "not_readable",
     }
 )
 

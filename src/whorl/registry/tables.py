@@ -163,6 +163,7 @@ entries: Final = Table(
     Index("policies_by_log", "log", "idx", **_where(f"kind = {POLICY} AND counts = 1")),
     Index("entries_by_kind", "kind", "id", **_where("counts = 1")),
     Index("faulty_entries", "log", "idx", **_where("counts IS NULL")),
+    Index("faulty_entries_by_kind", "kind", "id", **_where("counts IS NULL")),
     sqlite_strict=True,
 )
 
@@ -255,6 +256,7 @@ keys: Final = Table(
     Column("compromised_since", Number),
     Column("trusted_until", Instant),
     Index("keys_by_organisation", "organisation"),
+    Index("compromised_keys", "id", "log", **_where("compromised_since IS NOT NULL")),
     sqlite_strict=True,
 )
 
