@@ -465,7 +465,10 @@ def test_fingerprints_and_findings_are_of_the_content_that_their_target_claims()
     with refused("no_content"):
         world.enter(NORTHWIND, "fingerprint", fingerprint(ACCUSED), target=unclaimed)
     world.view.entries[unclaimed.hash] = replace(unclaimed, statement=None)  # erased, or not shown
-    for key, kind, body in ((NORTHWIND, "fingerprint", fingerprint(ACCUSED)), (key_of("First Examiner"), "finding", finding())):
+    for key, kind, body in (
+        (NORTHWIND, "fingerprint", fingerprint(ACCUSED)),
+        (key_of("First Examiner"), "finding", finding()),
+    ):
         with refused("not_readable"):
             world.enter(key, kind, body, target=unclaimed)
         # Its bureau, which could read it, took it: that is for that bureau to judge.

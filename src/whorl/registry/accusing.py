@@ -110,9 +110,9 @@ def _require_evidence(candidate: Candidate, body: Notice) -> None:
     if lowest is None or least > min(stated, lowest):
         raise Refusal(
             "overstated",
-            f"expected a least favourable log10 ratio of at most {lowest if lowest is not None else 'what a finding '}"
-            f"{'' if lowest is not None else 'states'}, the lowest that a cited finding states, and of the stated ratio "
-            f"{stated}, found {least}; state the lowest that the findings give",
+            f"expected a least favourable log10 ratio of at most the stated one, {stated}, and the lowest that a cited "
+            f"finding states, {'which none does' if lowest is None else lowest}, found {least}; state the lowest that "
+            "the findings give",
         )
     if lowest_ratio(one for found in independent.values() for one in found) is None:
         raise Refusal("examiners", "expected a log10 ratio in a finding of an independent examiner, found none")

@@ -64,10 +64,17 @@ _STANDING_BY_HASH: Final = (
     .limit(1)
 )
 _PLACE: Final = (
-    select(entries.c.hash, entries.c.idx, entries.c.kind, entries.c.organisation, entries.c.counts, logs.c.origin)
+    select(
+        entries.c.id,
+        entries.c.hash,
+        entries.c.idx,
+        entries.c.kind,
+        entries.c.organisation,
+        entries.c.counts,
+        logs.c.origin,
+    )
     .join_from(entries, logs)
     .where(entries.c.hash == bindparam("sought"), _STANDING)
-    .order_by(entries.c.id)
 )
 _STANDING_IN_CHAIN: Final = (
     select(entries.c.hash)
@@ -78,7 +85,7 @@ _STANDING_IN_CHAIN: Final = (
         entries.c.sequence == bindparam("number"),
         entries.c.organisation.is_not(None),
     )
-    .order_by(entries.c.idx)
+    .order_by(entries.c.id)
     .limit(1)
 )
 _OWN_CHAIN: Final = (
@@ -171,6 +178,12 @@ _OF_KIND: Final = (
     .order_by(entries.c.id.desc())
     .limit(bindparam("most"))
 )
+_FAULTS: Final = select(entries.c.idx, entries.c.fault).where(
+    entries.c.log == bindparam("log"),
+    entries.c.fault >= bindparam("start"),
+    entries.c.fault < bindparam("end"),
+    _DOES_NOT_COUNT,
+)
 _FAULTY_OF_KIND: Final = (
     _ROWS.where(entries.c.kind == bindparam("kind"), _DOES_NOT_COUNT, entries.c.id > bindparam("after"))
     .order_by(entries.c.id)
@@ -250,9 +263,9 @@ def standing_entry(connection: Connection, digest: bytes) -> StoredEntry | None:
 def place_of(connection: Connection, digest: bytes) -> LeafPlace | None:
     """Where a leaf stands, without what the entry says."""
     found = connection.execute(_PLACE, {"sought": digest}).all()
-    row = next((one for one in found if one.counts), next(iter(found), None))
-    if row is None:
+    if not found:
         return None
+    row = min(found, key=lambda one: (one.counts is None, one.id))
     kind = None if row.kind is None else KINDS[row.kind]
     return LeafPlace(hash=row.hash, origin=row.origin, index=row.idx, kind=kind, organisation=row.organisation)
 
@@ -427,6 +440,13 @@ def faulty_entries(connection: Connection, kind: Kind) -> Iterator[StoredEntry]:
     while rows := connection.execute(_FAULTY_OF_KIND, {"kind": KIND_NUMBERS[kind], "after": after}).all():
         yield from (one for one in map(read_row, rows) if one.stands)
         after = rows[-1].id
+
+
+def faults_of_log(connection: Connection, log: int, begins: str) -> dict[int, str]:
+    """Index and fault of the entries of a log whose fault begins so; the log by its number."""
+    end = begins[:-1] + chr(ord(begins[-1]) + 1)
+    found = connection.execute(_FAULTS, {"log": log, "start": begins, "end": end})
+    return {row.idx: row.fault for row in found}
 
 
 def _entries(numbered: Iterator[tuple[int, StoredEntry]]) -> Iterator[StoredEntry]:

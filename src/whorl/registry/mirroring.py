@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Final, Protocol, TypedDict
 
-from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy import Connection, bindparam, select
 
 from whorl.core.errors import InputError, VerificationError
 from whorl.entries.handling import may_see
@@ -40,7 +40,7 @@ from whorl.registry.blobs import BlobFolder
 from whorl.registry.candidate import Candidate, standing_organisation
 from whorl.registry.database import Database
 from whorl.registry.database_view import DatabaseView, facts_of
-from whorl.registry.entry_rows import entries_of_log, insert_entries
+from whorl.registry.entry_rows import entries_of_log, faults_of_log, insert_entries
 from whorl.registry.heads import record_head
 from whorl.registry.log_making import append_rows
 from whorl.registry.log_rows import add_log, stored_log
@@ -320,8 +320,7 @@ class Mirror:
             log = stored_log(connection, self._origin)
             assert log is not None
             view = DatabaseView(connection)
-            waiting = [row.idx for row in connection.execute(_WAITING, {"log": log.id, "start": f"{WAITS}%"})]
-            for index in waiting:
+            for index in sorted(faults_of_log(connection, log.id, WAITS)):
                 (held,) = entries_of_log(connection, self._origin, start=index, stop=index + 1)
                 assert held.envelope is not None
                 assert held.salt is not None
@@ -446,12 +445,13 @@ class Mirror:
         """No entry breaks a rule, now that as much of the other logs is here as the bureau had itself."""
         log = stored_log(connection, self._origin)
         assert log is not None
-        for pattern in (f"{BREAKS}%", f"{WAITS}:%"):
-            row = connection.execute(_FAULTY, {"log": log.id, "size": size, "fault": pattern}).first()
-            if row is not None:
+        for begins in (BREAKS, f"{WAITS}:"):
+            faults = faults_of_log(connection, log.id, begins)
+            index = min((one for one in faults if one < size), default=None)
+            if index is not None:
                 raise MirrorError(
-                    f"{self._origin}: entry {row.idx} of its log is not admissible ({row.fault}); no bureau that keeps "
-                    "the rules enters it, and no tree head that has it is cosigned"
+                    f"{self._origin}: entry {index} of its log is not admissible ({faults[index]}); no bureau that "
+                    "keeps the rules enters it, and no tree head that has it is cosigned"
                 )
 
     def _due(self, connection: Connection, stated: datetime) -> dict[str, int]:
@@ -464,22 +464,6 @@ class Mirror:
         return {} if row is None else {self._own_origin: row.idx + 1}
 
 
-_WAITING: Final = (
-    select(entries.c.idx)
-    .where(entries.c.log == bindparam("log"), text("entries.counts IS NULL"), entries.c.fault.like(bindparam("start")))
-    .order_by(entries.c.idx)
-)
-_FAULTY: Final = (
-    select(entries.c.idx, entries.c.fault)
-    .where(
-        entries.c.log == bindparam("log"),
-        entries.c.idx < bindparam("size"),
-        text("entries.counts IS NULL"),
-        entries.c.fault.like(bindparam("fault")),
-    )
-    .order_by(entries.c.idx)
-    .limit(1)
-)
 _LAST_SEEN_BY: Final = (
     select(entries.c.idx)
     .where(entries.c.log == bindparam("log"), entries.c.seen_at <= bindparam("at", type_=Instant))

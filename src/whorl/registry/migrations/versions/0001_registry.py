@@ -59,7 +59,7 @@ def _make_logs_and_entries() -> None:
         Column("signers", LargeBinary, nullable=False),
         Column("shown", LargeBinary, nullable=False),
         Column("counts", _NUMBER, CheckConstraint("counts = 1", name="counts_or_null")),
-        Column("fault", Text),
+        Column("fault", _WORDS),
         Column("erased_at", _NUMBER),
         _hash("salt", nullable=True),
         Column("envelope", LargeBinary),
@@ -81,7 +81,7 @@ def _make_logs_and_entries() -> None:
     _partial("erased_by_hash", ["hash"], "erased_at IS NOT NULL")
     _partial("policies_by_log", ["log", "idx"], "kind = 3 AND counts = 1")
     _partial("entries_by_kind", ["kind", "id"], "counts = 1")
-    _partial("faulty_entries", ["log", "idx"], "counts IS NULL")
+    _partial("faulty_entries", ["log", "fault", "idx"], "counts IS NULL")
     _partial("faulty_entries_by_kind", ["kind", "id"], "counts IS NULL")
 
 
