@@ -242,7 +242,9 @@ def require_next_in_chain(leaf: Leaf, statement: Statement | None, view: View, *
     ----------
     statement : None for a sealed leaf
     """
-    if replaying and view.link(leaf.issuer, leaf.sequence, origin=origin) is None:
+    if replaying:
+        if view.link(leaf.issuer, leaf.sequence, origin=origin) is not None:
+            raise _used_number(leaf, statement, view, origin=origin)
         before = view.link(leaf.issuer, leaf.sequence - 1, origin=origin) if leaf.sequence else None
         if before is not None and before != leaf.previous:
             raise _wrong_previous(leaf, before)
