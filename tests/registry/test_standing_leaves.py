@@ -370,8 +370,15 @@ def test_what_waits_for_nothing_that_exists_is_found_whatever_else_does_not_coun
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     north, south, _ = three
-    hidden_claim(three)  # a dispute whose party one mirror is not shown
     writer = new_writer(south, "Cheat", first_random=40_000_000)
+    expired = added(writer, seconds=-30)
+    sync(three)
+    with monkeypatch.context() as patch:
+        admit_everything(patch, writer)
+        late = expired.enter(OTHER)  # as a bureau does whose clock is behind
+    sync(three)
+    assert not str(fault_at(north, late)).startswith(BREAKS)
+    agree(three)
     with monkeypatch.context() as patch:
         admit_everything(patch, writer)
         writer.enter(Response(text="x"), target=b"\5" * 32)
