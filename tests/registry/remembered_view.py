@@ -12,13 +12,13 @@ from whorl.registry.view import EntryFacts, KeyFacts, LeafPlace, OrganisationFac
 
 
 class RememberedView:
-    """Entries, in the order in which they were inserted; and, by log, leaves of others that are held back or hidden."""
+    """Entries, in the order in which they were inserted, and what the leaves of others show that only stand there."""
 
     def __init__(self) -> None:
         self.entries: dict[bytes, EntryFacts] = {}
         self.keys: dict[tuple[str, bytes], KeyFacts] = {}
         self.organisations: dict[bytes, OrganisationFacts] = {}
-        self.held: set[tuple[str, bytes]] = set()
+        self.held: dict[bytes, EntryFacts] = {}
         self._links: dict[tuple[str, bytes], dict[int, bytes]] = {}
         self._claims: dict[bytes, list[bytes]] = {}
         self._policies: dict[str, list[tuple[int, Policy]]] = {}
@@ -26,11 +26,17 @@ class RememberedView:
     def copy(self) -> "RememberedView":
         other = RememberedView()
         other.entries, other.keys, other.organisations = dict(self.entries), dict(self.keys), dict(self.organisations)
-        other.held = set(self.held)
+        other.held = dict(self.held)
         other._links = {place: dict(links) for place, links in self._links.items()}
         other._claims = {claim: list(notices) for claim, notices in self._claims.items()}
         other._policies = {origin: list(found) for origin, found in self._policies.items()}
         return other
+
+    def hold(self, facts: EntryFacts, *, waits: bool = False) -> None:
+        """Have nothing but the leaf of an entry, which stands in its log."""
+        assert facts.statement is not None
+        self._links.setdefault((facts.origin, facts.issuer), {})[facts.statement.sequence] = facts.hash
+        self.held[facts.hash] = replace(facts, statement=None, signers=frozenset(), waits=waits)
 
     def insert(self, facts: EntryFacts) -> None:
         self.entries[facts.hash] = facts
@@ -117,11 +123,11 @@ class RememberedView:
         return introduced | self._links.get((origin, issuer), {})
 
     def holds(self, digest: bytes, *, origin: str) -> bool:
-        found = self.entries.get(digest)
-        return (origin, digest) in self.held or (found is not None and found.origin == origin)
+        found = self.entry(digest)
+        return found is not None and found.origin == origin
 
     def entry(self, digest: bytes) -> EntryFacts | None:
-        return self.entries.get(digest)
+        return self.entries.get(digest) or self.held.get(digest)
 
     def about(self, target: bytes, *kinds: Kind) -> Sequence[EntryFacts]:
         about = [one for one in self.entries.values() if one.statement is not None and one.statement.target == target]

@@ -68,7 +68,7 @@ def _require_readable(candidate: Candidate, body: Notice) -> None:
     for digest in (*models, *map(parse_entry_id, body.findings)):
         entry = candidate.view.entry(digest)
         if entry is None or entry.statement is None:
-            raise unreadable(digest)
+            raise unreadable(digest, entry)
 
 
 def _require_contents(candidate: Candidate) -> None:

@@ -13,7 +13,7 @@ from whorl.entries.kinds import KIND_NUMBERS, IssuerPublic, Kind, Policy, Role, 
 from whorl.entries.leaf import NO_HASH, Leaf, entry_id
 from whorl.entries.statement import SignedEntry, Statement
 from whorl.registry.refusals import Refusal
-from whorl.registry.view import KeyFacts, OrganisationFacts, View
+from whorl.registry.view import EntryFacts, KeyFacts, OrganisationFacts, View
 from whorl.registry.votes import has_signed
 
 CLOCKS_DIFFER: Final = timedelta(minutes=10)
@@ -89,14 +89,33 @@ class Candidate:
         return found
 
 
-def unreadable(digest: bytes) -> Refusal:
+def unreadable(digest: bytes, entry: EntryFacts | None) -> Refusal:
     """The refusal of what speaks of an entry, where a rule asks what that says and nobody can tell here."""
+    waits = entry is not None and entry.waits
     return Refusal(
-        "not_readable",
-        f"expected what is spoken of to be readable here, found {entry_id(digest)} or what it speaks of, which was "
-        "erased, is not shown to this bureau or does not count; speak of another entry, or ask a bureau that is shown "
-        "it",
+        "not_yet_readable" if waits else "not_readable",
+        f"expected what is spoken of to be readable here, found {entry_id(digest)}, which "
+        f"{'waits for other logs to be read' if waits else 'was erased, is not shown to this bureau or does not count'}; "
+        "speak of another entry, or ask a bureau that can read it",
     )
+
+
+def readable_notice(target: EntryFacts, view: View) -> EntryFacts:
+    """The notice that a response, a dispute or a vote is about, by way of a dispute or directly.
+
+    Raises
+    ------
+    Refusal
+        If what it says, or what the dispute says, cannot be read here.
+    """
+    notice: EntryFacts | None = target
+    if target.kind == "dispute":
+        if target.statement is None:
+            raise unreadable(target.hash, target)
+        notice = view.entry(target.statement.target)
+    if notice is None or notice.statement is None:
+        raise unreadable(target.hash if notice is None else notice.hash, notice)
+    return notice
 
 
 def require_fitting_leaf(statement: Statement, leaf: Leaf) -> None:

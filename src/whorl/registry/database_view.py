@@ -25,6 +25,7 @@ from whorl.registry.entry_rows import (
     stands_in_log,
 )
 from whorl.registry.key_rows import find_key, find_organisation, logs_of_key, organisations_sharing
+from whorl.registry.refusals import WAITS
 from whorl.registry.replaying import stated
 from whorl.registry.stored_entry import StoredEntry
 from whorl.registry.view import EntryFacts, KeyFacts, OrganisationFacts
@@ -70,7 +71,8 @@ class DatabaseView:
         if entry is None or entry.fault is None:
             return None if entry is None else facts_of(entry)
         # What it says was not found to keep the rules, or not read at all: only its leaf can be gone by.
-        return facts_of(replace(entry, envelope=None, salt=None, signers=frozenset()))
+        bare = replace(entry, envelope=None, salt=None, signers=frozenset())
+        return replace(facts_of(bare), waits=entry.fault.startswith(WAITS))
 
     def about(self, target: bytes, *kinds: Kind) -> Sequence[EntryFacts]:
         return _all(entries_about(self._connection, target, *kinds))

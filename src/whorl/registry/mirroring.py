@@ -45,7 +45,7 @@ from whorl.registry.heads import record_head
 from whorl.registry.log_making import append_rows
 from whorl.registry.log_rows import add_log, stored_log
 from whorl.registry.parties import claim_digest
-from whorl.registry.refusals import BREAKS, Refusal
+from whorl.registry.refusals import BREAKS, WAITS, Refusal
 from whorl.registry.replaying import complete_entry, replay
 from whorl.registry.spoken_against import SPEAKING, covered_sizes, spoken_against
 from whorl.registry.stored_entry import StoredEntry
@@ -55,7 +55,6 @@ PAGE: Final = 256
 STALE: Final = timedelta(hours=1)
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LOG: Final = logging.getLogger(__name__)
-WAITS: Final = "waits for more of other logs"
 _NOT_FOR_HERE: Final = "it came to this bureau, which is not among those who may see it,"
 NOT_SHOWN: Final = "its content was erased, or is not shown to this bureau"
 

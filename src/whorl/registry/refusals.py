@@ -30,6 +30,7 @@ Code: TypeAlias = Literal[
     "unknown_target",
     "wrong_target",
     "not_readable",
+    "not_yet_readable",
     "not_own",
     "other_content",
     "too_many_commitments",
@@ -60,6 +61,7 @@ _CURABLE: Final[frozenset[Code]] = frozenset(
     {
         "unknown_target",
         "unknown_entry",
+        "not_yet_readable",
         "not_a_party",
         "examiners",
         "old_evidence",
@@ -85,12 +87,16 @@ _UNCERTAIN: Final[frozenset[Code]] = frozenset(
         "not_eligible",
         "not_a_party",
         "not_readable",
+        "not_yet_readable",
     }
 )
 
 
 BREAKS: Final = "breaks a rule: "
 """How the fault of an entry begins in a mirror, if no bureau that keeps the rules can have entered it."""
+
+WAITS: Final = "waits for more of other logs"
+"""How the fault of an entry begins in a mirror, if it may count once the mirror has read more."""
 
 
 class Refusal(InputError):  # noqa: N818 (what it is called everywhere)

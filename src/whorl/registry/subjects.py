@@ -20,7 +20,7 @@ from whorl.entries.kinds import (
 )
 from whorl.entries.leaf import entry_id
 from whorl.registry.accusing import require_admissible_notice
-from whorl.registry.candidate import Candidate, stated_keys, unreadable
+from whorl.registry.candidate import Candidate, readable_notice, stated_keys, unreadable
 from whorl.registry.parties import content_of, parties_of
 from whorl.registry.refusals import Refusal
 from whorl.registry.view import EntryFacts
@@ -179,7 +179,7 @@ def _require_content(candidate: Candidate, target: EntryFacts | None, content: s
     """A bureau can ask what the model says; a mirror may be shown less, and leaves it to the bureau then."""
     if target is None or target.statement is None:
         if not candidate.replaying:
-            raise unreadable(candidate.statement.target)
+            raise unreadable(candidate.statement.target, target)
         return
     claimed = content_of(candidate.statement.target, candidate.view)
     if claimed is not None and claimed != content:
@@ -224,7 +224,7 @@ def _require_opening(candidate: Candidate, body: Opening, target: EntryFacts | N
         raise Refusal("not_own", "expected an opening of the organisation's own commitment, found another's")
     commitment = None if target.statement is None else target.statement.body
     if not isinstance(commitment, Commitment):
-        raise unreadable(target.hash)
+        raise unreadable(target.hash, target)
     expires = parse_instant(commitment.expires)
     if candidate.at > expires:
         raise Refusal(
@@ -243,11 +243,8 @@ def _require_party(candidate: Candidate, target: EntryFacts | None) -> None:
     """Responses are for the parties of a notice, disputes for those it names."""
     assert target is not None
     view, kind = candidate.view, candidate.statement.kind
-    notice: EntryFacts | None = target
-    if target.kind == "dispute":
-        notice = None if target.statement is None else view.entry(target.statement.target)
-    if notice is None or notice.statement is None:
-        raise unreadable(target.hash)
+    notice = readable_notice(target, view)
+    assert notice.statement is not None
     parties = parties_of(notice.organisation, notice.statement, view)
     if candidate.organisation.hash not in (parties.named if kind == "dispute" else parties.everyone):
         raise Refusal(

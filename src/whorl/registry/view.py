@@ -68,6 +68,7 @@ class EntryFacts:
     signers : ids of the issuers' keys that signed, each with all of its keys, as `Admitted` gives them
     stamped_at : earliest RFC 3161 time over the leaf that was checked; None where none was given
     shown : content digests that an opening's blob was found to show, where this bureau has it and checked it
+    waits : whether it does not count here, and may do so, with what it says, once more of other logs was read
     """
 
     hash: bytes
@@ -81,6 +82,7 @@ class EntryFacts:
     signers: frozenset[bytes] = frozenset()
     stamped_at: datetime | None = None
     shown: frozenset[str] = frozenset()
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,11 +7,11 @@ from typing import Final
 
 from whorl.entries.kinds import Status
 from whorl.entries.leaf import entry_id
-from whorl.registry.candidate import Candidate, unreadable
+from whorl.registry.candidate import Candidate, readable_notice
 from whorl.registry.findings import FRESH, cited, renews
 from whorl.registry.parties import barred_from_ruling, parties_of
 from whorl.registry.refusals import Refusal
-from whorl.registry.view import EntryFacts, View
+from whorl.registry.view import EntryFacts
 from whorl.registry.votes import barrier_to_review, first_roots, is_bureau
 
 _BARRIERS: Final = {
@@ -58,7 +58,7 @@ def _require_own(candidate: Candidate, target: EntryFacts) -> None:
 
 
 def _require_reviewer(candidate: Candidate, target: EntryFacts) -> None:
-    notice = _readable_notice(target, candidate.view)
+    notice = readable_notice(target, candidate.view)
     policy = candidate.view.policy(notice.origin, notice.index)
     assert notice.statement is not None
     parties = parties_of(notice.organisation, notice.statement, candidate.view)
@@ -92,7 +92,7 @@ def _require_judge(candidate: Candidate, body: Status, target: EntryFacts) -> No
     """The issuer is of the chamber and of no party; who signs beside it is for `chamber_signers` and `ruling`."""
     view = candidate.view
     # An erased notice can still be annulled; who was a party to it cannot be asked any more.
-    case = target if body.state == "annulled" else _readable_notice(target, view)
+    case = target if body.state == "annulled" else readable_notice(target, view)
     policy = view.policy(case.origin, case.index)
     chamber = frozenset() if policy is None else frozenset(policy.chamber.keys)
     if candidate.statement.issuer.hex() not in chamber:
@@ -110,12 +110,3 @@ def _require_judge(candidate: Candidate, body: Status, target: EntryFacts) -> No
             "own_case",
             f"expected a chamber key of an organisation that is no party, found one of {candidate.organisation.name!r}",
         )
-
-
-def _readable_notice(target: EntryFacts, view: View) -> EntryFacts:
-    notice: EntryFacts | None = target
-    if target.kind == "dispute":
-        notice = None if target.statement is None else view.entry(target.statement.target)
-    if notice is None or notice.statement is None:
-        raise unreadable(target.hash)
-    return notice
