@@ -91,12 +91,16 @@ class Candidate:
 
 def unreadable(digest: bytes, entry: EntryFacts | None) -> Refusal:
     """The refusal of what speaks of an entry, where a rule asks what that says and nobody can tell here."""
-    waits = entry is not None and entry.waits
+    if entry is not None and entry.waits:
+        return Refusal(
+            "not_yet_readable",
+            f"expected what is spoken of to count here, found {entry_id(digest)}, which waits for other logs to be "
+            "read; try again later",
+        )
     return Refusal(
-        "not_yet_readable" if waits else "not_readable",
-        f"expected what is spoken of to be readable here, found {entry_id(digest)}, which "
-        f"{'waits for other logs to be read' if waits else 'was erased, is not shown to this bureau or does not count'}; "
-        "speak of another entry, or ask a bureau that can read it",
+        "not_readable",
+        f"expected what is spoken of to be readable here, found {entry_id(digest)}, which was erased, is not shown to "
+        "this bureau or does not count; speak of another entry, or ask a bureau that can read it",
     )
 
 
