@@ -1,23 +1,24 @@
 """A view over entries in memory: what `whorl.registry.view.View` asks, in the fewest lines."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from whorl.entries.claimants import issuer_keys
 from whorl.entries.kinds import Key, Kind, Model, Notice, Organisation, Policy, parse_instant
 from whorl.registry.parties import claim_digest
-from whorl.registry.view import EntryFacts, KeyFacts, OrganisationFacts
+from whorl.registry.standing import not_in_good_standing
+from whorl.registry.view import EntryFacts, KeyFacts, LeafPlace, OrganisationFacts, View
 
 
 class RememberedView:
-    """Entries, in the order in which they were inserted; and, by log, leaves of others that are held back or hidden."""
+    """Entries, in the order in which they were inserted, and what the leaves of others show that only stand there."""
 
     def __init__(self) -> None:
         self.entries: dict[bytes, EntryFacts] = {}
         self.keys: dict[tuple[str, bytes], KeyFacts] = {}
         self.organisations: dict[bytes, OrganisationFacts] = {}
-        self.held: set[tuple[str, bytes]] = set()
+        self.held: dict[bytes, EntryFacts] = {}
         self._links: dict[tuple[str, bytes], dict[int, bytes]] = {}
         self._claims: dict[bytes, list[bytes]] = {}
         self._policies: dict[str, list[tuple[int, Policy]]] = {}
@@ -25,11 +26,17 @@ class RememberedView:
     def copy(self) -> "RememberedView":
         other = RememberedView()
         other.entries, other.keys, other.organisations = dict(self.entries), dict(self.keys), dict(self.organisations)
-        other.held = set(self.held)
+        other.held = dict(self.held)
         other._links = {place: dict(links) for place, links in self._links.items()}
         other._claims = {claim: list(notices) for claim, notices in self._claims.items()}
         other._policies = {origin: list(found) for origin, found in self._policies.items()}
         return other
+
+    def hold(self, facts: EntryFacts, *, waits: bool = False) -> None:
+        """Have nothing but the leaf of an entry, which stands in its log."""
+        assert facts.statement is not None
+        self._links.setdefault((facts.origin, facts.issuer), {})[facts.statement.sequence] = facts.hash
+        self.held[facts.hash] = replace(facts, statement=None, signers=frozenset(), waits=waits)
 
     def insert(self, facts: EntryFacts) -> None:
         self.entries[facts.hash] = facts
@@ -114,11 +121,11 @@ class RememberedView:
         return introduced | self._links.get((origin, issuer), {})
 
     def holds(self, digest: bytes, *, origin: str) -> bool:
-        found = self.entries.get(digest)
-        return (origin, digest) in self.held or (found is not None and found.origin == origin)
+        found = self.entry(digest)
+        return found is not None and found.origin == origin
 
     def entry(self, digest: bytes) -> EntryFacts | None:
-        return self.entries.get(digest)
+        return self.entries.get(digest) or self.held.get(digest)
 
     def about(self, target: bytes, *kinds: Kind) -> Sequence[EntryFacts]:
         about = [one for one in self.entries.values() if one.statement is not None and one.statement.target == target]
@@ -146,3 +153,28 @@ class RememberedView:
             for one in self.entries.values()
             if one.kind == "commitment" and one.organisation == organisation and one.seen_at >= since
         ]
+
+
+class RememberedLeaves:
+    """Leaves of some entries, as far as a status map covers their logs."""
+
+    def __init__(self, entries: Iterable[EntryFacts], until: Mapping[str, int] | None = None) -> None:
+        self.entries = {one.hash: one for one in entries if until is None or one.index < until.get(one.origin, 0)}
+
+    def place(self, digest: bytes) -> LeafPlace | None:
+        one = self.entries.get(digest)
+        if one is None:
+            return None
+        return LeafPlace(
+            hash=one.hash, origin=one.origin, index=one.index, kind=one.kind, organisation=one.organisation
+        )
+
+    def signed_by(self, issuer: bytes, *, origin: str, since: int) -> list[bytes]:
+        signed = (one for one in self.entries.values() if (one.issuer, one.origin) == (issuer, origin))
+        return [one.hash for one in signed if one.index >= since]
+
+
+def against(entries: Iterable[EntryFacts], view: View) -> dict[bytes, bytes]:
+    """What a status map over these entries holds."""
+    listed = list(entries)
+    return not_in_good_standing(listed, RememberedLeaves(listed), view)

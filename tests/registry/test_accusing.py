@@ -190,6 +190,30 @@ def test_a_notice_states_no_more_than_its_findings(unfiled: Examined, stated: di
         file(unfiled, red(unfiled.reference, unfiled.findings, **stated))
 
 
+def test_the_lowest_finding_binds_whether_it_stands_or_not(unfiled: Examined) -> None:
+    """Bureaus that have not read the same logs differ in what stands; nobody is to seem to cheat for that."""
+    low = finding().model_copy(update={"log10_lr": 1.0})
+    third = unfiled.world.enter(key_of("Third Examiner"), "finding", low, target=unfiled.accused)
+    cited = (*unfiled.findings, third)
+    with refused("overstated"):
+        file(unfiled, red(unfiled.reference, cited, tests_run=3))
+    unfiled.world.vote("Third Examiner", "withdrawn", third)
+    with refused("overstated"):
+        file(unfiled, red(unfiled.reference, cited, tests_run=3))
+    file(unfiled, red(unfiled.reference, cited, log10_lr_least_favourable=1.0, tests_run=3))
+
+
+def test_only_an_independent_finding_that_states_a_ratio_bears_out_a_notice(unfiled: Examined) -> None:
+    silent = finding().model_copy(update={"log10_lr": None})
+    unfiled.world.organisation("Unverified", A, "examiner")
+    findings = [
+        unfiled.world.enter(key_of(name), "finding", body, target=unfiled.accused)
+        for name, body in (("First Examiner", silent), ("Second Examiner", silent), ("Unverified", finding()))
+    ]
+    with refused("examiners"):
+        file(unfiled, red(unfiled.reference, findings, tests_run=3))
+
+
 def test_a_ratio_that_no_finding_gives_is_not_stated(unfiled: Examined) -> None:
     silent = finding().model_copy(update={"log10_lr": None})
     findings = [

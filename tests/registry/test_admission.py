@@ -506,8 +506,17 @@ def test_fingerprints_and_findings_are_of_the_content_that_their_target_claims()
     world.enter(NORTHWIND, "fingerprint", fingerprint(REFERENCE), target=claimed)
     with refused("no_content"):
         world.enter(NORTHWIND, "fingerprint", fingerprint(ACCUSED), target=unclaimed)
-    world.view.entries[unclaimed.hash] = replace(unclaimed, statement=None)  # as a mirror sees it that is not shown it
-    world.enter(NORTHWIND, "fingerprint", fingerprint(ACCUSED), target=unclaimed)
+    world.view.entries[unclaimed.hash] = replace(unclaimed, statement=None)  # erased, or not shown
+    for key, kind, body in (
+        (NORTHWIND, "fingerprint", fingerprint(ACCUSED)),
+        (key_of("First Examiner"), "finding", finding()),
+    ):
+        with refused("not_readable"):
+            world.enter(key, kind, body, target=unclaimed)
+        # Its bureau, which could read it, took it: that is for that bureau to judge.
+        origin = world.home(key)
+        signed = world.statement(key, kind, body, target=unclaimed.hash, origin=origin).sign(key)
+        world.admit(open_entry(signed), origin=origin, replaying=True)
 
 
 def test_commitments_are_opened_by_who_sealed_them_and_in_time() -> None:
@@ -530,7 +539,7 @@ def test_an_erased_commitment_cannot_be_opened_and_a_sealed_entry_can() -> None:
     sealed = world.enter(NORTHWIND, "commitment", SEALED)
     opening = Opening(blob=digest("opened"))
     world.view.entries[sealed.hash] = replace(sealed, statement=None)
-    with refused("wrong_target"):
+    with refused("not_readable"):
         world.enter(NORTHWIND, "opening", opening, target=sealed)
     world.view.entries[sealed.hash] = replace(sealed, statement=None, kind=None)
     world.enter(NORTHWIND, "opening", opening, target=sealed)
@@ -585,7 +594,7 @@ def test_an_erased_notice_or_dispute_cannot_be_answered() -> None:
         world = trial.world.view
         before = world.entries[erased.hash]
         world.entries[erased.hash] = replace(before, statement=None)
-        with refused("wrong_target"):
+        with refused("not_readable"):
             ask()
         world.entries[erased.hash] = before
 

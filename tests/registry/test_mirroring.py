@@ -192,7 +192,10 @@ def test_an_entry_that_speaks_of_another_log_counts_once_that_is_here(three: lis
         mirror.pull(NearPeer(south, east.origin))
     with east.registry.database.reading() as connection:
         held = find_entry(connection, taken)
-        assert DatabaseView(connection).entry(taken) is None
+        facts = DatabaseView(connection).entry(taken)
+        assert facts is not None
+        assert facts.statement is None  # what it says does not count yet
+        assert DatabaseView(connection).about(model, "fingerprint") == []
     assert held is not None
     assert str(held.fault).startswith(WAITS)
     east.mirrors[north.origin].pull(NearPeer(north, east.origin))

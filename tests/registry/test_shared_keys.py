@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+from remembered_view import against
 from worlds import (
     ACCUSED,
     REFERENCE,
@@ -35,7 +36,6 @@ from whorl.registry.candidate import require_next_in_chain
 from whorl.registry.parties import parties_of, persons_beside
 from whorl.registry.reading import reader_for, requesting_key
 from whorl.registry.refusals import Code, Refusal
-from whorl.registry.standing import not_in_good_standing
 from whorl.registry.view import EntryFacts
 from whorl.registry.votes import flaw_of, revocations, verified_by
 
@@ -167,8 +167,8 @@ def test_both_withdraw_their_own_and_neither_the_others() -> None:
         with refused("not_own"):
             world.enter(root, "status", WITHDRAWN, target=models[other], origin=origin)
         world.enter(root, "status", WITHDRAWN, target=models[origin], origin=origin)
-    against = not_in_good_standing(list(world.view.entries.values()), world.view)
-    assert against.keys() >= {one.hash for one in models.values()}
+    spoken = against(list(world.view.entries.values()), world.view)
+    assert spoken.keys() >= {one.hash for one in models.values()}
 
 
 def test_a_key_that_is_revoked_in_one_log_is_in_force_in_the_other() -> None:
@@ -185,10 +185,10 @@ def test_a_key_that_is_revoked_in_one_log_is_in_force_in_the_other() -> None:
         world.enter(key, "model", model("more", "Tern Models", None), origin=A)
     later = world.enter(key, "model", model("more", "Tern Models", None), origin=B)
     assert later.index >= models[A].index  # the index is one of the other log
-    against = not_in_good_standing(list(world.view.entries.values()), world.view)
-    assert against[models[A].hash] == revoked.hash
-    assert models[B].hash not in against
-    assert later.hash not in against
+    spoken = against(list(world.view.entries.values()), world.view)
+    assert spoken[models[A].hash] == revoked.hash
+    assert models[B].hash not in spoken
+    assert later.hash not in spoken
     assert revocations(models[A], world.view) == (revoked.hash,)
     assert flaw_of(later, world.view) is None
 

@@ -7,13 +7,14 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from remembered_view import against
 from test_notice_laws import moves, played
 from test_notices import STATES
 from worlds import B, C, Case, case, key_of, model
 
 from whorl.entries.kinds import Status
 from whorl.entries.status_map import Absent, Present, StatusMap, verify_status
-from whorl.registry.standing import entry_standing, not_in_good_standing
+from whorl.registry.standing import entry_standing
 
 SECOND = timedelta(seconds=1)
 
@@ -23,7 +24,7 @@ def standing(trial: Case, entry: object) -> str:
 
 
 def spoken_against(trial: Case) -> dict[bytes, bytes]:
-    return not_in_good_standing(list(trial.world.view.entries.values()), trial.world.view)
+    return against(list(trial.world.view.entries.values()), trial.world.view)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_withdrawn_entries_are_in_the_map_and_a_settled_dispute_stays_in_it() ->
     assert spoken_against(trial) == expected
     erased = replace(dispute, statement=None)
     entries = [one for one in trial.world.view.entries.values() if one.hash != dispute.hash]
-    assert not_in_good_standing([*entries, erased], trial.world.view) == {trial.findings[0].hash: taken_back.hash}
+    assert against([*entries, erased], trial.world.view) == {trial.findings[0].hash: taken_back.hash}
 
 
 @settings(max_examples=100, deadline=None)
@@ -156,7 +157,7 @@ def test_every_mirror_makes_the_same_map(drawn: list[object], random: Random, da
     random.shuffle(seen)
     mirrored = trial.world.view.copy()
     mirrored.entries = {one.hash: one for one in seen}
-    assert not_in_good_standing(seen, mirrored) == mine
+    assert against(seen, mirrored) == mine
 
 
 @settings(max_examples=100, deadline=None)
@@ -179,13 +180,13 @@ def test_attack_19_a_bureau_that_drops_a_status_is_found_out() -> None:
     trial.dispute()
     trial.rule("annulled")
     view, entries = trial.world.view, list(trial.world.view.entries.values())
-    honest = StatusMap(not_in_good_standing(entries, view))
+    honest = StatusMap(against(entries, view))
     assert isinstance(_look_up(honest, trial.notice.hash), Present)
     for dropped in ("status", "dispute"):
         kept = [one for one in entries if one.kind != dropped]
-        lying = StatusMap(not_in_good_standing(kept, view))
+        lying = StatusMap(against(kept, view))
         assert (lying.root != honest.root) == (dropped == "status")  # the dispute weighs less than the ruling
-    assert StatusMap(not_in_good_standing(entries, view)).root == honest.root
+    assert StatusMap(against(entries, view)).root == honest.root
     silent = StatusMap({})
     assert isinstance(_look_up(silent, trial.notice.hash), Absent)  # why absence counts only with the mirrors' word
     assert silent.root != honest.root

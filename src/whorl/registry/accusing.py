@@ -4,7 +4,7 @@ from itertools import chain
 
 from whorl.entries.kinds import Notice
 from whorl.entries.leaf import entry_id, parse_entry_id
-from whorl.registry.candidate import Candidate
+from whorl.registry.candidate import Candidate, unreadable
 from whorl.registry.findings import (
     EXAMINERS,
     bears_out,
@@ -27,6 +27,9 @@ def require_admissible_notice(candidate: Candidate) -> None:
     _require_known_entries(candidate, body)
     if body.colour == "red":
         _require_accusable(candidate)
+    _require_readable(candidate, body)
+    if body.colour == "red":
+        _require_contents(candidate)
     _require_findings_that_bear_out(candidate, body)
     if body.colour == "red":
         _require_evidence(candidate, body)
@@ -57,6 +60,20 @@ def _require_accusable(candidate: Candidate) -> None:
     owner = None if target is None else target.organisation
     if owner is not None and (owner == candidate.organisation.hash or candidate.shares_a_key_with({owner})):
         raise Refusal("own_model", "expected a red notice on somebody else's model, found the accuser's own")
+
+
+def _require_readable(candidate: Candidate, body: Notice) -> None:
+    """What a notice leans on is here: both models of a red one, the findings, and the model that they are about."""
+    models = [candidate.statement.target] if body.colour == "red" or body.findings else []
+    if body.colour == "red" and body.reference is not None:
+        models.append(parse_entry_id(body.reference))
+    for digest in (*models, *map(parse_entry_id, body.findings)):
+        entry = candidate.view.entry(digest)
+        if entry is None or entry.statement is None:
+            raise unreadable(digest, entry)
+
+
+def _require_contents(candidate: Candidate) -> None:
     if pair_of(candidate.statement, candidate.view) is None:
         raise Refusal(
             "no_content",
@@ -88,17 +105,20 @@ def _require_evidence(candidate: Candidate, body: Notice) -> None:
             f"expected findings of {EXAMINERS} organisations that are no party, that a bureau verified and that share "
             f"no key with each other or with a party, found {examiners}; ask further examiners",
         )
-    lowest = lowest_ratio(independent)
+    # Not of those alone that are independent or stand: which these are can differ from one bureau to another.
+    lowest = lowest_ratio(cited(body.findings, view))
     stated, least = body.log10_lr, body.log10_lr_least_favourable
     assert stated is not None
     assert least is not None
     if lowest is None or least > min(stated, lowest):
         raise Refusal(
             "overstated",
-            f"expected a least favourable log10 ratio of at most {lowest if lowest is not None else 'what a finding '}"
-            f"{'' if lowest is not None else 'states'} and of the stated ratio {stated}, found {least}; state the "
-            "lowest that the findings give",
+            f"expected a least favourable log10 ratio of at most the stated one, {stated}, and the lowest that a cited "
+            f"finding states, {'which none does' if lowest is None else lowest}, found {least}; state the lowest that "
+            "the findings give",
         )
+    if lowest_ratio(one for found in independent.values() for one in found) is None:
+        raise Refusal("examiners", "expected a log10 ratio in a finding of an independent examiner, found none")
     shown = tests_shown(accuser, statement, view)
     if body.tests_run is None or body.tests_run < shown:
         raise Refusal(

@@ -6,17 +6,20 @@ In this order; the first that an entry does not fit is the code of its `Refusal`
    judged by is for everybody to see.
 2. The issuer is known. An organisation introduces its own root keys.
 3. Every key of the issuer signed, and every key that the entry introduces; leaving out ML-DSA-44 is no choice.
-4. The key is in force: not expired, not revoked.
+4. The key was not revoked.
 5. Its role fits the kind of the entry, or the vote.
 6. An entry of a root key is signed by as many root keys as its organisation asks for.
 7. It was signed for this log.
 8. The entry is the next in the issuer's chain: replay, equivocation, gap and a wrong previous leaf are told apart.
-9. It is not issued more than ten minutes ahead.
-10. The log has a policy; only its bureau enters policies and status maps.
+9. The log has a policy; only its bureau enters policies and status maps.
+10. The key has not expired, and the entry is not issued more than ten minutes ahead.
 11. The target is known and of a kind that fits.
 12. The subject is the issuer's to speak of: keys, content, commitments, openings, parties.
 13. A notice brings what it needs: findings, independent examiners, all tests counted, a claim not made before.
 14. Nobody votes in their own case.
+
+Rules 1 to 9 are asked of the entry's own log alone: every bureau that reads it comes to the same. The others look at
+clocks, at other logs, and at what other entries say, which not everybody is shown.
 
 Details and codes: ``docs/specs/admission.md``.
 """
@@ -30,12 +33,14 @@ from whorl.entries.leaf import Leaf
 from whorl.entries.statement import SignedEntry
 from whorl.registry.candidate import (
     Candidate,
+    chamber_signers,
     complete_signers,
     require_fitting_leaf,
-    require_in_force,
     require_issuer_signed,
     require_next_in_chain,
     require_not_ahead,
+    require_not_expired,
+    require_not_revoked,
     require_possession,
     require_role,
     root_signers,
@@ -52,6 +57,7 @@ _NOT_SEALED: Final[frozenset[Kind]] = frozenset(
 )
 _PUBLIC: Final[frozenset[Kind]] = frozenset({"organisation", "key", "policy", "statusmap", "status", "dispute"})
 _BEFORE_POLICY: Final[frozenset[Kind]] = frozenset({"organisation", "key", "policy"})
+_OF_ITS_LOG: Final[frozenset[Kind]] = frozenset({"key", "policy", "statusmap"})
 
 PUBLIC_NUMBERS: Final = frozenset(KIND_NUMBERS[kind] for kind in _PUBLIC)
 """Kinds, as leaves number them, whose content everybody may see and no mirror can do without."""
@@ -64,11 +70,25 @@ class Admitted:
     Parameters
     ----------
     organisation : leaf hash of the entry of the issuer's organisation
-    signers : ids of the issuers that signed and count: the issuer, further root keys, further chamber keys
+    signers : ids of the issuers that signed and count: the issuer, further root keys; in votes of the chamber, further
+        keys that may sign such votes in this log
     """
 
     organisation: bytes
     signers: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """An entry that keeps the rules of its own log, 1 to 9.
+
+    Parameters
+    ----------
+    candidate : what the other rules are asked of; None for an organisation's entry, for which there are no others
+    """
+
+    admitted: Admitted
+    candidate: Candidate | None
 
 
 def admit(
@@ -91,14 +111,64 @@ def admit(
     Refusal
         With the code of the first rule that does not hold.
     """
+    placed = place(entry, leaf, view, origin=origin, index=index, at=at, replaying=replaying)
+    if placed.candidate is not None:
+        require_timely(placed.candidate)
+        require_fitting(placed.candidate)
+    return placed.admitted
+
+
+def place(
+    entry: SignedEntry, leaf: Leaf, view: View, *, origin: str, index: int, at: datetime, replaying: bool = False
+) -> Placed:
+    """Check an entry against the rules of its own log.
+
+    Parameters
+    ----------
+    view, origin, index, at, replaying : as in `admit`
+
+    Raises
+    ------
+    Refusal
+        With the code of the first rule that does not hold; always a certain one.
+    """
     # (1) the leaf
     require_fitting_leaf(entry.statement, leaf)
     _require_public(entry)
     if isinstance(entry.statement.body, Organisation):
-        return _admit_organisation(entry, entry.statement.body, leaf, view, origin=origin, replaying=replaying)
+        admitted = _admit_organisation(entry, entry.statement.body, leaf, view, origin=origin, replaying=replaying)
+        return Placed(admitted=admitted, candidate=None)
     # (2) the issuer
+    candidate = candidate_of(entry, leaf, view, origin=origin, index=index, at=at, replaying=replaying)
+    # (3) to (6) the signatures
+    require_issuer_signed(candidate)
+    require_not_revoked(candidate.issuer, origin=origin, index=index)
+    require_role(candidate)
+    roots = root_signers(candidate)
+    chamber = chamber_signers(candidate)
+    # (7) log, (8) chain, (9) policy, (12) subjects of the log itself
+    _require_this_log(entry, origin)
+    require_next_in_chain(leaf, entry.statement, view, origin=origin, replaying=replaying)
+    if candidate.statement.kind not in _BEFORE_POLICY:
+        candidate.policy()
+    if candidate.statement.kind in _OF_ITS_LOG:
+        require_fitting_subject(candidate, None)
+    signers = frozenset({candidate.statement.issuer}) | roots | chamber
+    return Placed(admitted=Admitted(organisation=candidate.organisation.hash, signers=signers), candidate=candidate)
+
+
+def candidate_of(
+    entry: SignedEntry, leaf: Leaf, view: View, *, origin: str, index: int, at: datetime, replaying: bool
+) -> Candidate:
+    """An entry with its issuer, which its log knows (2).
+
+    Raises
+    ------
+    Refusal
+        If the log does not know the key.
+    """
     issuer, organisation = _issuer(entry.statement.issuer, view, origin=origin)
-    candidate = Candidate(
+    return Candidate(
         entry=entry,
         leaf=leaf,
         issuer=issuer,
@@ -109,28 +179,29 @@ def admit(
         at=at,
         replaying=replaying,
     )
-    # (3) to (6) the signatures
-    require_issuer_signed(candidate)
-    require_in_force(issuer, origin=origin, index=index, at=at)
-    require_role(candidate)
-    roots = root_signers(candidate)
-    # (7) to (10) log, chain, clock, policy
-    _require_this_log(entry, origin)
-    require_next_in_chain(leaf, entry.statement, view, origin=origin, replaying=replaying)
+
+
+def require_timely(candidate: Candidate) -> None:
+    """Check what clocks say (10)."""
+    require_not_expired(candidate.issuer, at=candidate.at)
     require_not_ahead(candidate)
-    if candidate.statement.kind not in _BEFORE_POLICY:
-        candidate.policy()
-    # (11) to (13) what it speaks of
+
+
+def require_fitting(candidate: Candidate) -> None:
+    """Check the rules that look at other entries, of whichever log (11 to 14).
+
+    Raises
+    ------
+    Refusal
+        With the code of the first rule that does not hold. A mirror that reads other logs can ask again later.
+    """
+    if candidate.statement.kind in _OF_ITS_LOG:
+        return
     target = known_target(candidate)
     require_fitting_subject(candidate, target)
-    # (14) votes
-    chamber: frozenset[bytes] = frozenset()
     if isinstance(candidate.statement.body, Status):
         assert target is not None
-        chamber = require_admissible_vote(candidate, target)
-    return Admitted(
-        organisation=candidate.organisation.hash, signers=frozenset({candidate.statement.issuer}) | roots | chamber
-    )
+        require_admissible_vote(candidate, target)
 
 
 def admit_sealed(leaf: Leaf, view: View, *, origin: str, index: int, at: datetime, replaying: bool = False) -> Admitted:
@@ -148,10 +219,11 @@ def admit_sealed(leaf: Leaf, view: View, *, origin: str, index: int, at: datetim
     if leaf.leaf_class != "sealed":
         raise Refusal("leaf_mismatch", "expected a sealed leaf, found a public one, which needs its envelope")
     key, organisation = _issuer(leaf.issuer, view, origin=origin)
-    require_in_force(key, origin=origin, index=index, at=at)
+    require_not_revoked(key, origin=origin, index=index)
     if not is_bureau(organisation, index, view) or not (key.is_root or "bureau" in key.roles):
         raise Refusal("not_the_bureau", f"expected a sealed leaf under a key of the bureau of {origin}, found another")
     require_next_in_chain(leaf, None, view, origin=origin, replaying=replaying)
+    require_not_expired(key, at=at)
     return Admitted(organisation=organisation.hash, signers=frozenset())
 
 
@@ -167,7 +239,8 @@ def require_sealable(entry: SignedEntry, view: View, *, origin: str, index: int,
     key, organisation = _issuer(entry.statement.issuer, view, origin=origin)
     if entry.statement.issuer not in complete_signers(entry, [key.public]):
         raise Refusal("missing_signature", "expected a signature with every key of the issuer, found one missing")
-    require_in_force(key, origin=origin, index=index, at=at)
+    require_not_revoked(key, origin=origin, index=index)
+    require_not_expired(key, at=at)
     _require_this_log(entry, origin)
     if key.is_root and organisation.threshold > 1:
         raise Refusal("too_few_roots", "expected a signing key of the organisation, found one of its root keys")

@@ -14,7 +14,7 @@ from whorl.entries.leaf import NO_HASH, Leaf, entry_id
 from whorl.entries.statement import SignedEntry, Statement
 from whorl.registry.parties import owners_of, with_sharing
 from whorl.registry.refusals import Refusal
-from whorl.registry.view import KeyFacts, OrganisationFacts, View
+from whorl.registry.view import EntryFacts, KeyFacts, OrganisationFacts, View
 
 CLOCKS_DIFFER: Final = timedelta(minutes=10)
 
@@ -85,6 +85,39 @@ class Candidate:
                 "policy before anything else",
             )
         return found
+
+
+def unreadable(digest: bytes, entry: EntryFacts | None) -> Refusal:
+    """The refusal of what speaks of an entry, where a rule asks what that says and nobody can tell here."""
+    if entry is not None and entry.waits:
+        return Refusal(
+            "not_yet_readable",
+            f"expected what is spoken of to count here, found {entry_id(digest)}, which waits for other logs to be "
+            "read; try again later",
+        )
+    return Refusal(
+        "not_readable",
+        f"expected what is spoken of to be readable here, found {entry_id(digest)}, which was erased, is not shown to "
+        "this bureau or does not count; speak of another entry, or ask a bureau that can read it",
+    )
+
+
+def readable_notice(target: EntryFacts, view: View) -> EntryFacts:
+    """The notice that a response, a dispute or a vote is about, by way of a dispute or directly.
+
+    Raises
+    ------
+    Refusal
+        If what it says, or what the dispute says, cannot be read here.
+    """
+    notice: EntryFacts | None = target
+    if target.kind == "dispute":
+        if target.statement is None:
+            raise unreadable(target.hash, target)
+        notice = view.entry(target.statement.target)
+    if notice is None or notice.statement is None:
+        raise unreadable(target.hash if notice is None else notice.hash, notice)
+    return notice
 
 
 def require_fitting_leaf(statement: Statement, leaf: Leaf) -> None:
@@ -163,14 +196,18 @@ def require_issuer_signed(candidate: Candidate) -> None:
         )
 
 
-def require_in_force(key: KeyFacts, *, origin: str, index: int, at: datetime) -> None:
-    """The issuer's key has neither expired nor been revoked."""
+def require_not_revoked(key: KeyFacts, *, origin: str, index: int) -> None:
+    """The issuer's key was not revoked before this index."""
     if key.revoked_at is not None and index >= key.revoked_at:
         raise Refusal(
             "key_revoked",
             f"expected a key in force, found one revoked at index {key.revoked_at} of {origin}; sign with another key "
             "of the organisation",
         )
+
+
+def require_not_expired(key: KeyFacts, *, at: datetime) -> None:
+    """The issuer's key had not expired."""
     if key.not_after is not None and at > key.not_after:
         raise Refusal(
             "key_expired",
@@ -193,12 +230,12 @@ def require_role(candidate: Candidate) -> None:
 
 
 def root_signers(candidate: Candidate) -> frozenset[bytes]:
-    """Ids of the root keys in force that signed; for an entry by a root key they must reach the threshold."""
+    """Ids of the root keys in force at this index that signed; for an entry by a root key they reach the threshold."""
     if not candidate.issuer.is_root:
         return frozenset()
     organisation = candidate.organisation
     roots = [candidate.view.key(root, origin=candidate.origin) for root in organisation.roots]
-    in_force = [root.public for root in roots if root is not None and root.revoked_at is None]
+    in_force = [root.public for root in roots if root is not None and _in_force(root, candidate)]
     signers = complete_signers(candidate.entry, in_force)
     if len(signers) < organisation.threshold:
         raise Refusal(
@@ -209,18 +246,49 @@ def root_signers(candidate: Candidate) -> frozenset[bytes]:
     return signers
 
 
+def chamber_signers(candidate: Candidate) -> frozenset[bytes]:
+    """Ids of the keys that signed a vote of the chamber and may do so in this log; others for other entries: none.
+
+    Whether the chamber has these keys, and in whose case they have no vote, is asked when votes are counted
+    (`whorl.registry.votes.ruling`). What depends on it must not depend on what a mirror was shown of the case; nor on
+    when it looked: the entry's own time says whether a key had expired that signs beside the issuer.
+    """
+    body = candidate.statement.body
+    if not isinstance(body, Status) or "chamber" not in STATE_ROLES[body.state]:
+        return frozenset()
+    named = [bytes.fromhex(key_id) for key_id, _ in candidate.entry.envelope.signatures]
+    known = [candidate.view.key(key_id, origin=candidate.origin) for key_id in named]
+    signing = {key.public[0].id: key for key in known if key is not None}
+    complete = complete_signers(candidate.entry, [key.public for key in signing.values()])
+    at = candidate.statement.issued_at
+    return frozenset(
+        key_id
+        for key_id, key in signing.items()
+        if key_id in complete
+        and (key.is_root or "chamber" in key.roles)
+        and _in_force(key, candidate)
+        and (key.not_after is None or at <= key.not_after)
+    )
+
+
+def _in_force(key: KeyFacts, candidate: Candidate) -> bool:
+    return key.revoked_at is None or candidate.index < key.revoked_at
+
+
 def require_next_in_chain(leaf: Leaf, statement: Statement | None, view: View, *, origin: str, replaying: bool) -> None:
     """The entry follows the issuer's last one in this log. Whoever signs two statements of one number equivocates.
 
-    A mirror may lack entries that are not shown to it, or hold some back until it has read other logs. To it, an entry
-    fits whose number is free and whose neighbour before it, if it counts here, is the one that it names, or else stands
-    in the same log. So a chain leads back to what introduced its key, and nobody copies it into another log.
+    A mirror may lack entries of a log that breaks the rules. To it, an entry fits whose number is free and whose
+    neighbour before it, if one stands here, is the one that it names, or else stands in the same log. So a chain leads
+    back to what introduced its key, and nobody copies it into another log.
 
     Parameters
     ----------
     statement : None for a sealed leaf
     """
-    if replaying and view.link(leaf.issuer, leaf.sequence, origin=origin) is None:
+    if replaying:
+        if view.link(leaf.issuer, leaf.sequence, origin=origin) is not None:
+            raise _used_number(leaf, statement, view, origin=origin)
         before = view.link(leaf.issuer, leaf.sequence - 1, origin=origin) if leaf.sequence else None
         if before is not None and before != leaf.previous:
             raise _wrong_previous(leaf, before)
@@ -240,6 +308,23 @@ def require_next_in_chain(leaf: Leaf, statement: Statement | None, view: View, *
         raise Refusal("gap", f"expected the issuer's entry {due}, found {leaf.sequence}; enter those between first")
     if leaf.previous != previous:
         raise _wrong_previous(leaf, previous)
+
+
+def standing_organisation(leaf: Leaf, view: View, *, origin: str, index: int) -> bytes | None:
+    """Whose entry a leaf shows, if it stands in its log as a mirror sees it; None if it does not.
+
+    It stands if its key is known there, not revoked before, and it is the next of that key's chain: what the leaves and
+    keys of the log show, whatever the entry says and whoever is shown it. So it stands for everybody or for nobody.
+    """
+    key = view.key(leaf.issuer, origin=origin)
+    if key is None:
+        return None
+    try:
+        require_not_revoked(key, origin=origin, index=index)
+        require_next_in_chain(leaf, None, view, origin=origin, replaying=True)
+    except Refusal:
+        return None
+    return key.organisation
 
 
 def require_not_ahead(candidate: Candidate) -> None:

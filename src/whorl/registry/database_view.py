@@ -4,6 +4,7 @@ Whoever writes replays what it wrote (`whorl.registry.replaying.replay`) before 
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -14,17 +15,19 @@ from whorl.registry.database_errors import damaged
 from whorl.registry.entry_rows import (
     chain_end,
     commitments_since,
-    counting_row,
     entries_about,
     entries_with_claim,
     entries_with_digest,
     entry_in_chain,
     policy_before,
+    standing_entry,
+    standing_in_chain,
     stands_in_log,
 )
 from whorl.registry.key_rows import find_key, find_organisation, logs_of_key, organisations_sharing
+from whorl.registry.refusals import WAITS
 from whorl.registry.replaying import stated
-from whorl.registry.stored_entry import StoredEntry, read_row
+from whorl.registry.stored_entry import StoredEntry
 from whorl.registry.view import EntryFacts, KeyFacts, OrganisationFacts
 
 
@@ -56,14 +59,20 @@ class DatabaseView:
         if entry is not None:
             return entry.hash
         key = None if sequence else self.key(issuer, origin=origin)
-        return None if key is None else key.introduced
+        if key is not None:
+            return key.introduced
+        return standing_in_chain(self._connection, issuer, sequence, origin=origin)
 
     def holds(self, digest: bytes, *, origin: str) -> bool:
         return stands_in_log(self._connection, digest, origin=origin)
 
     def entry(self, digest: bytes) -> EntryFacts | None:
-        row = counting_row(self._connection, digest)
-        return None if row is None else facts_of(read_row(row))
+        entry = standing_entry(self._connection, digest)
+        if entry is None or entry.fault is None:
+            return None if entry is None else facts_of(entry)
+        # What it says was not found to keep the rules, or not read at all: only its leaf can be gone by.
+        bare = replace(entry, envelope=None, salt=None, signers=frozenset())
+        return replace(facts_of(bare), waits=entry.fault.startswith(WAITS))
 
     def about(self, target: bytes, *kinds: Kind) -> Sequence[EntryFacts]:
         return _all(entries_about(self._connection, target, *kinds))

@@ -9,10 +9,12 @@ from whorl.entries.kinds import Kind
 from whorl.entries.leaf import entry_id
 from whorl.registry.database_errors import RegistryError
 from whorl.registry.entry_rows import counting_row, find_entry
+from whorl.registry.refusals import BREAKS
 from whorl.registry.stored_entry import StoredEntry, entry_columns, raw_digest
 from whorl.registry.tables import Instant, entries, logs
 
 STRUCTURAL: Final[frozenset[Kind]] = frozenset({"organisation", "key", "policy", "statusmap", "status", "dispute"})
+_WHOLE: Final[frozenset[Kind]] = frozenset({"organisation", "key", "policy"})
 ERASED: Final = "erased"
 
 _PLACE: Final = (
@@ -36,7 +38,7 @@ def complete_row(connection: Connection, entry: StoredEntry) -> int:
         raise RegistryError(f"entry {entry_id(entry.hash)} was erased; its content is not taken again")
     if found.kind is not None and found.envelope is not None and found.fault is None:
         raise ValueError(f"entry {entry_id(entry.hash)} has its content already, and counts")
-    if entry.kind in STRUCTURAL:
+    if entry.kind in _WHOLE:
         raise RegistryError(f"expected an entry of kind {entry.kind} to be whole at once, found it completed later")
     connection.execute(update(entries).where(entries.c.id == found.id).values(**entry_columns(entry)))
     return int(found.id)
@@ -82,7 +84,12 @@ def erase_rows(connection: Connection, digest: bytes, *, at: datetime) -> tuple[
             envelope=None,
             salt=None,
             erased_at=func.coalesce(entries.c.erased_at, literal(at, Instant)),
-            fault=case((entries.c.fault.is_(None), None), else_=ERASED),  # a fault may quote what was wrong
+            # A fault may quote what was wrong. That the bureau which entered it broke a rule stays.
+            fault=case(
+                (entries.c.fault.is_(None), None),
+                (entries.c.fault.like(f"{BREAKS}%"), f"{BREAKS}{ERASED}"),
+                else_=ERASED,
+            ),
         )
     )
     return None if row is None or row.envelope is None else (row.id, row.envelope)

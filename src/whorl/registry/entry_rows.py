@@ -13,15 +13,15 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, bindparam, func, literal_column, select, text, tuple_, update
 
-from whorl.entries.kinds import KIND_NUMBERS, Kind
+from whorl.entries.kinds import KIND_NUMBERS, KINDS, Kind
 from whorl.entries.leaf import parse_leaf
 from whorl.log.merkle import leaf_hash
 from whorl.registry.bulk import insert_rows, padded
 from whorl.registry.database_errors import damaged
 from whorl.registry.log_rows import stored_log
-from whorl.registry.refusals import BREAKS
 from whorl.registry.stored_entry import StoredEntry, entry_columns, raw_digest, read_row
 from whorl.registry.tables import COMMITMENT, POLICY, Instant, digests, entries, logs, microseconds
+from whorl.registry.view import LeafPlace
 
 PAGE: Final = 256  # times the largest envelope is what a page can take in memory: 64 MiB
 
@@ -53,7 +53,41 @@ _ENTERED: Final = select(entries.c.hash, entries.c.log).where(
 )
 _LOG_OF: Final = select(logs.c.id).where(logs.c.origin == bindparam("origin")).scalar_subquery()
 _OF_ISSUER: Final = (entries.c.issuer == bindparam("issuer")) & (entries.c.log == _LOG_OF) & _COUNTS
-_STANDS: Final = select(entries.c.fault).where(entries.c.hash == bindparam("sought"), entries.c.log == _LOG_OF)
+_DOES_NOT_COUNT: Final = text("entries.counts IS NULL")
+_STANDING: Final = entries.c.organisation.is_not(None) | (entries.c.counts == literal_column("1"))
+_STANDS: Final = (
+    select(entries.c.id).where(entries.c.hash == bindparam("sought"), entries.c.log == _LOG_OF, _STANDING).limit(1)
+)
+_STANDING_BY_HASH: Final = (
+    _ROWS.where(entries.c.hash == bindparam("sought"), _DOES_NOT_COUNT, entries.c.organisation.is_not(None))
+    .order_by(entries.c.id)
+    .limit(1)
+)
+_PLACE: Final = (
+    select(
+        entries.c.id,
+        entries.c.hash,
+        entries.c.idx,
+        entries.c.kind,
+        entries.c.organisation,
+        entries.c.counts,
+        logs.c.origin,
+    )
+    .join_from(entries, logs)
+    .where(entries.c.hash == bindparam("sought"), _STANDING)
+)
+_STANDING_IN_CHAIN: Final = (
+    select(entries.c.hash)
+    .where(
+        entries.c.issuer == bindparam("issuer"),
+        entries.c.log == _LOG_OF,
+        _DOES_NOT_COUNT,
+        entries.c.sequence == bindparam("number"),
+        entries.c.organisation.is_not(None),
+    )
+    .order_by(entries.c.id)
+    .limit(1)
+)
 _OWN_CHAIN: Final = (
     select(entries.c.sequence, entries.c.leaf)
     .where(_OF_ISSUER, entries.c.sequence > bindparam("after"))
@@ -64,15 +98,18 @@ _IN_CHAIN: Final = _ROWS.where(_OF_ISSUER, entries.c.sequence == bindparam("numb
 _CHAIN: Final = (
     _ROWS.where(_OF_ISSUER, entries.c.sequence > bindparam("after")).order_by(entries.c.sequence).limit(PAGE)
 )
-_HELD: Final = (
-    _ROWS.where(
+_LEAVES_SIGNED: Final = tuple(
+    select(entries.c.id, entries.c.hash, entries.c.idx, entries.c.sequence)
+    .where(
         entries.c.issuer == bindparam("issuer"),
         entries.c.log == _LOG_OF,
-        text("entries.counts IS NULL"),
-        tuple_(entries.c.sequence, entries.c.idx) > tuple_(bindparam("after"), bindparam("after_index")),
+        counting,
+        _STANDING,
+        tuple_(entries.c.sequence, entries.c.id) > tuple_(bindparam("sequence"), bindparam("id")),
     )
-    .order_by(entries.c.sequence, entries.c.idx)
-    .limit(PAGE)
+    .order_by(entries.c.sequence, entries.c.id)
+    .limit(_MANY)
+    for counting in (_COUNTS, _DOES_NOT_COUNT)
 )
 _CHAIN_END: Final = (
     select(entries.c.sequence, entries.c.hash).where(_OF_ISSUER).order_by(entries.c.sequence.desc()).limit(1)
@@ -141,6 +178,17 @@ _OF_KIND: Final = (
     .order_by(entries.c.id.desc())
     .limit(bindparam("most"))
 )
+_FAULTS: Final = select(entries.c.idx, entries.c.fault).where(
+    entries.c.log == bindparam("log"),
+    entries.c.fault >= bindparam("start"),
+    entries.c.fault < bindparam("end"),
+    _DOES_NOT_COUNT,
+)
+_FAULTY_OF_KIND: Final = (
+    _ROWS.where(entries.c.kind == bindparam("kind"), _DOES_NOT_COUNT, entries.c.id > bindparam("after"))
+    .order_by(entries.c.id)
+    .limit(PAGE)
+)
 
 
 def insert_entries(connection: Connection, stored: Sequence[StoredEntry]) -> list[int]:
@@ -202,9 +250,24 @@ def find_entry(connection: Connection, digest: bytes) -> StoredEntry | None:
 
 
 def stands_in_log(connection: Connection, digest: bytes, *, origin: str) -> bool:
-    """Whether a log has an entry with this leaf hash that counts, or at least did not break the rules."""
-    found = connection.execute(_STANDS, {"sought": digest, "origin": origin})
-    return any(row.fault is None or not row.fault.startswith(BREAKS) for row in found)
+    """Whether a leaf with this hash stands in a log, by `StoredEntry.stands`."""
+    return connection.execute(_STANDS, {"sought": digest, "origin": origin}).first() is not None
+
+
+def standing_entry(connection: Connection, digest: bytes) -> StoredEntry | None:
+    """The entry with this leaf hash that counts, or else one that only stands in its log."""
+    row = counting_row(connection, digest) or connection.execute(_STANDING_BY_HASH, {"sought": digest}).first()
+    return None if row is None else read_row(row)
+
+
+def place_of(connection: Connection, digest: bytes) -> LeafPlace | None:
+    """Where a leaf stands, without what the entry says."""
+    found = connection.execute(_PLACE, {"sought": digest}).all()
+    if not found:
+        return None
+    row = min(found, key=lambda one: (one.counts is None, one.id))
+    kind = None if row.kind is None else KINDS[row.kind]
+    return LeafPlace(hash=row.hash, origin=row.origin, index=row.idx, kind=kind, organisation=row.organisation)
 
 
 def counting_row(connection: Connection, digest: bytes) -> Row[Any] | None:
@@ -321,6 +384,12 @@ def entry_in_chain(connection: Connection, issuer: bytes, sequence: int, *, orig
     return None if row is None else read_row(row)
 
 
+def standing_in_chain(connection: Connection, issuer: bytes, sequence: int, *, origin: str) -> bytes | None:
+    """Leaf hash of the first entry with this number that does not count and stands in the log."""
+    sought = {"issuer": issuer, "origin": origin, "number": sequence}
+    return connection.execute(_STANDING_IN_CHAIN, sought).scalar()
+
+
 def entries_of_issuer(connection: Connection, issuer: bytes, *, origin: str) -> Iterator[StoredEntry]:
     """All entries that an issuer signed in a log, in the order of its chain."""
     after = -1
@@ -329,16 +398,14 @@ def entries_of_issuer(connection: Connection, issuer: bytes, *, origin: str) -> 
         after = rows[-1].sequence
 
 
-def held_of_issuer(connection: Connection, issuer: bytes, *, origin: str) -> Iterator[StoredEntry]:
-    """What an issuer signed in a log that does not count here, though it broke no rule.
-
-    Its leaf may be all that is held. For the bureau that took it, and for whoever is shown it, it counts.
-    """
-    place = (-1, -1)
-    sought = {"issuer": issuer, "origin": origin}
-    while rows := connection.execute(_HELD, {**sought, "after": place[0], "after_index": place[1]}).all():
-        yield from (read_row(row) for row in rows if not row.fault.startswith(BREAKS))
-        place = rows[-1].sequence, rows[-1].idx
+def leaves_of_issuer(connection: Connection, issuer: bytes, *, origin: str) -> Iterator[tuple[bytes, int]]:
+    """Leaf hash and index of all that an issuer signed in a log and that stands there, whether it counts or not."""
+    for query in _LEAVES_SIGNED:
+        sequence, number = -1, 0
+        sought = {"issuer": issuer, "origin": origin}
+        while rows := connection.execute(query, {**sought, "sequence": sequence, "id": number}).all():
+            yield from ((row.hash, row.idx) for row in rows)
+            sequence, number = rows[-1].sequence, rows[-1].id
 
 
 def chain_end(connection: Connection, issuer: bytes, *, origin: str) -> tuple[int, bytes] | None:
@@ -365,6 +432,21 @@ def latest_entries(
     """
     parameters = {"kind": KIND_NUMBERS[kind], "before": 2**62 if before is None else before, "most": min(most, PAGE)}
     return [(row.id, read_row(row)) for row in connection.execute(_OF_KIND, parameters)]
+
+
+def faulty_entries(connection: Connection, kind: Kind) -> Iterator[StoredEntry]:
+    """Entries of a kind that do not count and whose leaf stands in its log."""
+    after = 0
+    while rows := connection.execute(_FAULTY_OF_KIND, {"kind": KIND_NUMBERS[kind], "after": after}).all():
+        yield from (one for one in map(read_row, rows) if one.stands)
+        after = rows[-1].id
+
+
+def faults_of_log(connection: Connection, log: int, begins: str) -> dict[int, str]:
+    """Index and fault of the entries of a log whose fault begins so; the log by its number."""
+    end = begins[:-1] + chr(ord(begins[-1]) + 1)
+    found = connection.execute(_FAULTS, {"log": log, "start": begins, "end": end})
+    return {row.idx: row.fault for row in found}
 
 
 def _entries(numbered: Iterator[tuple[int, StoredEntry]]) -> Iterator[StoredEntry]:

@@ -1,6 +1,6 @@
 """Which findings bear out a notice, and which of them come from somebody independent."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -74,9 +74,9 @@ def independent_findings(notice: Statement, parties: Parties, view: View) -> dic
     return by_examiner
 
 
-def lowest_ratio(by_examiner: Mapping[bytes, Iterable[EntryFacts]]) -> float | None:
+def lowest_ratio(findings: Iterable[EntryFacts]) -> float | None:
     """The least of the log10 ratios that findings state; None if none states one."""
-    bodies = [one.statement.body for found in by_examiner.values() for one in found if one.statement is not None]
+    bodies = [one.statement.body for one in findings if one.statement is not None]
     stated = [body.log10_lr for body in bodies if isinstance(body, FindingEntry) and body.log10_lr is not None]
     return min(stated, default=None)
 

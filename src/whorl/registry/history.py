@@ -246,7 +246,8 @@ class History:
             return entry
         admitted = admit(signed, leaf, self._view, **where)
         expected = replace(entry, organisation=admitted.organisation, signers=admitted.signers)
-        if entry.kind == "notice":
+        accused = self._view.entry(leaf.target) if entry.kind == "notice" else None
+        if accused is not None and accused.statement is not None:  # or it was erased since: the claim stays
             claim = claim_digest(facts_of(expected, signed.statement), self._view)
             expected = replace(expected, claim=claim)
         return expected

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, get_args
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, text, update
 
 from whorl.entries.claimants import issuer_keys
 from whorl.entries.keys import PublicKey
@@ -36,7 +36,7 @@ _ORGANISATIONS: Final = (
 _COMPROMISED: Final = (
     select(keys.c.id, logs.c.origin, keys.c.organisation)
     .join_from(keys, logs)
-    .where(keys.c.compromised_since.is_not(None))
+    .where(text("keys.compromised_since IS NOT NULL"))
     .order_by(keys.c.id, keys.c.log)
 )
 _KEYS_OF: Final = select(keys).where(keys.c.organisation == bindparam("sought")).order_by(keys.c.id).limit(1000)

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Final, Protocol, TypedDict
 
-from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy import Connection, bindparam, select
 
 from whorl.core.errors import InputError, VerificationError
 from whorl.entries.handling import may_see
@@ -28,20 +28,26 @@ from whorl.log.folder import LogFolder, create_log
 from whorl.log.keys import Verifier
 from whorl.log.tiles import TILE_WIDTH, TileSource, parse_bundle
 from whorl.log.tree_heads import SignedTreeHead, open_tree_head
-from whorl.registry.admission import PUBLIC_NUMBERS, admit, admit_sealed
+from whorl.registry.admission import (
+    PUBLIC_NUMBERS,
+    admit_sealed,
+    candidate_of,
+    place,
+    require_fitting,
+    require_timely,
+)
 from whorl.registry.blobs import BlobFolder
-from whorl.registry.candidate import require_next_in_chain
+from whorl.registry.candidate import Candidate, standing_organisation
 from whorl.registry.database import Database
 from whorl.registry.database_view import DatabaseView, facts_of
-from whorl.registry.entry_changes import ERASED
-from whorl.registry.entry_rows import entries_of_log, insert_entries
+from whorl.registry.entry_rows import entries_of_log, faults_of_log, insert_entries
 from whorl.registry.heads import record_head
 from whorl.registry.log_making import append_rows
 from whorl.registry.log_rows import add_log, stored_log
 from whorl.registry.parties import claim_digest
-from whorl.registry.refusals import BREAKS, Refusal
+from whorl.registry.refusals import BREAKS, WAITS, Refusal
 from whorl.registry.replaying import complete_entry, replay
-from whorl.registry.spoken_against import covered_sizes, spoken_against
+from whorl.registry.spoken_against import SPEAKING, covered_sizes, spoken_against
 from whorl.registry.stored_entry import StoredEntry
 from whorl.registry.tables import Instant, entries
 
@@ -49,7 +55,6 @@ PAGE: Final = 256
 STALE: Final = timedelta(hours=1)
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LOG: Final = logging.getLogger(__name__)
-WAITS: Final = "waits for more of other logs"
 _NOT_FOR_HERE: Final = "it came to this bureau, which is not among those who may see it,"
 NOT_SHOWN: Final = "its content was erased, or is not shown to this bureau"
 
@@ -254,66 +259,109 @@ class Mirror:
         try:
             leaf = parse_leaf(data)
             if leaf.leaf_class == "sealed":
-                admitted = admit_sealed(leaf, view, **where)
-                return replace(stored, organisation=admitted.organisation), None
+                return self._sealed(stored, leaf, view, where), None
             if content is None:
                 self._require_may_be_hidden(leaf, index)
-                return replace(stored, fault=self._standing_in_chain(leaf, view, NOT_SHOWN)), None
+                return self._hidden(stored, leaf, view, NOT_SHOWN), None
             entry = self._opened(leaf, content)
-            allowed = admit(entry, leaf, view, **where)
-        except Refusal as problem:
-            if not problem.may_pass_later or content is None:
-                leaf = parse_leaf(data)
-                fault = (
-                    f"{BREAKS}{problem}" if problem.is_certain else self._standing_in_chain(leaf, view, str(problem))
-                )
-                return replace(stored, fault=fault[:500]), None
-            held = replace(stored, envelope=content.envelope, salt=content.salt)
-            waits = WAITS if problem.is_certain else f"{WAITS}, or is not admissible"
-            return replace(held, fault=f"{waits}: {problem}"[:500]), None
+            placed = place(entry, leaf, view, **where)
         except _NotForHereError as problem:
-            return replace(stored, fault=self._standing_in_chain(parse_leaf(data), view, str(problem))), None
+            return self._hidden(stored, parse_leaf(data), view, str(problem)), None
         except InputError as problem:
-            return replace(stored, fault=f"{BREAKS}{problem}"[:500]), None
+            return replace(self._by_leaf(stored, view), fault=f"{BREAKS}{problem}"[:500]), None
         stored = replace(
             stored,
             kind=entry.statement.kind,
-            organisation=allowed.organisation,
-            envelope=content.envelope,
-            salt=content.salt,
-            signers=allowed.signers,
+            organisation=placed.admitted.organisation,
+            signers=placed.admitted.signers,
         )
+        if placed.candidate is not None:
+            try:
+                require_timely(placed.candidate)
+            except Refusal as problem:
+                return self._faulty(stored, content, problem), None
+        return self._judged(stored, content, entry, placed.candidate, view)
+
+    def _judged(
+        self, stored: StoredEntry, content: Content, entry: SignedEntry, candidate: Candidate | None, view: DatabaseView
+    ) -> tuple[StoredEntry, SignedEntry | None]:
+        """An entry that keeps the rules of its own log, by the rules that look at other entries."""
+        try:
+            if candidate is not None:
+                require_fitting(candidate)
+        except Refusal as problem:
+            return self._faulty(stored, content, problem), entry
+        stored = replace(stored, envelope=content.envelope, salt=content.salt, fault=None)
         if stored.kind == "notice":
             stored = replace(stored, claim=claim_digest(facts_of(stored, entry.statement), view))
         return stored, entry
 
+    def _faulty(self, stored: StoredEntry, content: Content, problem: Refusal) -> StoredEntry:
+        """An entry that does not count; with its content, where that is asked for later or the status map needs it."""
+        if problem.may_pass_later:
+            fault = f"{WAITS}: {problem}" if problem.is_certain else f"{WAITS}, or is not admissible: {problem}"
+        else:
+            fault = f"{BREAKS}{problem}" if problem.is_certain else str(problem)
+        kept = problem.may_pass_later or stored.kind in SPEAKING
+        return replace(
+            stored,
+            envelope=content.envelope if kept else None,
+            salt=content.salt if kept else None,
+            fault=fault[:500],
+        )
+
     def _try_again(self) -> None:
-        """Look again at entries that spoke of others which were not here yet."""
+        """Look again at entries that spoke of others which were not here yet.
+
+        The rules of its own log an entry has kept: they are not asked again, for keys may have been revoked since.
+        """
         with self._database.writing() as connection:
             log = stored_log(connection, self._origin)
             assert log is not None
-            waiting = [row.idx for row in connection.execute(_WAITING, {"log": log.id, "start": f"{WAITS}%"})]
-            for index in waiting:
+            view = DatabaseView(connection)
+            for index in sorted(faults_of_log(connection, log.id, WAITS)):
                 (held,) = entries_of_log(connection, self._origin, start=index, stop=index + 1)
                 assert held.envelope is not None
                 assert held.salt is not None
-                content = Content(envelope=held.envelope, salt=held.salt)
-                stored, entry = self._checked(connection, held.leaf, content, index)
-                if entry is not None and stored.fault is None:
-                    complete_entry(connection, replace(stored, seen_at=held.seen_at), entry.statement)
+                where: _Where = {"origin": self._origin, "index": index, "at": self._looked_at, "replaying": True}
+                content, entry = Content(envelope=held.envelope, salt=held.salt), open_entry(held.envelope)
+                candidate = candidate_of(entry, held.read_leaf(), view, **where)
+                stored, _ = self._judged(held, content, entry, candidate, view)
+                if stored.fault != held.fault:
+                    complete_entry(connection, stored, entry.statement)
 
-    def _standing_in_chain(self, leaf: Leaf, view: DatabaseView, fault: str) -> str:
-        """The fault of an entry that does not count here, though no rule shows that its bureau broke one.
+    def _sealed(self, stored: StoredEntry, leaf: Leaf, view: DatabaseView, where: _Where) -> StoredEntry:
+        try:
+            return replace(stored, organisation=admit_sealed(leaf, view, **where).organisation)
+        except Refusal as problem:
+            if problem.is_certain:
+                return replace(stored, fault=f"{BREAKS}{problem}"[:500])
+            return self._hidden(stored, leaf, view, str(problem))
+
+    def _hidden(self, stored: StoredEntry, leaf: Leaf, view: DatabaseView, fault: str) -> StoredEntry:
+        """An entry that does not count here, though no rule shows that its bureau broke one.
 
         Its leaf alone shows that it stands in the chain of a key of this log; if it does not, that is the fault.
         """
-        if view.key(leaf.issuer, origin=self._origin) is None:
-            return f"{BREAKS}expected a leaf of a key that this log knows, found another issuer"
+        found = self._by_leaf(stored, view)
+        if found.organisation is None:
+            problem = (
+                f"expected a leaf in the chain of a key in force of this log, found number {leaf.sequence} of another"
+            )
+            return replace(stored, fault=f"{BREAKS}{problem}")
+        return replace(found, fault=fault[:500])
+
+    def _by_leaf(self, stored: StoredEntry, view: DatabaseView) -> StoredEntry:
+        """With what the leaf shows, if it stands in the log: then it can be spoken of, whatever it says."""
         try:
-            require_next_in_chain(leaf, None, view, origin=self._origin, replaying=True)
-        except Refusal as problem:
-            return f"{BREAKS}{problem}"[:500]
-        return fault
+            leaf = stored.read_leaf()
+        except InputError:
+            return stored
+        kind = KINDS.get(leaf.kind)
+        if kind is None and leaf.leaf_class == "public":
+            return stored
+        organisation = standing_organisation(leaf, view, origin=self._origin, index=stored.index)
+        return stored if organisation is None else replace(stored, kind=kind, organisation=organisation)
 
     def _require_may_be_hidden(self, leaf: Leaf, index: int) -> None:
         """Nothing of the page is held then, so that the content can come at a later look."""
@@ -396,15 +444,13 @@ class Mirror:
         """No entry breaks a rule, now that as much of the other logs is here as the bureau had itself."""
         log = stored_log(connection, self._origin)
         assert log is not None
-        faults = [f"{BREAKS}%"]
-        if connection.execute(_UNCERTAIN).first() is None:  # what speaks of such an entry would wait for ever
-            faults.append(f"{WAITS}:%")
-        for pattern in faults:
-            row = connection.execute(_FAULTY, {"log": log.id, "size": size, "fault": pattern}).first()
-            if row is not None:
+        for begins in (BREAKS, f"{WAITS}:"):
+            faults = faults_of_log(connection, log.id, begins)
+            index = min((one for one in faults if one < size), default=None)
+            if index is not None:
                 raise MirrorError(
-                    f"{self._origin}: entry {row.idx} of its log is not admissible ({row.fault}); no bureau that keeps "
-                    "the rules enters it, and no tree head that has it is cosigned"
+                    f"{self._origin}: entry {index} of its log is not admissible ({faults[index]}); no bureau that "
+                    "keeps the rules enters it, and no tree head that has it is cosigned"
                 )
 
     def _due(self, connection: Connection, stated: datetime) -> dict[str, int]:
@@ -417,33 +463,6 @@ class Mirror:
         return {} if row is None else {self._own_origin: row.idx + 1}
 
 
-_WAITING: Final = (
-    select(entries.c.idx)
-    .where(entries.c.log == bindparam("log"), text("entries.counts IS NULL"), entries.c.fault.like(bindparam("start")))
-    .order_by(entries.c.idx)
-)
-_FAULTY: Final = (
-    select(entries.c.idx, entries.c.fault)
-    .where(
-        entries.c.log == bindparam("log"),
-        entries.c.idx < bindparam("size"),
-        text("entries.counts IS NULL"),
-        entries.c.fault.like(bindparam("fault")),
-    )
-    .order_by(entries.c.idx)
-    .limit(1)
-)
-_UNCERTAIN: Final = (
-    select(entries.c.idx)
-    .where(
-        text("entries.counts IS NULL"),
-        entries.c.fault.not_like(f"{BREAKS}%"),
-        entries.c.fault.not_like(f"{WAITS}:%"),
-        entries.c.fault.not_in([NOT_SHOWN, ERASED]),
-        entries.c.fault.not_like(f"{_NOT_FOR_HERE}%"),
-    )
-    .limit(1)
-)
 _LAST_SEEN_BY: Final = (
     select(entries.c.idx)
     .where(entries.c.log == bindparam("log"), entries.c.seen_at <= bindparam("at", type_=Instant))

@@ -29,6 +29,8 @@ Code: TypeAlias = Literal[
     "last_roots",
     "unknown_target",
     "wrong_target",
+    "not_readable",
+    "not_yet_readable",
     "not_own",
     "other_content",
     "too_many_commitments",
@@ -59,6 +61,7 @@ _CURABLE: Final[frozenset[Code]] = frozenset(
     {
         "unknown_target",
         "unknown_entry",
+        "not_yet_readable",
         "not_a_party",
         "examiners",
         "old_evidence",
@@ -66,7 +69,8 @@ _CURABLE: Final[frozenset[Code]] = frozenset(
     }
 )
 
-# What a mirror that knows more of other logs than the bureau did, or has another clock, may judge differently.
+# What a mirror that knows more of other logs than the bureau did, was shown less, or has another clock, may judge
+# differently.
 _UNCERTAIN: Final[frozenset[Code]] = frozenset(
     {
         "key_expired",
@@ -81,12 +85,18 @@ _UNCERTAIN: Final[frozenset[Code]] = frozenset(
         "own_case",
         "own_model",
         "not_eligible",
+        "not_a_party",
+        "not_readable",
+        "not_yet_readable",
     }
 )
 
 
 BREAKS: Final = "breaks a rule: "
 """How the fault of an entry begins in a mirror, if no bureau that keeps the rules can have entered it."""
+
+WAITS: Final = "waits for more of other logs"
+"""How the fault of an entry begins in a mirror, if it may count once the mirror has read more."""
 
 
 class Refusal(InputError):  # noqa: N818 (what it is called everywhere)

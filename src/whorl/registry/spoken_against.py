@@ -7,13 +7,39 @@ from sqlalchemy import Connection
 
 from whorl.entries.kinds import Kind, StatusMapHead
 from whorl.registry.database_view import DatabaseView, facts_of
-from whorl.registry.entry_rows import PAGE, entries_about, entries_of_issuer, held_of_issuer, latest_entries
+from whorl.registry.entry_rows import (
+    PAGE,
+    entries_about,
+    faulty_entries,
+    latest_entries,
+    leaves_of_issuer,
+    place_of,
+)
 from whorl.registry.key_rows import compromised_keys
 from whorl.registry.standing import not_in_good_standing
-from whorl.registry.view import EntryFacts
+from whorl.registry.view import EntryFacts, LeafPlace
 from whorl.registry.votes import revoked_key
 
-_SPEAKING: Final[tuple[Kind, ...]] = ("dispute", "status")
+SPEAKING: Final[tuple[Kind, ...]] = ("dispute", "status")
+"""Kinds of entries that speak against others, beside revocations. Everybody is shown what they say."""
+
+
+class StoredLeaves:
+    """Leaves as the tables hold them, of logs by origin up to some sizes."""
+
+    def __init__(self, connection: Connection, until: Mapping[str, int]) -> None:
+        self._connection = connection
+        self._until = until
+
+    def place(self, digest: bytes) -> LeafPlace | None:
+        found = place_of(self._connection, digest)
+        return found if found is not None and found.index < self._until.get(found.origin, 0) else None
+
+    def signed_by(self, issuer: bytes, *, origin: str, since: int) -> Iterator[bytes]:
+        end = self._until.get(origin, 0)
+        for digest, index in leaves_of_issuer(self._connection, issuer, origin=origin):
+            if since <= index < end:
+                yield digest
 
 
 def spoken_against(connection: Connection, *, until: Mapping[str, int]) -> dict[bytes, bytes]:
@@ -23,8 +49,8 @@ def spoken_against(connection: Connection, *, until: Mapping[str, int]) -> dict[
     ----------
     until : sizes of logs, by origin; what came at or after them, or in another log, is left out
     """
-    speaking = [facts for facts in _speaking(connection) if facts.index < until.get(facts.origin, 0)]
-    return not_in_good_standing(speaking, DatabaseView(connection))
+    speaking = (facts for facts in _speaking(connection) if facts.index < until.get(facts.origin, 0))
+    return not_in_good_standing(speaking, StoredLeaves(connection, until), DatabaseView(connection))
 
 
 def covered_sizes(origin: str, head: StatusMapHead) -> dict[str, int]:
@@ -33,13 +59,13 @@ def covered_sizes(origin: str, head: StatusMapHead) -> dict[str, int]:
 
 
 def _speaking(connection: Connection) -> Iterator[EntryFacts]:
-    for kind in _SPEAKING:
+    for kind in SPEAKING:
         yield from _of_kind(connection, kind)
-    for key_id, origin, organisation in compromised_keys(connection):
-        about = map(facts_of, entries_about(connection, organisation))
-        yield from (facts for facts in about if revoked_key(facts) == key_id)
-        yield from map(facts_of, entries_of_issuer(connection, key_id, origin=origin))
-        yield from map(facts_of, held_of_issuer(connection, key_id, origin=origin))
+        # What keeps the rules of its own log, though it waits for others, or breaks a rule on what it speaks of.
+        yield from (facts_of(entry) for entry in faulty_entries(connection, kind) if entry.signers)
+    for organisation in dict.fromkeys(organisation for *_, organisation in compromised_keys(connection)):
+        about = map(facts_of, entries_about(connection, organisation, "key"))
+        yield from (facts for facts in about if revoked_key(facts) is not None)
 
 
 def _of_kind(connection: Connection, kind: Kind) -> Iterator[EntryFacts]:

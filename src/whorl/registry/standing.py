@@ -1,14 +1,13 @@
 """Whether an entry is in good standing, and the list of those that are not, from which the status map is made."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
-from whorl.entries.kinds import Dispute, Key, State, Status
+from whorl.entries.kinds import Dispute, Key, Status
 from whorl.registry.notices import NoticeState, notice_standing
-from whorl.registry.parties import barred_from_ruling
-from whorl.registry.view import EntryFacts, View
+from whorl.registry.view import EntryFacts, LeafPlace, View
 from whorl.registry.votes import ACCUSING, flaw_of, revoked_key, ruling
 
 Standing: TypeAlias = Literal["good", "annulled", "withdrawn", "doubted", "refused", "disputed", "expired"]
@@ -26,8 +25,7 @@ _OF_NOTICES: Final[dict[NoticeState, Standing]] = {
     "refused": "refused",
     "expired": "expired",
 }
-_VOTES_AGAINST: Final[dict[State, int]] = {"withdrawn": 1, "refused": 3}
-_ANNULLED, _DOUBTED, _DISPUTED = 0, 2, 4
+_ANNULLED, _WITHDRAWN, _DOUBTED, _REFUSED, _DISPUTED = range(5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,54 +53,83 @@ def entry_standing(entry: EntryFacts, view: View, *, at: datetime) -> EntryStand
     return EntryStanding(standing="disputed" if disputed else "doubted", by=notice.by)
 
 
-def not_in_good_standing(entries: Collection[EntryFacts], view: View) -> dict[bytes, bytes]:
+class Leaves(Protocol):
+    """Leaves of the logs that a status map covers, up to the sizes that it states, and only those that stand there."""
+
+    def place(self, digest: bytes) -> LeafPlace | None:
+        """Where a leaf stands, by its hash."""
+
+    def signed_by(self, issuer: bytes, *, origin: str, since: int) -> Iterable[bytes]:
+        """Hashes of the leaves that an issuer signed in a log from an index on."""
+
+
+def not_in_good_standing(speaking: Iterable[EntryFacts], leaves: Leaves, view: View) -> dict[bytes, bytes]:
     """All entries that something speaks against, and for each the entry that does: what the status map holds.
 
-    It follows from the entries alone, not from any clock, so that every mirror of the same logs makes the same map.
-    What was once disputed or refused therefore stays in it, however that ended: absence means that nobody ever spoke
-    against the entry, presence that a reader must look. Only a withdrawal by a key that was compromised by then is left
-    out, unless it takes an accusation back: with it a thief would undo what the key's owner entered. Of several entries
-    against one the gravest counts (annulled, withdrawn, doubted, refused, disputed), among equals the first by log and
-    index.
+    It follows from what everybody is shown alone, and from no clock, so that every mirror of the same logs makes the
+    same map, in whatever order it read them: from what leaves show, and from statuses, disputes and revocations that
+    keep the rules of their own logs. Nothing that an entry of another kind says is asked, nor whether somebody who
+    disputes is a party.
+
+    What was once disputed or refused stays in it, however that ended: absence means that nobody ever spoke against the
+    entry, presence that a reader must look. Only a withdrawal by a key that was compromised by then is left out, unless
+    it takes an accusation back: with it a thief would undo what the key's owner entered. Of several entries against one
+    the gravest counts (annulled, withdrawn, doubted, refused, disputed), among equals the first by log and index.
 
     Parameters
     ----------
-    entries : those of the map's own log, and of the logs that it covers, up to the sizes that it states. Only
-        statuses, disputes, revocations and entries of compromised keys need be among them
+    speaking : statuses, disputes and revocations among the entries that the map covers; others say nothing here
     """
-    against: dict[bytes, list[tuple[int, str, int, bytes]]] = {}
+    against: dict[bytes, tuple[int, str, int, bytes]] = {}
     ballots: dict[bytes, list[EntryFacts]] = {}
-    cast_against: list[tuple[State, EntryFacts, bytes]] = []
+    taken_back: list[tuple[EntryFacts, bytes]] = []
     stolen: _Stolen = {}
-    for entry in entries:
-        body = None if entry.statement is None else entry.statement.body
+
+    def speak(target: bytes, by: EntryFacts, gravity: int) -> None:
+        said = gravity, by.origin, by.index, by.hash
+        against[target] = min(against.get(target, said), said)
+
+    for entry in speaking:
         if entry.statement is None:
             continue
+        body, target = entry.statement.body, entry.statement.target
+        bare = replace(entry, statement=None)
         if isinstance(body, Dispute):
-            against.setdefault(entry.statement.target, []).append(_speaks(entry, _DISPUTED))
-        elif isinstance(body, Status) and body.state in _VOTES_AGAINST:
-            cast_against.append((body.state, entry, entry.statement.target))
+            place = leaves.place(target)
+            if place is not None and place.kind == "notice":
+                speak(target, bare, _DISPUTED)
+        elif isinstance(body, Status) and body.state == "refused":
+            if _is_by_peer(entry, leaves.place(target), view):
+                speak(target, bare, _REFUSED)
+        elif isinstance(body, Status) and body.state == "withdrawn":
+            taken_back.append((bare, target))
         elif isinstance(body, Status) and body.state == "annulled":
-            ballots.setdefault(entry.statement.target, []).append(entry)
+            ballots.setdefault(target, []).append(bare)
         elif isinstance(body, Key) and body.compromised_since is not None:
             key_id = revoked_key(entry)
             assert key_id is not None
-            stolen[entry.origin, key_id] = (body.compromised_since, entry)
-    for state, vote, target in cast_against:
-        if state != "withdrawn" or not _is_by_stolen_key(vote, stolen) or _is_accusing(target, view):
-            against.setdefault(target, []).append(_speaks(vote, _VOTES_AGAINST[state]))
+            stolen[entry.origin, key_id] = (body.compromised_since, bare)
+    for vote, target in taken_back:
+        place = leaves.place(target)
+        if (
+            place is not None
+            and _is_own(vote, place)
+            and (place.kind in ACCUSING or not _is_by_stolen_key(vote, stolen))
+        ):
+            speak(target, vote, _WITHDRAWN)
     for target, cast in ballots.items():
-        if _is_annulled(target, cast, view):
-            against.setdefault(target, []).extend(_speaks(vote, _ANNULLED) for vote in cast)
-    for entry in entries:
-        if _is_by_stolen_key(entry, stolen):
-            _, revocation = stolen[entry.origin, entry.issuer]
-            against.setdefault(entry.hash, []).append(_speaks(revocation, _DOUBTED))
-    return {target: min(spoken)[-1] for target, spoken in against.items()}
+        if _is_annulled(leaves.place(target), cast, view):
+            for vote in cast:
+                speak(target, vote, _ANNULLED)
+    for (origin, issuer), (since, revocation) in stolen.items():
+        for digest in leaves.signed_by(issuer, origin=origin, since=since):
+            speak(digest, revocation, _DOUBTED)
+    return {target: said[-1] for target, said in against.items()}
 
 
-def _speaks(entry: EntryFacts, gravity: int) -> tuple[int, str, int, bytes]:
-    return gravity, entry.origin, entry.index, entry.hash
+def _is_own(vote: EntryFacts, target: LeafPlace) -> bool:
+    same_log = (vote.origin, vote.organisation) == (target.origin, target.organisation)
+    return same_log and target.index < vote.index
 
 
 def _is_by_stolen_key(entry: EntryFacts, stolen: _Stolen) -> bool:
@@ -110,16 +137,19 @@ def _is_by_stolen_key(entry: EntryFacts, stolen: _Stolen) -> bool:
     return since is not None and entry.index >= since[0]
 
 
-def _is_accusing(target: bytes, view: View) -> bool:
-    """Whether an entry accuses; one that is not known here is taken to, so that nothing said against it is lost."""
-    entry = view.entry(target)
-    return entry is None or entry.kind in ACCUSING
+def _is_by_peer(vote: EntryFacts, notice: LeafPlace | None, view: View) -> bool:
+    """Whether a bureau votes that the notice's policy names; what the notice says is not asked."""
+    policy = None if notice is None else view.policy(notice.origin, notice.index)
+    reviewer = None if vote.organisation is None else view.organisation(vote.organisation)
+    if policy is None or reviewer is None or notice is None or notice.kind != "notice":
+        return False
+    return (reviewer.origin, reviewer.roots[0].hex()) in {(peer.origin, peer.organisation) for peer in policy.peers}
 
 
-def _is_annulled(target: bytes, ballots: list[EntryFacts], view: View) -> bool:
-    case = view.entry(target)
+def _is_annulled(case: LeafPlace | None, ballots: list[EntryFacts], view: View) -> bool:
+    """Whether the chamber voted so, without the organisation that entered it. Who else is a party a notice says."""
     policy = None if case is None else view.policy(case.origin, case.index)
     if case is None or policy is None:
         return False
-    barred = barred_from_ruling(case, view, annulling=True)
+    barred = frozenset() if case.organisation is None else frozenset({case.organisation})
     return ruling(ballots, policy, view, barred=barred, even_doubted=True) is not None

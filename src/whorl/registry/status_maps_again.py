@@ -8,8 +8,7 @@ from whorl.entries.kinds import Key, StatusMapHead
 from whorl.entries.statement import SignedEntry
 from whorl.entries.status_map import StatusMap
 from whorl.registry.database_view import facts_of
-from whorl.registry.refusals import BREAKS
-from whorl.registry.spoken_against import covered_sizes, spoken_against
+from whorl.registry.spoken_against import SPEAKING, covered_sizes, spoken_against
 from whorl.registry.stored_entry import StoredEntry
 from whorl.registry.votes import revoked_key
 
@@ -24,21 +23,24 @@ class StatusMapsAgain:
         self._own = own
         self._speaking = 0
         self._stolen: set[tuple[str, bytes]] = set()
+        self._spoken_of: set[bytes] = set()
         self._read = 0
         self._last: tuple[str, int] | None = None
 
     def watch(self, entry: StoredEntry, signed: SignedEntry | None) -> None:
-        """Notice an entry that may speak against others."""
-        if entry.fault is not None:
-            held = not entry.fault.startswith(BREAKS)
-            if held and (entry.origin, entry.read_leaf().issuer) in self._stolen:
-                self._speaking += 1
-                self._last = None
+        """Notice an entry that may speak against others, or of which one spoke before it came."""
+        if not entry.stands:
             return
+        leaf = entry.read_leaf()
         body = None if signed is None else signed.statement.body
-        revoking = entry.kind == "key" and isinstance(body, Key) and body.compromised_since is not None
-        if entry.kind in ("dispute", "status") or revoking or (entry.origin, entry.read_leaf().issuer) in self._stolen:
+        revoking = entry.fault is None and isinstance(body, Key) and body.compromised_since is not None
+        speaking = entry.kind in SPEAKING and bool(entry.signers)
+        if speaking:
+            self._spoken_of.add(leaf.target)
+        if speaking or revoking or (entry.origin, leaf.issuer) in self._stolen:
             self._speaking += 1
+            self._last = None
+        if entry.hash in self._spoken_of:
             self._last = None
         if revoking:
             key_id = revoked_key(facts_of(entry))

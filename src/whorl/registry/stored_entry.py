@@ -26,11 +26,13 @@ class StoredEntry:
     origin, index : the log that holds it, and where
     leaf : its bytes in the log
     kind : None in a sealed entry that was not opened, and where the leaf cannot be read
-    organisation : leaf hash of the issuer's organisation; None where it is not known
+    organisation : leaf hash of the issuer's organisation; None where it is not known. An entry that does not count has
+        one if its leaf stands in its log (`stands`)
     envelope, salt : the content; None where it is not held, or was erased
     seen_at : when this bureau first saw it, by its own clock
     stamped_at : earliest RFC 3161 time over the leaf that was checked
-    signers : ids of the keys whose signatures were checked
+    signers : ids of the keys whose signatures were checked; of a public entry none as long as it was not found to keep
+        the rules of its own log
     shown : content digests that an opening's blob was found to show
     claim : digest of the claim that a notice makes; kept when the notice is erased
     fault : why it counts for nothing; None if it counts
@@ -55,6 +57,11 @@ class StoredEntry:
     def hash(self) -> bytes:
         """RFC 6962 hash of the leaf."""
         return leaf_hash(self.leaf)
+
+    @property
+    def stands(self) -> bool:
+        """Whether its leaf is one of a chain of its log, as leaves and keys alone show; then it can be spoken of."""
+        return self.fault is None or self.organisation is not None
 
     def read_leaf(self) -> Leaf:
         """The leaf's fields; `InputError` if it has none, which only a faulty entry's lacks."""

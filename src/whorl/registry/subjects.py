@@ -20,7 +20,7 @@ from whorl.entries.kinds import (
 )
 from whorl.entries.leaf import entry_id
 from whorl.registry.accusing import require_admissible_notice
-from whorl.registry.candidate import Candidate, require_possession, stated_keys
+from whorl.registry.candidate import Candidate, readable_notice, require_possession, stated_keys, unreadable
 from whorl.registry.parties import content_of, parties_of
 from whorl.registry.refusals import Refusal
 from whorl.registry.view import EntryFacts
@@ -86,7 +86,7 @@ def require_fitting_subject(candidate: Candidate, target: EntryFacts | None) -> 
         case Fingerprint():
             _require_claimed_content(candidate, target, body.model_content)
         case FindingEntry():
-            _require_content(candidate, body.questioned)
+            _require_content(candidate, target, body.questioned)
         case Commitment():
             _require_few_commitments(candidate)
         case Opening():
@@ -177,7 +177,12 @@ def _require_bureau(candidate: Candidate) -> None:
         )
 
 
-def _require_content(candidate: Candidate, content: str) -> None:
+def _require_content(candidate: Candidate, target: EntryFacts | None, content: str) -> None:
+    """A bureau can ask what the model says; a mirror may be shown less, and leaves it to the bureau then."""
+    if target is None or target.statement is None:
+        if not candidate.replaying:
+            raise unreadable(candidate.statement.target, target)
+        return
     claimed = content_of(candidate.statement.target, candidate.view)
     if claimed is not None and claimed != content:
         raise Refusal(
@@ -188,10 +193,7 @@ def _require_content(candidate: Candidate, content: str) -> None:
 
 
 def _require_claimed_content(candidate: Candidate, target: EntryFacts | None, content: str) -> None:
-    """Whoever enters a fingerprint on a model makes it a lead under that model's name: only its own content may be.
-
-    What a model says that is erased, or not shown here, cannot be asked; such a model is no lead either.
-    """
+    """Whoever enters a fingerprint on a model makes it a lead under that model's name: only its own content may be."""
     claim = None if target is None or target.statement is None else target.statement.body
     if isinstance(claim, Model) and claim.content is None:
         raise Refusal(
@@ -199,7 +201,7 @@ def _require_claimed_content(candidate: Candidate, target: EntryFacts | None, co
             "expected a fingerprint of a model that states the digest of its content, found one that states none; its "
             "claimant enters the model with its content first",
         )
-    _require_content(candidate, content)
+    _require_content(candidate, target, content)
 
 
 def _require_few_commitments(candidate: Candidate) -> None:
@@ -224,7 +226,7 @@ def _require_opening(candidate: Candidate, body: Opening, target: EntryFacts | N
         raise Refusal("not_own", "expected an opening of the organisation's own commitment, found another's")
     commitment = None if target.statement is None else target.statement.body
     if not isinstance(commitment, Commitment):
-        raise Refusal("wrong_target", "expected a commitment whose content is here, found one that was erased")
+        raise unreadable(target.hash, target)
     expires = parse_instant(commitment.expires)
     if candidate.at > expires:
         raise Refusal(
@@ -243,11 +245,8 @@ def _require_party(candidate: Candidate, target: EntryFacts | None) -> None:
     """Responses are for the parties of a notice, disputes for those it names."""
     assert target is not None
     view, kind = candidate.view, candidate.statement.kind
-    notice: EntryFacts | None = target
-    if target.kind == "dispute":
-        notice = None if target.statement is None else view.entry(target.statement.target)
-    if notice is None or notice.statement is None:
-        raise Refusal("wrong_target", "expected a notice whose content is here, found one that was erased")
+    notice = readable_notice(target, view)
+    assert notice.statement is not None
     parties = parties_of(notice.organisation, notice.statement, view)
     if candidate.organisation.hash not in (parties.named if kind == "dispute" else parties.everyone):
         raise Refusal(

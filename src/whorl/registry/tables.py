@@ -126,7 +126,7 @@ entries: Final = Table(
     Column("signers", LargeBinary, nullable=False),
     Column("shown", LargeBinary, nullable=False),
     Column("counts", Number, CheckConstraint("counts = 1", name="counts_or_null")),
-    Column("fault", Text),
+    Column("fault", Words),
     Column("erased_at", Instant),
     _hash("salt", nullable=True),
     Column("envelope", LargeBinary),
@@ -162,7 +162,8 @@ entries: Final = Table(
     Index("erased_by_hash", "hash", **_where("erased_at IS NOT NULL")),
     Index("policies_by_log", "log", "idx", **_where(f"kind = {POLICY} AND counts = 1")),
     Index("entries_by_kind", "kind", "id", **_where("counts = 1")),
-    Index("faulty_entries", "log", "idx", **_where("counts IS NULL")),
+    Index("faulty_entries", "log", "fault", "idx", **_where("counts IS NULL")),
+    Index("faulty_entries_by_kind", "kind", "id", **_where("counts IS NULL")),
     sqlite_strict=True,
 )
 
@@ -255,6 +256,7 @@ keys: Final = Table(
     Column("compromised_since", Number),
     Column("trusted_until", Instant),
     Index("keys_by_organisation", "organisation"),
+    Index("compromised_keys", "id", "log", **_where("compromised_since IS NOT NULL")),
     sqlite_strict=True,
 )
 

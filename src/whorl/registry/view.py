@@ -68,6 +68,7 @@ class EntryFacts:
     signers : ids of the issuers' keys that signed, each with all of its keys, as `Admitted` gives them
     stamped_at : earliest RFC 3161 time over the leaf that was checked; None where none was given
     shown : content digests that an opening's blob was found to show, where this bureau has it and checked it
+    waits : whether it does not count here, and may do so, with what it says, once more of other logs was read
     """
 
     hash: bytes
@@ -81,12 +82,26 @@ class EntryFacts:
     signers: frozenset[bytes] = frozenset()
     stamped_at: datetime | None = None
     shown: frozenset[str] = frozenset()
+    waits: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeafPlace:
+    """Where a leaf stands, and what it shows by itself; ``organisation`` is that of its issuer in that log."""
+
+    hash: bytes
+    origin: str
+    index: int
+    kind: Kind | None
+    organisation: bytes | None
 
 
 class View(Protocol):
     """The state of a registry before an entry, over its own log and those it mirrors.
 
     It knows only entries that were found admissible: what a mirrored log holds against the rules counts for nothing.
+    Of an entry that does not count here, though its leaf stands in its log, `entry` tells what the leaf shows and
+    nothing else: it may count for the bureau that took it, and for whoever is shown it.
     Keys and chains are those of one log: what a key does in another one is judged there.
     """
 
@@ -114,16 +129,19 @@ class View(Protocol):
         """
 
     def link(self, issuer: bytes, sequence: int, *, origin: str) -> bytes | None:
-        """Leaf hash of the issuer's entry of that number in a log; of 0, of the entry that introduced the key."""
+        """Leaf hash of the issuer's entry of that number in a log; of 0, of the entry that introduced the key.
+
+        Where none counts, of the first one that stands there.
+        """
 
     def holds(self, digest: bytes, *, origin: str) -> bool:
-        """Whether a leaf stands in a log, by its hash: that of an entry that counts, or that did not break the rules.
+        """Whether a leaf stands in a log, by its hash: whether it is one of a chain there, with a key of that log.
 
         What a mirror is not shown, or holds back, stands in its log all the same.
         """
 
     def entry(self, digest: bytes) -> EntryFacts | None:
-        """An entry, by its leaf hash."""
+        """An entry, by its leaf hash: one that counts, or else what the leaf shows of one that stands in its log."""
 
     def about(self, target: bytes, *kinds: Kind) -> Sequence[EntryFacts]:
         """All entries whose leaf names a target, of all logs, in the order in which this bureau saw them.

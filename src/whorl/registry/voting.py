@@ -7,11 +7,11 @@ from typing import Final
 
 from whorl.entries.kinds import Status
 from whorl.entries.leaf import entry_id
-from whorl.registry.candidate import Candidate, complete_signers
+from whorl.registry.candidate import Candidate, readable_notice
 from whorl.registry.findings import FRESH, cited, renews
 from whorl.registry.parties import barred_from_ruling, parties_of
 from whorl.registry.refusals import Refusal
-from whorl.registry.view import EntryFacts, KeyFacts, View
+from whorl.registry.view import EntryFacts
 from whorl.registry.votes import barrier_to_review, is_bureau, root_keys
 
 _BARRIERS: Final = {
@@ -21,8 +21,8 @@ _BARRIERS: Final = {
 }
 
 
-def require_admissible_vote(candidate: Candidate, target: EntryFacts) -> frozenset[bytes]:
-    """Check a vote; give the ids of the chamber keys that signed beside the issuer."""
+def require_admissible_vote(candidate: Candidate, target: EntryFacts) -> None:
+    """Check a vote."""
     body = candidate.statement.body
     assert isinstance(body, Status)
     match body.state:
@@ -36,8 +36,7 @@ def require_admissible_vote(candidate: Candidate, target: EntryFacts) -> frozens
             _require_own(candidate, target)
             _require_fresh_finding(candidate, body, target)
         case "dismissed" | "upheld" | "annulled":
-            return _chamber_signers(candidate, body, target)
-    return frozenset()
+            _require_judge(candidate, body, target)
 
 
 def _require_verifier(candidate: Candidate, target: EntryFacts) -> None:
@@ -59,7 +58,7 @@ def _require_own(candidate: Candidate, target: EntryFacts) -> None:
 
 
 def _require_reviewer(candidate: Candidate, target: EntryFacts) -> None:
-    notice = _readable_notice(target, candidate.view)
+    notice = readable_notice(target, candidate.view)
     policy = candidate.view.policy(notice.origin, notice.index)
     assert notice.statement is not None
     parties = parties_of(notice.organisation, notice.statement, candidate.view)
@@ -89,10 +88,11 @@ def _require_fresh_finding(candidate: Candidate, body: Status, notice: EntryFact
     )
 
 
-def _chamber_signers(candidate: Candidate, body: Status, target: EntryFacts) -> frozenset[bytes]:
-    """Chamber keys that signed; a cosigner counts only where its home is this log, which alone shows it in force."""
+def _require_judge(candidate: Candidate, body: Status, target: EntryFacts) -> None:
+    """The issuer is of the chamber and of no party; who signs beside it is for `chamber_signers` and `ruling`."""
     view = candidate.view
-    case = _readable_notice(target, view) if target.kind == "dispute" else target
+    # An erased notice can still be annulled; who was a party to it cannot be asked any more.
+    case = target if body.state == "annulled" else readable_notice(target, view)
     policy = view.policy(case.origin, case.index)
     chamber = frozenset() if policy is None else frozenset(policy.chamber.keys)
     if candidate.statement.issuer.hex() not in chamber:
@@ -110,25 +110,3 @@ def _chamber_signers(candidate: Candidate, body: Status, target: EntryFacts) -> 
             "own_case",
             f"expected a chamber key of an organisation that is no party, found one of {candidate.organisation.name!r}",
         )
-    signed = {bytes.fromhex(key_id) for key_id, _ in candidate.entry.envelope.signatures if key_id in chamber}
-    beside = [view.key(key_id, origin=candidate.origin) for key_id in signed - own_keys]
-    counting = [key.public for key in beside if key is not None and _counts_here(key, candidate, barred)]
-    return complete_signers(candidate.entry, counting)
-
-
-def _counts_here(key: KeyFacts, candidate: Candidate, barred: frozenset[bytes]) -> bool:
-    return (
-        key.organisation not in barred
-        and (key.is_root or "chamber" in key.roles)
-        and key.revoked_at is None
-        and (key.not_after is None or candidate.at <= key.not_after)
-    )
-
-
-def _readable_notice(target: EntryFacts, view: View) -> EntryFacts:
-    notice: EntryFacts | None = target
-    if target.kind == "dispute":
-        notice = None if target.statement is None else view.entry(target.statement.target)
-    if notice is None or notice.statement is None:
-        raise Refusal("wrong_target", "expected a notice whose content is here, found one that was erased")
-    return notice

@@ -144,6 +144,8 @@ REFUSALS: Final[dict[Code | str, str]] = {
     "last_roots": "too few root keys would be left",
     "unknown_target": "what it speaks of is not known here",
     "wrong_target": "it cannot speak of that kind of entry",
+    "not_readable": "what it speaks of cannot be read here",
+    "not_yet_readable": "what it speaks of waits for other logs",
     "not_own": "it speaks of somebody else's entry",
     "other_content": "it is about other content than its target claims",
     "too_many_commitments": "too many commitments in a month",

@@ -59,7 +59,7 @@ def _make_logs_and_entries() -> None:
         Column("signers", LargeBinary, nullable=False),
         Column("shown", LargeBinary, nullable=False),
         Column("counts", _NUMBER, CheckConstraint("counts = 1", name="counts_or_null")),
-        Column("fault", Text),
+        Column("fault", _WORDS),
         Column("erased_at", _NUMBER),
         _hash("salt", nullable=True),
         Column("envelope", LargeBinary),
@@ -81,7 +81,8 @@ def _make_logs_and_entries() -> None:
     _partial("erased_by_hash", ["hash"], "erased_at IS NOT NULL")
     _partial("policies_by_log", ["log", "idx"], "kind = 3 AND counts = 1")
     _partial("entries_by_kind", ["kind", "id"], "counts = 1")
-    _partial("faulty_entries", ["log", "idx"], "counts IS NULL")
+    _partial("faulty_entries", ["log", "fault", "idx"], "counts IS NULL")
+    _partial("faulty_entries_by_kind", ["kind", "id"], "counts IS NULL")
 
 
 def _make_tokens_and_audit() -> None:
@@ -168,6 +169,7 @@ def _make_derived_tables() -> None:
         sqlite_strict=True,
     )
     op.create_index("keys_by_organisation", "keys", ["organisation"])
+    _partial("compromised_keys", ["id", "log"], "compromised_since IS NOT NULL", table="keys")
 
 
 def _number(name: str, *, primary_key: bool = False) -> Column[Any]:
@@ -185,6 +187,6 @@ def _entry(*, primary_key: bool = False) -> Column[Any]:
     )
 
 
-def _partial(name: str, columns: list[str], condition: str) -> None:
+def _partial(name: str, columns: list[str], condition: str, *, table: str = "entries") -> None:
     where = sa.text(condition)
-    op.create_index(name, "entries", columns, sqlite_where=where, postgresql_where=where)
+    op.create_index(name, table, columns, sqlite_where=where, postgresql_where=where)
