@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from bench.registry_writes import served, sign
+from bench.registry_writes import ORIGIN, served, sign
 from whorl.entries.keys import new_issuer_key
 from whorl.entries.kinds import Model, Organisation
 from whorl.entries.leaf import entry_id
@@ -33,7 +33,6 @@ from whorl.registry.public_keys import issuer_public
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 CONTENT = "sha256:" + "1" * 64
-ORIGIN = "bureau.example/one"
 AT_ONCE = 50
 
 
