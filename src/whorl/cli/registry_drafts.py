@@ -148,7 +148,10 @@ def _show(draft: "Draft", title: str) -> None:
     body = draft.body
     facts = {"Log": draft.log}
     if isinstance(body, Organisation):
-        facts |= {"Organisation": body.name, "Roots that must sign later": f"{body.threshold} of {len(body.roots)}"}
+        facts |= {
+            "Organisation": body.name,
+            "Threshold": f"{body.threshold} of {len(body.roots)} roots sign what is entered later",
+        }
     elif isinstance(body, Key):
         facts |= {"Of the organisation": draft.target, "Roles": ", ".join(body.roles)}
     waiting = draft.unsigned()
