@@ -49,6 +49,8 @@ def test_an_organisation_is_registered_with_a_spare_root_that_never_comes_here(
     assert (early.exit_code, spare_id[:16] in said(early), own[:16] in said(early)) == (2, True, False)
     looked = run("registry", "cosign", draft)
     assert (looked.exit_code, "Meridian AI" in said(looked), "has not signed yet" in said(looked)) == (0, True, True)
+    for said_of_it in (f"Drafted by key {own}", "Jurisdiction ZZ", "Website none", "Threshold 1 of 2 roots"):
+        assert said_of_it in said(looked)
     other = run("registry", "cosign", draft, "--key", stranger)
     assert (other.exit_code, "makes the key" in said(other)) == (2, True)
     assert run("registry", "cosign", draft, "--key", spare).exit_code == 0

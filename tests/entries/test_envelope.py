@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from small_log import counting_bytes
 
 from whorl.core.errors import InputError, VerificationError, WhorlError
-from whorl.entries.envelope import MAX_ENVELOPE_BYTES, add_signatures, parse_envelope, sign_envelope, signed_by
+from whorl.entries.envelope import (
+    MAX_ENVELOPE_BYTES,
+    MAX_SIGNATURES,
+    add_signatures,
+    parse_envelope,
+    sign_envelope,
+    signed_by,
+)
 from whorl.entries.keys import new_issuer_key
 
 KEY = new_issuer_key(counting_bytes())
@@ -40,6 +47,16 @@ def test_signatures_by_strangers_are_ignored_and_known_ones_must_hold() -> None:
     document["signatures"][0]["sig"] = base64.b64encode(bytes(64)).decode()
     with pytest.raises(VerificationError, match="not its own"):
         signed_by(parse_envelope(_dump(document)), KEY.public_keys)
+
+
+def test_an_envelope_is_not_filled_until_nobody_can_read_it() -> None:
+    keys = [
+        new_issuer_key(counting_bytes(100 + number), post_quantum=False).ed25519 for number in range(MAX_SIGNATURES)
+    ]
+    full = sign_envelope(b'{"a":1}', keys)
+    assert len(parse_envelope(full).signatures) == MAX_SIGNATURES
+    with pytest.raises(InputError, match="room for 1 of its"):
+        add_signatures(full, [KEY.ed25519])
 
 
 def test_signatures_that_are_added_are_over_the_same_bytes() -> None:

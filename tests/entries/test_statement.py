@@ -184,6 +184,7 @@ def test_a_threshold_that_cannot_be_met_is_refused() -> None:
         {"action": "add", "roles": ()},
         {"action": "revoke", "roles": ("submitter",)},
         {"action": "add", "roles": ("submitter",), "compromised_since": 3},
+        {"action": "add", "roles": ("submitter",), "reason": "Said in somebody else's name."},
     ],
 )
 def test_keys_are_added_with_roles_and_revoked_without(key: dict[str, object]) -> None:

@@ -524,15 +524,14 @@ def test_a_forger_who_makes_a_leaf_that_fits_fails_at_the_signature_and_at_the_l
     assert steps["What it says gives this very leaf"] == "failed"
 
 
-def steps_of(page: Any, log: SmallLog, index: int, leaf: Leaf, authority: list[int]) -> dict[str, str]:
-    """What becomes of each step of a receipt that a small log gives."""
+def steps_of(page: Any, log: SmallLog, receipt: dict[str, Any], leaf: Leaf) -> dict[str, str]:
+    """What becomes of each step of a receipt from a small log."""
     run = """async ([folder, receipt, entry, policy]) => {
         const [receipts, proofs] = [await import(`${folder}/receipts.js`), await import(`${folder}/proofs.js`)];
         const steps = {};
         await receipts.checkReceipt(receipt, {entry, policy: await proofs.parsePolicy(policy), present: null,
             fetchTile: null, tell: ({title, result}) => { steps[title] = result; }});
         return steps; }"""
-    receipt = json.loads(log.receipt(index, authority=authority))
     asked = [f"/static/{static_files()[0]}", receipt, entry_id(leaf.hash), log.policy().to_text()]
     found: dict[str, str] = page.evaluate(run, asked)
     return found
@@ -555,7 +554,8 @@ def test_the_key_of_somebody_who_did_not_sign_that_they_want_it_known_is_not_bel
         log.enter(issuer, "key", body, target=made.hash, cosigners=[s for s in signing if s is added])
         for index, by, authority, expected in ((2, issuer, [0], by_root), (3, other, [0, 1], by_added)):
             leaf = log.enter(by, "model", MODEL)
-            assert steps_of(page, log, index, leaf, authority)["The key belongs to an organisation"] == expected
+            receipt = json.loads(log.receipt(index, authority=authority))
+            assert steps_of(page, log, receipt, leaf)["The key belongs to an organisation"] == expected
 
 
 def test_what_was_signed_for_another_log_is_shown_as_failed(watched: Watched) -> None:
@@ -564,9 +564,36 @@ def test_what_was_signed_for_another_log_is_shown_as_failed(watched: Watched) ->
     log.enter(issuer, "organisation", organisation(issuer.key))
     for index, (signed_for, expected) in enumerate(((log.origin, "held"), ("bureau.example/two", "failed")), start=1):
         issuer.log = signed_for
-        steps = steps_of(page, log, index, log.enter(issuer, "model", MODEL), [0])
+        leaf = log.enter(issuer, "model", MODEL)
+        steps = steps_of(page, log, json.loads(log.receipt(index)), leaf)
         assert steps["The leaf is in that tree"] == expected
         assert steps["What it says gives this very leaf"] == "held"
+
+
+def test_only_the_newest_status_map_of_its_bureau_says_that_nothing_speaks_against_an_entry(watched: Watched) -> None:
+    page, title = watched.go("/"), "Nothing speaks against it"
+    log, bureau, other = (
+        SmallLog(),
+        Issuer(new_issuer_key(counting_bytes())),
+        Issuer(new_issuer_key(counting_bytes(50))),
+    )
+    log.enter(bureau, "organisation", organisation(bureau.key))
+    log.enter(other, "organisation", organisation(other.key, name="Meridian AI"))
+    leaf = log.enter(other, "model", MODEL)
+    empty = log.enter_map(bureau, {})
+
+    def standing(map_index: int, authority: int = 0) -> str:
+        receipt = json.loads(log.receipt(2, authority=[1], status=empty, map_index=map_index))
+        receipt["status"]["authority"] = [json.loads(log.receipt(authority, authority=[]))["entry"]]
+        return steps_of(page, log, receipt, leaf)[title]
+
+    assert standing(3) == "held"
+    log.enter(other, "model", MODEL)  # of which that map says nothing
+    assert standing(3) == "failed"
+    log.enter_map(other, {})
+    assert standing(5, authority=1) == "failed"
+    log.enter_map(bureau, {})
+    assert standing(6) == "held"
 
 
 def test_a_log_that_does_not_grow_is_shown_as_failed(open_page: Callable[..., Watched], made: PageRegistry) -> None:

@@ -146,14 +146,20 @@ def _show(draft: "Draft", title: str) -> None:
     from whorl.registry.drafts import introduced
 
     body = draft.body
-    facts = {"Log": draft.log}
+    facts = {"Log": draft.log, "Drafted by": f"key {draft.issuer}"}
     if isinstance(body, Organisation):
         facts |= {
-            "Organisation": body.name,
+            "Organisation": f"{body.name}, as it calls itself",
+            "Jurisdiction": body.jurisdiction,
+            "Website": body.website or "none",
             "Threshold": f"{body.threshold} of {len(body.roots)} roots sign what is entered later",
         }
     elif isinstance(body, Key):
-        facts |= {"Of the organisation": draft.target, "Roles": ", ".join(body.roles)}
+        facts |= {
+            "Organisation": f"entry {draft.target}; look it up before you sign",
+            "Roles": ", ".join(body.roles),
+            "Valid until": body.not_after or "revoked",
+        }
     waiting = draft.unsigned()
     for number, public in enumerate(introduced(body), start=1):
         said = "has not signed yet" if public in waiting else "signed"

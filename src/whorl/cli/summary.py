@@ -295,7 +295,7 @@ def _console() -> Console:
 
 def _whole(label: str, value: str) -> None:
     """A digest or a path stays on one line, to be copied."""
-    print(f"{label:<{LABEL_WIDTH}}{visible(value)}")
+    print(f"{label:<{LABEL_WIDTH - 1}} {visible(value)}")
 
 
 def _say(console: Console, text: str, *, style: str = "", indent: int = 0) -> None:

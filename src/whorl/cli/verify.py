@@ -131,7 +131,8 @@ def _print(found: "VerifiedEntry") -> None:
     print_facts(_heading(found), facts)
     if found.kind in _SPEAKS_OF_OTHERS:
         print_lines(
-            f"This shows that {found.claimant.name!r} said it, not that it is so. Whether anybody reviewed, published, "
+            f"This shows that {found.claimant.name!r} said it, not that it is so, and the witnesses need not have been "
+            "shown what it says. Whether anybody reviewed, published, "
             f"answered or disputed it is for the registry to tell; a {found.kind} alone is nobody's judgement."
         )
     for name in (found.statement.name, found.claimant.name):

@@ -47,10 +47,16 @@ def add_signatures(data: bytes, keys: Sequence[PrivateKey]) -> bytes:
     Raises
     ------
     InputError
-        If it is no such envelope.
+        If it is no such envelope, or has no room for them.
     """
     envelope = parse_envelope(data)
-    return _written(envelope.payload, [*envelope.signatures, *_signatures(envelope.payload, keys)])
+    signatures = [*envelope.signatures, *_signatures(envelope.payload, keys)]
+    if len(signatures) > MAX_SIGNATURES:
+        raise InputError(
+            f"expected an envelope with room for {len(keys)} of its {MAX_SIGNATURES} signatures, found "
+            f"{len(envelope.signatures)} in it; start from one that holds no others than are needed"
+        )
+    return _written(envelope.payload, signatures)
 
 
 def parse_envelope(data: bytes) -> Envelope:

@@ -111,8 +111,8 @@ class Key(Document):
     def _fits_action(self) -> "Key":
         if (self.action == "add") != bool(self.roles):
             raise ValueError("an added key has roles and a revoked one has none")
-        if self.action == "add" and self.compromised_since is not None:
-            raise ValueError("only a revoked key can be compromised")
+        if self.action == "add" and (self.compromised_since is not None or self.reason is not None):
+            raise ValueError("only a revoked key can be compromised, or has a reason")
         return self
 
 

@@ -17,6 +17,7 @@ from whorl.core.evidence import StoredDocument
 from whorl.core.strict_json import parse_json_object
 from whorl.entries.claimants import issuer_keys
 from whorl.entries.envelope import MAX_ENVELOPE_BYTES, add_signatures, signed_by
+from whorl.entries.handling import CLEAR
 from whorl.entries.keys import IssuerKey
 from whorl.entries.kinds import Body, HashHex, IssuerPublic, Key, Organisation
 from whorl.entries.leaf import entry_id
@@ -54,6 +55,11 @@ class Draft(StoredDocument):
     def log(self) -> str:
         """The log that it is for."""
         return open_entry(self.as_submission().envelope).statement.log
+
+    @property
+    def issuer(self) -> str:
+        """Id of the key that drafted it."""
+        return open_entry(self.as_submission().envelope).statement.issuer.hex()
 
     @property
     def body(self) -> Body:
@@ -145,7 +151,7 @@ def read_draft(path: Path) -> Draft:
         body = draft.body
     except (ValidationError, binascii.Error):
         raise _no_draft(path) from None
-    if not introduced(body):
+    if not introduced(body) or open_entry(draft.as_submission().envelope).statement.handling != CLEAR:
         raise _no_draft(path)
     return draft
 

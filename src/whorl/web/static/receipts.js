@@ -221,7 +221,7 @@ async function claimantOf(proven, authority) {
       await requireRoots(added, roots, threshold);
       await requireRoots(added, [bodyOf(added).public], 1);
     }
-    if (keys !== null) return { name, jurisdiction, keys };
+    if (keys !== null) return { name, jurisdiction, keys, index: one.index };
   }
   throw new CheckError("no organisation in the receipt entered this key before the entry was made");
 }
@@ -256,11 +256,19 @@ async function standing(status, own, head, index, trust) {
   if (status === null || status === undefined) throw new OpenStep("The receipt has no proof from the status map: ask again later.");
   const map = await provenEntry(status.map, trust);
   const { root, size, log_size: covered } = bodyOf(map);
-  if (map.kind !== "statusmap" || map.origin !== head.origin) throw new CheckError("it names no status map of this log");
-  if (covered <= index || covered > map.index) throw new CheckError("the status map does not cover this entry");
+  if (map.kind !== "statusmap" || map.origin !== head.origin || map.leaf.sealed) {
+    throw new CheckError("it names no status map of this log that everybody can see");
+  }
+  // Mirrors check the last entry of the tree heads that they cosign: an older map says nothing of what came since.
+  if (map.index !== map.head.size - 1 || covered !== map.index) {
+    throw new CheckError(`expected a status map of all ${map.head.size - 1} entries before the last one, which it is itself, found number ${map.index}, of ${covered} entries`);
+  }
+  if (covered <= index) throw new CheckError("the status map does not cover this entry");
   const authority = [];
   for (const stored of status.authority) authority.push(await provenEntry(stored, trust));
-  await requireSigned(map, await claimantOf(map, authority));
+  const issuer = await claimantOf(map, authority);
+  await requireSigned(map, issuer);
+  if (issuer.index !== 0) throw new CheckError(`expected a status map by the bureau that runs the log, found one by "${issuer.name}"`);
   const against = await statusOf(status.proof, own.hash, fromHex(root), size);
   if (against !== null) throw new Against(`As of ${covered} entries, entry ${against} speaks against it. Read that one too.`);
   return { detail: `Two neighbours in the status map leave no room for it, as of ${covered} entries of the log.` };
