@@ -141,6 +141,16 @@ _POLICY: Final = (
 _ABOUT: Final = _PAGED.where(entries.c.target == bindparam("sought"))
 # Not the bare column: by its index a database would look through all entries of these kinds.
 _ABOUT_OF_KINDS: Final = _ABOUT.where((entries.c.kind + literal_column("0")).in_(bindparam("kinds", expanding=True)))
+_FAULTY_ABOUT: Final = (
+    _ROWS.where(entries.c.target == bindparam("sought"), _DOES_NOT_COUNT, entries.c.id > bindparam("after"))
+    .where(
+        entries.c.organisation.is_not(None),
+        # Not the bare column, as above.
+        (entries.c.kind + literal_column("0")).in_(bindparam("kinds", expanding=True)),
+    )
+    .order_by(entries.c.id)
+    .limit(PAGE)
+)
 _WITH_CLAIM: Final = _PAGED.where(entries.c.claim == bindparam("sought"))
 _COMMITMENTS: Final = (
     _ROWS.where(
@@ -349,6 +359,12 @@ def entries_about(connection: Connection, target: bytes, *kinds: Kind) -> Iterat
         return _entries(_paged(connection, _ABOUT, {"sought": target}))
     numbers = sorted(KIND_NUMBERS[kind] for kind in kinds)
     return _entries(_paged(connection, _ABOUT_OF_KINDS, {"sought": target, "kinds": padded(numbers)}))
+
+
+def faulty_about(connection: Connection, target: bytes, *kinds: Kind) -> Iterator[StoredEntry]:
+    """Entries of some kinds whose leaf names a target, which do not count and whose leaf stands in its log."""
+    numbers = padded(sorted(KIND_NUMBERS[kind] for kind in kinds))
+    return _entries(_paged(connection, _FAULTY_ABOUT, {"sought": target, "kinds": numbers}))
 
 
 def entries_with_claim(connection: Connection, claim: bytes) -> Iterator[StoredEntry]:

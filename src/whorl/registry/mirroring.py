@@ -47,9 +47,10 @@ from whorl.registry.log_rows import add_log, stored_log
 from whorl.registry.parties import claim_digest
 from whorl.registry.refusals import BREAKS, WAITS, Refusal
 from whorl.registry.replaying import complete_entry, replay
-from whorl.registry.spoken_against import SPEAKING, covered_sizes, spoken_against
+from whorl.registry.spoken_against import covered_sizes, spoken_against
 from whorl.registry.stored_entry import StoredEntry
 from whorl.registry.tables import Instant, entries
+from whorl.registry.view import SPEAKING
 
 PAGE: Final = 256
 STALE: Final = timedelta(hours=1)

@@ -136,7 +136,7 @@ def notice_page(connection: Connection, notice: EntryFacts, *, policy: Policy | 
         additions=telling.said(one for one in about if one.organisation == notice.organisation),
         replies=telling.said(one for one in about if one.organisation != notice.organisation),
         disputes=() if case is None else tuple(telling.dispute(one, case) for one in case.disputes[:LISTED]),
-        votes=telling.votes(about),
+        votes=() if case is None else telling.votes(case.speaking[:LISTED]),
         findings=() if shown is None or case is None else _cited(shown, case.parties, view, at=at),
         strength=None if shown is None else strength_after_tests(shown),
         interval=interval_of(connection, notice, policy=policy),

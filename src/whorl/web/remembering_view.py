@@ -40,6 +40,9 @@ class RememberingView(DatabaseView):
     def about(self, target: bytes, *kinds: Kind) -> Sequence[EntryFacts]:
         return self._once(super().about, target, *kinds)
 
+    def speaking(self, target: bytes) -> Sequence[EntryFacts]:
+        return self._once(super().speaking, target)
+
     def models(self, content: str) -> Sequence[EntryFacts]:
         return self._once(super().models, content)
 
