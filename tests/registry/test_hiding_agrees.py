@@ -13,6 +13,7 @@ from test_standing_leaves import OWN, QUESTION, agree, apart, fault_at
 from whorl.entries.keys import new_issuer_key
 from whorl.entries.kinds import Dispute, Key, Organisation, Response, Status
 from whorl.registry.database_view import DatabaseView
+from whorl.registry.mirroring import BehindError, Mirror
 from whorl.registry.notices import notice_standing
 from whorl.registry.public_keys import issuer_public
 from whorl.registry.replaying import erase_entry
@@ -139,3 +140,73 @@ def test_a_key_that_expires_between_two_clocks_hides_everywhere(tmp_path: Path, 
     state = "blocked" if what == "dispute" else what
     assert states(bureaus, notice) == [state] * 3
     assert agree(bureaus) == {notice: entry}
+
+
+# What waits.
+
+
+def test_what_waits_is_looked_at_again_only_when_something_was_read(
+    three: list[SmallBureau],  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And nobody is kept from writing by a look that finds nothing new."""
+    north, south, _ = three
+    _, party, notice = published(three, handling=OWN)
+    disputes = [party.enter(NO, target=notice) for _ in range(3)]
+    sync(three)
+    mirror, peer = south.mirrors[north.origin], NearPeer(north, south.origin)
+    looked: list[bytes] = []
+    written: list[int] = []
+    judged, writing = Mirror._judged, south.registry.database.writing
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Mirror, "_judged", lambda self, stored, *rest: looked.append(stored.hash) or judged(self, stored, *rest)
+        )
+        patch.setattr(south.registry.database, "writing", lambda: written.append(1) or writing())
+        mirror.pull(peer)
+        looked.clear()
+        written.clear()
+        mirror.pull(peer)
+        assert (looked, written) == ([], [])
+        sync([south, three[2]])  # nothing new
+        mirror.pull(peer)
+        assert (looked, written) == ([], [])
+        new_writer(south, "Somebody", first_random=54_000_000)
+        looked.clear()
+        written.clear()
+        mirror.pull(peer)
+        assert looked == disputes
+        assert written == []
+
+
+def test_what_waits_for_what_waits_counts_when_that_does(three: list[SmallBureau]) -> None:  # noqa: F811
+    """Nothing was read since; an entry of another log counts by now."""
+    north, south, east = three
+    apart(three)
+    maker, asker, other = (
+        new_writer(bureau, name, first_random=first)
+        for bureau, name, first in (
+            (north, "Maker", 51_000_000),
+            (south, "Asker", 52_000_000),
+            (east, "Also", 53_000_000),
+        )
+    )
+    model = other.enter(MODEL)
+    for reading, read in ((north, east), (south, east)):
+        reading.mirrors[read.origin].pull(NearPeer(read, reading.origin))
+    maker.enter(MODEL)
+    south.mirrors[north.origin].pull(NearPeer(north, south.origin))
+    notice = asker.enter(QUESTION, target=model)
+    north.mirrors[south.origin].pull(NearPeer(south, north.origin))
+    response = maker.enter(Response(text="no"), target=notice)
+    # A mirror of both that has not read the model.
+    far = make_bureau(north.folder.parent, "far", north.clock, first_random=90_000_000)
+    federate([far, north, south, east])
+    for origin in (north, south):
+        with pytest.raises(BehindError):
+            far.mirrors[origin.origin].pull(NearPeer(origin, far.origin))
+    assert "waits" in str(fault_at(far, response))
+    for origin in (east, north, south, north):
+        far.mirrors[origin.origin].pull(NearPeer(origin, far.origin))
+    assert fault_at(far, notice) is None
+    assert fault_at(far, response) is None

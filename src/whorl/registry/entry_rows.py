@@ -194,6 +194,12 @@ _FAULTS: Final = select(entries.c.idx, entries.c.fault).where(
     entries.c.fault < bindparam("end"),
     _DOES_NOT_COUNT,
 )
+_COUNT_OF_FAULTS: Final = select(func.count()).where(
+    entries.c.log == bindparam("log"),
+    entries.c.fault >= bindparam("start"),
+    entries.c.fault < bindparam("end"),
+    _DOES_NOT_COUNT,
+)
 _FAULTY_OF_KIND: Final = (
     _ROWS.where(entries.c.kind == bindparam("kind"), _DOES_NOT_COUNT, entries.c.id > bindparam("after"))
     .order_by(entries.c.id)
@@ -460,9 +466,17 @@ def faulty_entries(connection: Connection, kind: Kind) -> Iterator[StoredEntry]:
 
 def faults_of_log(connection: Connection, log: int, begins: str) -> dict[int, str]:
     """Index and fault of the entries of a log whose fault begins so; the log by its number."""
-    end = begins[:-1] + chr(ord(begins[-1]) + 1)
-    found = connection.execute(_FAULTS, {"log": log, "start": begins, "end": end})
+    found = connection.execute(_FAULTS, {"log": log, **_beginning(begins)})
     return {row.idx: row.fault for row in found}
+
+
+def count_of_faults(connection: Connection, log: int, begins: str) -> int:
+    """How many entries of a log have a fault that begins so; the log by its number."""
+    return int(connection.execute(_COUNT_OF_FAULTS, {"log": log, **_beginning(begins)}).scalar_one())
+
+
+def _beginning(begins: str) -> dict[str, str]:
+    return {"start": begins, "end": begins[:-1] + chr(ord(begins[-1]) + 1)}
 
 
 def _entries(numbered: Iterator[tuple[int, StoredEntry]]) -> Iterator[StoredEntry]:

@@ -1,4 +1,4 @@
-"""A view that asks the database each question once, for pages that put many to one state.
+"""A view that asks the database each question once, for those who put many to one state.
 
 A transaction that reads sees one state, so an answer stays true until it ends.
 """
