@@ -33,8 +33,8 @@ def states(bureaus: list[SmallBureau], notice: bytes) -> list[str]:
     return found
 
 
-def published(bureaus: list[SmallBureau], **claim: object) -> tuple[Writer, Writer, bytes]:
-    """An accuser, who else claims the accused content, and a notice that is shown everywhere."""
+def published(bureaus: list[SmallBureau], **claim: object) -> tuple[Writer, Writer, bytes, bytes]:
+    """An accuser, who else claims the accused content, a notice that is shown everywhere, and that claim."""
     north, south, east = bureaus
     accuser = new_writer(north, "Accuser", first_random=51_000_000)
     party = new_writer(north, "Tern Models", first_random=52_000_000)
@@ -47,16 +47,12 @@ def published(bureaus: list[SmallBureau], **claim: object) -> tuple[Writer, Writ
     sync(bureaus)
     north.clock.move(seconds=61)
     assert states(bureaus, notice) == ["published"] * 3
-    erased[notice] = claimed
-    return accuser, party, notice
-
-
-erased: dict[bytes, bytes] = {}
+    return accuser, party, notice, claimed
 
 
 def test_a_dispute_by_who_claims_the_content_in_secret_blocks_everywhere(three: list[SmallBureau]) -> None:  # noqa: F811
     """And the accuser's silence annuls everywhere."""
-    _, party, notice = published(three, handling=OWN)
+    _, party, notice, _ = published(three, handling=OWN)
     dispute = party.enter(NO, target=notice)
     sync(three)
     assert "not admissible" in str(fault_at(three[1], dispute))
@@ -72,7 +68,7 @@ def test_such_a_dispute_is_answered_and_ended_everywhere(three: list[SmallBureau
     federate(three, chamber=[judge])
     judging = Writer(three[1], judge, counting_bytes(61_000_000))
     judging.enter(Organisation(name="Judge", jurisdiction="NL", roots=(issuer_public(judge),)))
-    accuser, party, notice = published(three, handling=OWN)
+    accuser, party, notice, _ = published(three, handling=OWN)
     dispute = party.enter(NO, target=notice)
     accuser.enter(Response(text="yes"), target=dispute)
     sync(three)
@@ -85,13 +81,13 @@ def test_such_a_dispute_is_answered_and_ended_everywhere(three: list[SmallBureau
 
 
 def test_a_dispute_stays_one_when_the_claim_behind_it_is_erased(three: list[SmallBureau]) -> None:  # noqa: F811
-    _, party, notice = published(three)
+    _, party, notice, claimed = published(three)
     party.enter(NO, target=notice)
     sync(three)
     three[0].clock.move(seconds=121)
     assert states(three, notice) == ["annulled"] * 3
     for bureau in three[:2]:
-        erase_entry(bureau.registry.database, bureau.registry.blobs, erased[notice], at=bureau.clock())
+        erase_entry(bureau.registry.database, bureau.registry.blobs, claimed, at=bureau.clock())
     assert states(three, notice) == ["annulled"] * 3
 
 
@@ -151,7 +147,7 @@ def test_what_waits_is_looked_at_again_only_when_something_was_read(
 ) -> None:
     """And nobody is kept from writing by a look that finds nothing new."""
     north, south, _ = three
-    _, party, notice = published(three, handling=OWN)
+    _, party, notice, _ = published(three, handling=OWN)
     disputes = [party.enter(NO, target=notice) for _ in range(3)]
     sync(three)
     mirror, peer = south.mirrors[north.origin], NearPeer(north, south.origin)

@@ -1,7 +1,8 @@
 """Whose word counts: bureaus, verified organisations, reviewers, the chamber; and whose is doubted.
 
 One principle decides the doubtful cases. What hides an accusation counts even if the key that signed it is doubted;
-what shows one does not. A key that was stolen, or is said to have been, can therefore take nothing back into the light.
+what shows one does not; and it counts if it keeps the rules of its own log, even where another rule fails for a mirror
+that is shown less. A key that was stolen, or is said to have been, can therefore take nothing back into the light.
 Of entries that accuse nobody a doubted key takes none back: whoever stole it must not undo what its owner entered.
 """
 
