@@ -8,7 +8,7 @@ from whorl.entries.claimants import issuer_keys
 from whorl.entries.kinds import Key, Kind, Model, Notice, Organisation, Policy, parse_instant
 from whorl.registry.parties import claim_digest
 from whorl.registry.standing import not_in_good_standing
-from whorl.registry.view import EntryFacts, KeyFacts, LeafPlace, OrganisationFacts, View
+from whorl.registry.view import SPEAKING, EntryFacts, KeyFacts, LeafPlace, OrganisationFacts, View
 
 
 class RememberedView:
@@ -19,6 +19,7 @@ class RememberedView:
         self.keys: dict[tuple[str, bytes], KeyFacts] = {}
         self.organisations: dict[bytes, OrganisationFacts] = {}
         self.held: dict[bytes, EntryFacts] = {}
+        self.aside: list[EntryFacts] = []  # keeps the rules of its own log, and does not count here
         self._links: dict[tuple[str, bytes], dict[int, bytes]] = {}
         self._claims: dict[bytes, list[bytes]] = {}
         self._policies: dict[str, list[tuple[int, Policy]]] = {}
@@ -26,7 +27,7 @@ class RememberedView:
     def copy(self) -> "RememberedView":
         other = RememberedView()
         other.entries, other.keys, other.organisations = dict(self.entries), dict(self.keys), dict(self.organisations)
-        other.held = dict(self.held)
+        other.held, other.aside = dict(self.held), list(self.aside)
         other._links = {place: dict(links) for place, links in self._links.items()}
         other._claims = {claim: list(notices) for claim, notices in self._claims.items()}
         other._policies = {origin: list(found) for origin, found in self._policies.items()}
@@ -130,6 +131,10 @@ class RememberedView:
     def about(self, target: bytes, *kinds: Kind) -> Sequence[EntryFacts]:
         about = [one for one in self.entries.values() if one.statement is not None and one.statement.target == target]
         return [one for one in about if not kinds or one.kind in kinds]
+
+    def speaking(self, target: bytes) -> Sequence[EntryFacts]:
+        aside = [one for one in self.aside if one.statement is not None and one.statement.target == target]
+        return [*self.about(target, *SPEAKING), *aside]
 
     def models(self, content: str) -> Sequence[EntryFacts]:
         return [

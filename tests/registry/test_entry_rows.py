@@ -19,6 +19,7 @@ from whorl.registry.entry_rows import (
     PAGE,
     chain_end,
     commitments_since,
+    count_of_faults,
     counting_entries,
     entered_among,
     entries_about,
@@ -29,6 +30,7 @@ from whorl.registry.entry_rows import (
     entry_in_chain,
     erased_among,
     faults_of_log,
+    faulty_about,
     faulty_entries,
     find_entry,
     insert_entries,
@@ -290,6 +292,10 @@ LOOK_UPS: dict[str, Callable[[Connection], object]] = {
         leaves_of_issuer(c, b"i" * 32, origin=ORIGIN)
     ),
     "faulty_entries (log=? AND fault>? AND fault<?)": lambda c: faults_of_log(c, 1, "breaks"),
+    "SEARCH entries USING INDEX faulty_entries (log=? AND fault>? AND fault<?)": lambda c: count_of_faults(
+        c, 1, "waits"
+    ),
+    "faulty_entries_by_target (target=? AND id>?)": lambda c: list(faulty_about(c, b"t" * 32, "status")),
     "faulty_entries_by_kind (kind=? AND id>?)": lambda c: list(faulty_entries(c, "status")),
     "compromised_keys": lambda c: compromised_keys(c),
     "keys_by_organisation (organisation=?)": lambda c: organisations_sharing(c, b"o" * 32),

@@ -32,6 +32,7 @@ from whorl.registry.refusals import Refusal
 from whorl.registry.view import EntryFacts
 
 SECOND = timedelta(seconds=1)
+ANNUL = Status(state="annulled", reason="As decided.")
 
 
 def disputes(trial: Case) -> list[EntryFacts]:
@@ -567,10 +568,84 @@ def test_attack_4_an_accusers_clock_is_not_asked() -> None:
     assert notice_standing(backdated, trial.world.view, at=trial.world.now) == trial.standing()
 
 
-def test_disputes_of_strangers_change_nothing() -> None:
+def test_the_accuser_disputes_nothing_and_what_a_bureau_let_in_of_others_blocks() -> None:
+    """Whether somebody is a party their bureau checks: the claim that makes them one may be hidden from others."""
     trial = case()
     publish(trial)
     body = Dispute(grounds="I do not like it.")
-    trial.world.slip_in(key_of("Harbour Models"), "dispute", body, target=trial.notice)
     trial.world.slip_in(key_of("Northwind Labs"), "dispute", body, target=trial.notice)
     assert trial.standing().state == "published"
+    dispute = trial.world.slip_in(key_of("Harbour Models"), "dispute", body, target=trial.notice)
+    assert (trial.standing().state, trial.standing().by) == ("blocked", (dispute.hash,))
+
+
+def set_aside(trial: Case, *entries: EntryFacts) -> None:
+    """Let entries count for their own bureaus and not here, where they keep the rules of their logs alone."""
+    for entry in entries:
+        trial.world.view.aside.append(trial.world.view.entries.pop(entry.hash))
+
+
+@pytest.mark.parametrize(
+    ("state", "hides"),
+    [
+        ("reviewed", False),
+        ("upheld", False),
+        ("refused", True),
+        ("withdrawn", True),
+        ("annulled", True),
+        ("dispute", True),
+    ],
+)
+def test_what_does_not_count_here_hides_and_does_not_show(state: str, hides: bool) -> None:
+    trial = case()
+    if state != "reviewed":
+        publish(trial)
+    match state:
+        case "dispute":
+            entry = trial.dispute()
+        case "upheld" | "annulled":
+            entry = trial.rule(state)  # type: ignore[arg-type]
+        case _:
+            entry = trial.world.vote("Northwind Labs" if state == "withdrawn" else C, state, trial.notice)  # type: ignore[arg-type]
+    wait(trial, REPLY)
+    counted = trial.standing()
+    set_aside(trial, entry)
+    here = trial.standing()
+    assert (here == counted) is hides
+    if not hides:
+        assert here.state == {"reviewed": "filed", "upheld": "published"}[state]
+
+
+@pytest.mark.parametrize("state", ["dismissed", "withdrawn"])
+def test_what_does_not_count_here_ends_no_dispute(state: str) -> None:
+    trial = case()
+    publish(trial)
+    dispute = trial.dispute()
+    ends = (
+        trial.rule("dismissed", dispute)
+        if state == "dismissed"
+        else trial.world.vote("Meridian AI", "withdrawn", dispute)
+    )
+    assert trial.standing().state == "published"
+    set_aside(trial, ends)
+    assert trial.standing().state == "blocked"
+
+
+def test_what_does_not_count_here_annuls_by_the_votes_of_judges_alone() -> None:
+    trial = case()
+    publish(trial)
+    trial.world.add_key("Harbour Models", key_of("no judge"), "chamber")
+    votes = [
+        trial.world.slip_in(key_of(name), "status", ANNUL, target=trial.notice) for name in ("no judge", "Judge 0")
+    ]
+    set_aside(trial, *votes)
+    assert trial.standing().state == "published"
+    set_aside(trial, trial.world.vote("Judge 1", "annulled", trial.notice))
+    assert trial.standing().state == "annulled"
+
+
+def test_a_claim_entered_later_undoes_no_refusal() -> None:
+    trial = case()
+    trial.review("refused")
+    trial.world.enter(key_of(f"{C} root 0"), "model", model("orion-2", "Bureau", ACCUSED), origin=C)
+    assert trial.standing().state == "refused"

@@ -115,8 +115,10 @@ def readable_notice(target: EntryFacts, view: View) -> EntryFacts:
         if target.statement is None:
             raise unreadable(target.hash, target)
         notice = view.entry(target.statement.target)
-    if notice is None or notice.statement is None:
-        raise unreadable(target.hash if notice is None else notice.hash, notice)
+    if notice is None or notice.kind != "notice":
+        raise unreadable(target.hash, target)
+    if notice.statement is None:
+        raise unreadable(notice.hash, notice)
     return notice
 
 

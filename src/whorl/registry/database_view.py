@@ -19,6 +19,7 @@ from whorl.registry.entry_rows import (
     entries_with_claim,
     entries_with_digest,
     entry_in_chain,
+    faulty_about,
     policy_before,
     standing_entry,
     standing_in_chain,
@@ -28,7 +29,7 @@ from whorl.registry.key_rows import find_key, find_organisation, logs_of_key, or
 from whorl.registry.refusals import WAITS
 from whorl.registry.replaying import stated
 from whorl.registry.stored_entry import StoredEntry
-from whorl.registry.view import EntryFacts, KeyFacts, OrganisationFacts
+from whorl.registry.view import SPEAKING, EntryFacts, KeyFacts, OrganisationFacts
 
 
 class DatabaseView:
@@ -70,12 +71,19 @@ class DatabaseView:
         entry = standing_entry(self._connection, digest)
         if entry is None or entry.fault is None:
             return None if entry is None else facts_of(entry)
+        waits = entry.fault.startswith(WAITS)
+        if entry.kind in SPEAKING and entry.signers:
+            return replace(facts_of(entry), waits=waits)
         # What it says was not found to keep the rules, or not read at all: only its leaf can be gone by.
         bare = replace(entry, envelope=None, salt=None, signers=frozenset())
-        return replace(facts_of(bare), waits=entry.fault.startswith(WAITS))
+        return replace(facts_of(bare), waits=waits)
 
     def about(self, target: bytes, *kinds: Kind) -> Sequence[EntryFacts]:
         return _all(entries_about(self._connection, target, *kinds))
+
+    def speaking(self, target: bytes) -> Sequence[EntryFacts]:
+        faulty = (entry for entry in faulty_about(self._connection, target, *SPEAKING) if entry.signers)
+        return [*self.about(target, *SPEAKING), *_all(faulty)]
 
     def models(self, content: str) -> Sequence[EntryFacts]:
         named = entries_with_digest(self._connection, content, role="content")

@@ -141,6 +141,16 @@ _POLICY: Final = (
 _ABOUT: Final = _PAGED.where(entries.c.target == bindparam("sought"))
 # Not the bare column: by its index a database would look through all entries of these kinds.
 _ABOUT_OF_KINDS: Final = _ABOUT.where((entries.c.kind + literal_column("0")).in_(bindparam("kinds", expanding=True)))
+_FAULTY_ABOUT: Final = (
+    _ROWS.where(entries.c.target == bindparam("sought"), _DOES_NOT_COUNT, entries.c.id > bindparam("after"))
+    .where(
+        entries.c.organisation.is_not(None),
+        # Not the bare column, as above.
+        (entries.c.kind + literal_column("0")).in_(bindparam("kinds", expanding=True)),
+    )
+    .order_by(entries.c.id)
+    .limit(PAGE)
+)
 _WITH_CLAIM: Final = _PAGED.where(entries.c.claim == bindparam("sought"))
 _COMMITMENTS: Final = (
     _ROWS.where(
@@ -179,6 +189,12 @@ _OF_KIND: Final = (
     .limit(bindparam("most"))
 )
 _FAULTS: Final = select(entries.c.idx, entries.c.fault).where(
+    entries.c.log == bindparam("log"),
+    entries.c.fault >= bindparam("start"),
+    entries.c.fault < bindparam("end"),
+    _DOES_NOT_COUNT,
+)
+_COUNT_OF_FAULTS: Final = select(func.count()).where(
     entries.c.log == bindparam("log"),
     entries.c.fault >= bindparam("start"),
     entries.c.fault < bindparam("end"),
@@ -351,6 +367,12 @@ def entries_about(connection: Connection, target: bytes, *kinds: Kind) -> Iterat
     return _entries(_paged(connection, _ABOUT_OF_KINDS, {"sought": target, "kinds": padded(numbers)}))
 
 
+def faulty_about(connection: Connection, target: bytes, *kinds: Kind) -> Iterator[StoredEntry]:
+    """Entries of some kinds whose leaf names a target, which do not count and whose leaf stands in its log."""
+    numbers = padded(sorted(KIND_NUMBERS[kind] for kind in kinds))
+    return _entries(_paged(connection, _FAULTY_ABOUT, {"sought": target, "kinds": numbers}))
+
+
 def entries_with_claim(connection: Connection, claim: bytes) -> Iterator[StoredEntry]:
     """Notices that make a claim."""
     return _entries(_paged(connection, _WITH_CLAIM, {"sought": claim}))
@@ -444,9 +466,17 @@ def faulty_entries(connection: Connection, kind: Kind) -> Iterator[StoredEntry]:
 
 def faults_of_log(connection: Connection, log: int, begins: str) -> dict[int, str]:
     """Index and fault of the entries of a log whose fault begins so; the log by its number."""
-    end = begins[:-1] + chr(ord(begins[-1]) + 1)
-    found = connection.execute(_FAULTS, {"log": log, "start": begins, "end": end})
+    found = connection.execute(_FAULTS, {"log": log, **_beginning(begins)})
     return {row.idx: row.fault for row in found}
+
+
+def count_of_faults(connection: Connection, log: int, begins: str) -> int:
+    """How many entries of a log have a fault that begins so; the log by its number."""
+    return int(connection.execute(_COUNT_OF_FAULTS, {"log": log, **_beginning(begins)}).scalar_one())
+
+
+def _beginning(begins: str) -> dict[str, str]:
+    return {"start": begins, "end": begins[:-1] + chr(ord(begins[-1]) + 1)}
 
 
 def _entries(numbered: Iterator[tuple[int, StoredEntry]]) -> Iterator[StoredEntry]:

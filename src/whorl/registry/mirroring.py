@@ -7,7 +7,7 @@ nobody who cosigns its next tree head.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from whorl.core.errors import InputError, VerificationError
 from whorl.entries.handling import may_see
 from whorl.entries.kinds import KINDS, Fingerprint, StatusMapHead
 from whorl.entries.leaf import Leaf, parse_leaf, require_commitment
-from whorl.entries.statement import SignedEntry, open_entry
+from whorl.entries.statement import SignedEntry, Statement, open_entry
 from whorl.entries.status_map import StatusMap
 from whorl.fingerprints.container import MAX_BYTES
 from whorl.log.files import origin_hash
@@ -40,16 +40,18 @@ from whorl.registry.blobs import BlobFolder
 from whorl.registry.candidate import Candidate, standing_organisation
 from whorl.registry.database import Database
 from whorl.registry.database_view import DatabaseView, facts_of
-from whorl.registry.entry_rows import entries_of_log, faults_of_log, insert_entries
-from whorl.registry.heads import record_head
+from whorl.registry.entry_rows import count_of_faults, entries_of_log, faults_of_log, insert_entries
+from whorl.registry.heads import newest_head, record_head
 from whorl.registry.log_making import append_rows
-from whorl.registry.log_rows import add_log, stored_log
+from whorl.registry.log_rows import add_log, stored_log, stored_logs
 from whorl.registry.parties import claim_digest
 from whorl.registry.refusals import BREAKS, WAITS, Refusal
+from whorl.registry.remembering_view import RememberingView
 from whorl.registry.replaying import complete_entry, replay
-from whorl.registry.spoken_against import SPEAKING, covered_sizes, spoken_against
-from whorl.registry.stored_entry import StoredEntry
+from whorl.registry.spoken_against import covered_sizes, spoken_against
+from whorl.registry.stored_entry import StoredEntry, visible
 from whorl.registry.tables import Instant, entries
+from whorl.registry.view import SPEAKING
 
 PAGE: Final = 256
 STALE: Final = timedelta(hours=1)
@@ -98,6 +100,20 @@ class _Where(TypedDict):
     replaying: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """How much was read: as long as this stays the same, what waits waits on.
+
+    Parameters
+    ----------
+    sizes : of all logs, by their numbers
+    waiting : how many entries wait, in all of them: fewer, once one counts for which others may wait
+    """
+
+    sizes: tuple[tuple[int, int], ...]
+    waiting: int
+
+
 class MirrorError(VerificationError):
     """Another bureau's log breaks a rule that its mirrors check; it is not cosigned."""
 
@@ -138,6 +154,7 @@ class Mirror:
         now: Callable[[], datetime],
     ) -> None:
         self._looked_at = _LONG_AGO
+        self._tried: _Read | None = None
         self._lock = Lock()  # requests of witnesses and the regular look come at the same time
         self._database = database
         self._blobs = blobs
@@ -190,11 +207,18 @@ class Mirror:
             self._require_root(head, state.root)
         self._try_again()
         self._require_honest_map(head, asked=note is not None and grown)
-        with self._database.writing() as connection:
-            record_head(connection, self._origin, head.note.to_bytes())
+        self._record(head.note.to_bytes())
         if note is None:
             self.log.publish(head.note.to_bytes())
         return head
+
+    def _record(self, note: bytes) -> None:
+        """Store the tree head, unless it is the newest one already: nobody waits for a look that finds nothing new."""
+        with self._database.reading() as connection:
+            known = newest_head(connection, self._origin)
+        if known != note:
+            with self._database.writing() as connection:
+                record_head(connection, self._origin, note)
 
     def _catch_up(self) -> None:
         """Rows are written before the log: after a crash, the log gets those that it lacks."""
@@ -311,24 +335,51 @@ class Mirror:
         )
 
     def _try_again(self) -> None:
-        """Look again at entries that spoke of others which were not here yet.
+        """Look again at entries that spoke of others which were not here yet, if something was read since.
 
         The rules of its own log an entry has kept: they are not asked again, for keys may have been revoked since.
         """
+        with self._database.reading() as connection:
+            held = stored_logs(connection)
+            read = _Read(
+                sizes=tuple((log.id, log.size) for log in held),
+                waiting=sum(count_of_faults(connection, log.id, WAITS) for log in held),
+            )
+            if read == self._tried:
+                return
+            (number,) = (log.id for log in held if log.origin == self._origin)
+            waiting = sorted(faults_of_log(connection, number, WAITS))
+        for first in range(0, len(waiting), PAGE):
+            page = waiting[first : first + PAGE]
+            with self._database.reading() as connection:
+                view = RememberingView(connection)
+                changed = (index for index in page if self._tried_again(connection, index, view) is not None)
+                start = next(changed, None)
+            if start is not None:
+                self._complete(index for index in page if index >= start)
+        self._tried = read
+
+    def _complete(self, waiting: Iterable[int]) -> None:
         with self._database.writing() as connection:
-            log = stored_log(connection, self._origin)
-            assert log is not None
             view = DatabaseView(connection)
-            for index in sorted(faults_of_log(connection, log.id, WAITS)):
-                (held,) = entries_of_log(connection, self._origin, start=index, stop=index + 1)
-                assert held.envelope is not None
-                assert held.salt is not None
-                where: _Where = {"origin": self._origin, "index": index, "at": self._looked_at, "replaying": True}
-                content, entry = Content(envelope=held.envelope, salt=held.salt), open_entry(held.envelope)
-                candidate = candidate_of(entry, held.read_leaf(), view, **where)
-                stored, _ = self._judged(held, content, entry, candidate, view)
-                if stored.fault != held.fault:
-                    complete_entry(connection, stored, entry.statement)
+            for index in waiting:
+                found = self._tried_again(connection, index, view)
+                if found is not None:
+                    complete_entry(connection, *found)
+
+    def _tried_again(
+        self, connection: Connection, index: int, view: DatabaseView
+    ) -> tuple[StoredEntry, Statement] | None:
+        """What an entry that waits is found to be now; None if nothing about it changed, or it was erased."""
+        (held,) = entries_of_log(connection, self._origin, start=index, stop=index + 1)
+        if held.envelope is None or held.salt is None:
+            return None
+        where: _Where = {"origin": self._origin, "index": index, "at": self._looked_at, "replaying": True}
+        content, entry = Content(envelope=held.envelope, salt=held.salt), open_entry(held.envelope)
+        candidate = candidate_of(entry, held.read_leaf(), view, **where)
+        stored, _ = self._judged(held, content, entry, candidate, view)
+        same = held.fault is not None and stored.fault is not None and visible(stored.fault) == held.fault
+        return None if same else (stored, entry.statement)
 
     def _sealed(self, stored: StoredEntry, leaf: Leaf, view: DatabaseView, where: _Where) -> StoredEntry:
         try:

@@ -1,6 +1,6 @@
 """A notice and everything that its state follows from: who voted what, which disputes are open, what the clock says."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -11,7 +11,7 @@ from whorl.entries.leaf import parse_entry_id
 from whorl.registry.findings import FRESH, cited, renews
 from whorl.registry.parties import Parties, behind, parties_of, with_sharing
 from whorl.registry.view import EntryFacts, View
-from whorl.registry.votes import Ruling, acts_as, barrier_to_review, doubted, ruling, votes
+from whorl.registry.votes import Ruling, acts_as, barrier_to_review, doubted, ruling, takes_back, votes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,13 +21,16 @@ class NoticeCase:
     Parameters
     ----------
     parties : of a notice that was erased only the accuser is known
-    about : entries about the notice, in the order of time
+    about : entries about the notice that count, in the order of time. What shows it is looked for among these
+    speaking : statuses and disputes about it that keep the rules of their own logs, in the order of time; what hides
+        it is looked for among these, so that no mirror shows what another bureau hides (`View.speaking`)
     """
 
     notice: EntryFacts
     parties: Parties
     policy: Policy
     about: Sequence[EntryFacts]
+    speaking: Sequence[EntryFacts]
     view: View
     at: datetime
 
@@ -40,23 +43,29 @@ class NoticeCase:
         return ruling(ballots, self.policy, self.view, barred=barred, even_doubted=annulling)
 
     @cached_property
+    def annulled(self) -> Ruling | None:
+        return self.ruling(votes(self.speaking, "annulled"), annulling=True)
+
+    @cached_property
     def latest(self) -> datetime:
         """The time, or that of the last entry in the case if the clock was set back since."""
         in_disputes = [entry.seen_at for dispute in self.disputes for entry in self.view.about(dispute.hash)]
-        return max([self.at, *(entry.seen_at for entry in self.about), *in_disputes])
+        return max([self.at, *(entry.seen_at for entry in (*self.about, *self.speaking)), *in_disputes])
 
     @cached_property
     def disputes(self) -> list[EntryFacts]:
-        """Disputes by those whom the notice names; if it was erased, all that were admitted."""
-        disputes = [entry for entry in self.about if entry.kind == "dispute"]
-        if self.notice.statement is None:
-            return [entry for entry in disputes if entry.organisation != self.parties.accuser]
-        return [entry for entry in disputes if entry.organisation in self.parties.named]
+        """Disputes by others than the accuser.
+
+        That they are parties the bureaus checked that took them. Not everybody can tell: the claim that makes
+        somebody a party can be hidden, or erased since.
+        """
+        disputes = [entry for entry in self.speaking if entry.kind == "dispute"]
+        return [entry for entry in disputes if entry.organisation != self.parties.accuser]
 
     @cached_property
     def withdrawals(self) -> list[EntryFacts]:
         """Votes by which the accuser took the notice back."""
-        return [vote for vote in self.votes("withdrawn") if vote.organisation == self.notice.organisation]
+        return [vote for vote in votes(self.speaking, "withdrawn") if takes_back(vote, self.notice)]
 
     @cached_property
     def expires(self) -> datetime:
@@ -125,17 +134,22 @@ class NoticeCase:
         return dispute.seen_at + timedelta(seconds=self.policy.answer_seconds)
 
     def reviewers(self, state: Literal["reviewed", "refused"]) -> dict[bytes, bytes]:
-        """Bureaus that may review the notice and voted so, and the first entry in which each did."""
+        """Bureaus that may review the notice and voted so, and the first entry in which each did.
+
+        From refusing are barred only those whose entries the notice names: a claim that makes a bureau a party can be
+        entered later, or be hidden from some, and nobody is to undo a refusal by it.
+        """
         found: dict[bytes, bytes] = {}
-        taken = with_sharing(self.parties.everyone, self.view)
-        for vote in self.votes(state):
+        passing = state == "reviewed"
+        parties = self.parties.everyone if passing else self.parties.by_entry
+        taken = with_sharing(parties, self.view)
+        for vote in votes(self.about if passing else self.speaking, state):
             organisation = None if vote.organisation is None else self.view.organisation(vote.organisation)
             if organisation is None or not acts_as("reviewer", vote, self.view):
                 continue
-            if barrier_to_review(organisation, self.notice, self.parties, self.policy, self.view) is not None:
+            if barrier_to_review(organisation, self.notice, parties, self.policy, self.view) is not None:
                 continue
             # Who stole a key, and registers it as a party's, undoes no refusal: its owner says so.
-            passing = state == "reviewed"
             same = behind(vote, self.view) if passing else with_sharing([organisation.hash], self.view)
             if not same.isdisjoint(taken):
                 continue  # a party, or a bureau that has voted, under whatever name
@@ -157,10 +171,15 @@ def open_case(notice: EntryFacts, view: View, *, at: datetime) -> NoticeCase | N
         if notice.statement is not None
         else Parties(accuser=notice.organisation, accused=frozenset(), by_entry=accuser, everyone=accuser),
         policy=policy,
-        about=sorted(view.about(notice.hash), key=lambda entry: (entry.seen_at, entry.hash)),
+        about=_in_time(view.about(notice.hash)),
+        speaking=_in_time(view.speaking(notice.hash)),
         view=view,
         at=at,
     )
+
+
+def _in_time(entries: Iterable[EntryFacts]) -> list[EntryFacts]:
+    return sorted(entries, key=lambda entry: (entry.seen_at, entry.hash))
 
 
 def _is_fresh(vote: EntryFacts, notice: EntryFacts, view: View) -> bool:

@@ -108,10 +108,9 @@ def strength_after_tests(notice: Notice) -> Strength | None:
 
 
 def _annulled(case: NoticeCase) -> NoticeStanding | None:
-    decision = case.ruling(case.votes("annulled"), annulling=True)
-    if decision is None:
+    if case.annulled is None:
         return None
-    return NoticeStanding(state="annulled", because="the chamber annulled it", by=decision.by)
+    return NoticeStanding(state="annulled", because="the chamber annulled it", by=case.annulled.by)
 
 
 def _annulled_by_silence(case: NoticeCase) -> NoticeStanding | None:

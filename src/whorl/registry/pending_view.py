@@ -130,6 +130,9 @@ class PendingView:
         ]
         return [*self._written.about(target, *kinds), *pending]
 
+    def speaking(self, target: bytes) -> Sequence[EntryFacts]:
+        return self._written.speaking(target)
+
     def models(self, content: str) -> Sequence[EntryFacts]:
         pending = [
             facts

@@ -1,7 +1,6 @@
 """Which entries something speaks against, read from the tables: what the bureau's status map holds."""
 
 from collections.abc import Iterator, Mapping
-from typing import Final
 
 from sqlalchemy import Connection
 
@@ -17,11 +16,8 @@ from whorl.registry.entry_rows import (
 )
 from whorl.registry.key_rows import compromised_keys
 from whorl.registry.standing import not_in_good_standing
-from whorl.registry.view import EntryFacts, LeafPlace
+from whorl.registry.view import SPEAKING, EntryFacts, LeafPlace
 from whorl.registry.votes import revoked_key
-
-SPEAKING: Final[tuple[Kind, ...]] = ("dispute", "status")
-"""Kinds of entries that speak against others, beside revocations. Everybody is shown what they say."""
 
 
 class StoredLeaves:

@@ -8,7 +8,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 from whorl.entries.kinds import Dispute, Key, Status
 from whorl.registry.notices import NoticeState, notice_standing
 from whorl.registry.view import EntryFacts, LeafPlace, View
-from whorl.registry.votes import ACCUSING, flaw_of, revoked_key, ruling
+from whorl.registry.votes import ACCUSING, flaw_of, revoked_key, ruling, takes_back
 
 Standing: TypeAlias = Literal["good", "annulled", "withdrawn", "doubted", "refused", "disputed", "expired"]
 
@@ -113,7 +113,7 @@ def not_in_good_standing(speaking: Iterable[EntryFacts], leaves: Leaves, view: V
         place = leaves.place(target)
         if (
             place is not None
-            and _is_own(vote, place)
+            and takes_back(vote, place)
             and (place.kind in ACCUSING or not _is_by_stolen_key(vote, stolen))
         ):
             speak(target, vote, _WITHDRAWN)
@@ -125,11 +125,6 @@ def not_in_good_standing(speaking: Iterable[EntryFacts], leaves: Leaves, view: V
         for digest in leaves.signed_by(issuer, origin=origin, since=since):
             speak(digest, revocation, _DOUBTED)
     return {target: said[-1] for target, said in against.items()}
-
-
-def _is_own(vote: EntryFacts, target: LeafPlace) -> bool:
-    same_log = (vote.origin, vote.organisation) == (target.origin, target.organisation)
-    return same_log and target.index < vote.index
 
 
 def _is_by_stolen_key(entry: EntryFacts, stolen: _Stolen) -> bool:

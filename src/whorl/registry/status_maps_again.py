@@ -8,8 +8,9 @@ from whorl.entries.kinds import Key, StatusMapHead
 from whorl.entries.statement import SignedEntry
 from whorl.entries.status_map import StatusMap
 from whorl.registry.database_view import facts_of
-from whorl.registry.spoken_against import SPEAKING, covered_sizes, spoken_against
+from whorl.registry.spoken_against import covered_sizes, spoken_against
 from whorl.registry.stored_entry import StoredEntry
+from whorl.registry.view import SPEAKING
 from whorl.registry.votes import revoked_key
 
 MAP_READS: Final = 2_000_000  # rows read for status maps, beyond which only the last one is made again

@@ -163,6 +163,7 @@ entries: Final = Table(
     Index("policies_by_log", "log", "idx", **_where(f"kind = {POLICY} AND counts = 1")),
     Index("entries_by_kind", "kind", "id", **_where("counts = 1")),
     Index("faulty_entries", "log", "fault", "idx", **_where("counts IS NULL")),
+    Index("faulty_entries_by_target", "target", "id", **_where("target IS NOT NULL AND counts IS NULL")),
     Index("faulty_entries_by_kind", "kind", "id", **_where("counts IS NULL")),
     sqlite_strict=True,
 )

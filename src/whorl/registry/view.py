@@ -7,11 +7,14 @@ its log and to a test with a dictionary. `whorl.registry.database_view` answers 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from whorl.entries.keys import PublicKey
 from whorl.entries.kinds import Kind, Policy, Role
 from whorl.entries.statement import Statement
+
+SPEAKING: Final[tuple[Kind, ...]] = ("dispute", "status")
+"""Kinds of entries that speak against others, beside revocations. Everybody is shown what they say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +104,8 @@ class View(Protocol):
 
     It knows only entries that were found admissible: what a mirrored log holds against the rules counts for nothing.
     Of an entry that does not count here, though its leaf stands in its log, `entry` tells what the leaf shows and
-    nothing else: it may count for the bureau that took it, and for whoever is shown it.
+    nothing else: it may count for the bureau that took it, and for whoever is shown it. Only of a status or a dispute
+    that keeps the rules of its own log it tells what that says, too: everybody is shown it.
     Keys and chains are those of one log: what a key does in another one is judged there.
     """
 
@@ -150,6 +154,13 @@ class View(Protocol):
         ----------
         kinds : only of these; of every kind if none is named. Anybody can enter any number of fingerprints of a model:
             a rule that asks for votes alone does not read them
+        """
+
+    def speaking(self, target: bytes) -> Sequence[EntryFacts]:
+        """All statuses and disputes whose leaf names a target and that keep the rules of their own logs.
+
+        Also those that do not count here, as another rule fails or waits. What hides an accusation is looked for among
+        these, so that it hides it everywhere; what shows one is looked for in `about`.
         """
 
     def models(self, content: str) -> Sequence[EntryFacts]:

@@ -1,7 +1,8 @@
 """Whose word counts: bureaus, verified organisations, reviewers, the chamber; and whose is doubted.
 
 One principle decides the doubtful cases. What hides an accusation counts even if the key that signed it is doubted;
-what shows one does not. A key that was stolen, or is said to have been, can therefore take nothing back into the light.
+what shows one does not; and it counts if it keeps the rules of its own log, even where another rule fails for a mirror
+that is shown less. A key that was stolen, or is said to have been, can therefore take nothing back into the light.
 Of entries that accuse nobody a doubted key takes none back: whoever stole it must not undo what its owner entered.
 """
 
@@ -12,8 +13,8 @@ from typing import Final, Literal, TypeAlias
 
 from whorl.entries.claimants import issuer_keys
 from whorl.entries.kinds import Key, Kind, Policy, Role, State, Status
-from whorl.registry.parties import Parties, owners_of, with_sharing
-from whorl.registry.view import EntryFacts, OrganisationFacts, View
+from whorl.registry.parties import owners_of, with_sharing
+from whorl.registry.view import EntryFacts, LeafPlace, OrganisationFacts, View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,13 @@ def votes(about: Iterable[EntryFacts], state: State) -> list[EntryFacts]:
         and isinstance(entry.statement.body, Status)
         and entry.statement.body.state == state
     ]
+
+
+def takes_back(vote: EntryFacts, target: EntryFacts | LeafPlace) -> bool:
+    """Whether a vote is of the organisation that entered something, later in the same log."""
+    if vote.organisation is None or target.index >= vote.index:
+        return False
+    return (vote.origin, vote.organisation) == (target.origin, target.organisation)
 
 
 def acts_as(role: Role, entry: EntryFacts, view: View) -> bool:
@@ -104,14 +112,14 @@ def is_vouched_for(entry: EntryFacts, view: View) -> bool:
 
 
 def barrier_to_review(
-    reviewer: OrganisationFacts, notice: EntryFacts, parties: Parties, policy: Policy, view: View
+    reviewer: OrganisationFacts, notice: EntryFacts, parties: frozenset[bytes], policy: Policy, view: View
 ) -> Barrier | None:
-    """Why an organisation may not review a notice; None if it may.
+    """Why an organisation may not review a notice between some parties; None if it may.
 
     A reviewer is a bureau that the policy of the notice's log names as a peer, no party, and at home neither in the
     log of the accuser nor in that of the accused.
     """
-    if reviewer.hash in parties.everyone:
+    if reviewer.hash in parties:
         return "party"
     target = None if notice.statement is None else view.entry(notice.statement.target)
     accused = None if target is None or target.organisation is None else view.organisation(target.organisation)
@@ -155,7 +163,7 @@ def ruling(
 
 def flaw_of(entry: EntryFacts, view: View) -> Flaw | None:
     """What speaks against an entry that is no notice; None if it is in good standing."""
-    about = view.about(entry.hash, "status")
+    about = view.speaking(entry.hash)
     policy = view.policy(entry.origin, entry.index)
     barred = frozenset() if entry.organisation is None else frozenset({entry.organisation})
     annulled = (
@@ -166,7 +174,7 @@ def flaw_of(entry: EntryFacts, view: View) -> Flaw | None:
     taken_back = [
         vote.hash
         for vote in votes(about, "withdrawn")
-        if vote.organisation in barred and (entry.kind in ACCUSING or not _after_compromise(vote, view))
+        if takes_back(vote, entry) and (entry.kind in ACCUSING or not _after_compromise(vote, view))
     ]
     if taken_back:
         return Flaw(reason="withdrawn", by=tuple(sorted(taken_back)))

@@ -65,7 +65,7 @@ def _require_reviewer(candidate: Candidate, target: EntryFacts) -> None:
     barrier = (
         "no_peer"
         if policy is None
-        else barrier_to_review(candidate.organisation, notice, parties, policy, candidate.view)
+        else barrier_to_review(candidate.organisation, notice, parties.everyone, policy, candidate.view)
     )
     if barrier is None and candidate.shares_a_key_with(parties.everyone):
         barrier = "party"

@@ -20,6 +20,7 @@ from whorl.registry.database_view import facts_of
 from whorl.registry.entry_rows import entries_about, entries_of_log
 from whorl.registry.local import LocalRegistry
 from whorl.registry.log_rows import stored_log
+from whorl.registry.remembering_view import RememberingView
 from whorl.registry.standing import Standing, entry_standing
 from whorl.registry.stored_entry import StoredEntry
 from whorl.registry.view import View
@@ -27,7 +28,6 @@ from whorl.web.documents import OrganisationName
 from whorl.web.entry_pages import claimant_name
 from whorl.web.entry_times import Interval, interval_of
 from whorl.web.page_reading import Hidden, hidden, is_shown
-from whorl.web.remembering_view import RememberingView
 
 ENTRIES: Final = 25
 ABOUT: Final = 100

@@ -19,6 +19,7 @@ from whorl.registry.entry_rows import entries_about, entries_with_digest
 from whorl.registry.levels import ClaimantLevel, claimant_level, competing_claims
 from whorl.registry.name_rows import entries_named, words_of
 from whorl.registry.reading import ANYBODY
+from whorl.registry.remembering_view import RememberingView
 from whorl.registry.standing import Standing, entry_standing
 from whorl.registry.stored_entry import StoredEntry
 from whorl.registry.view import EntryFacts, View
@@ -29,7 +30,6 @@ from whorl.web.entry_times import Interval, interval_of
 from whorl.web.lineage_picture import Edge, Node, Picture
 from whorl.web.model_relations import Findings, findings_on, model_body, relations_of
 from whorl.web.page_reading import is_shown
-from whorl.web.remembering_view import RememberingView
 
 CLAIMS: Final = 30
 LISTED: Final = 100

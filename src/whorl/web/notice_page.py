@@ -17,6 +17,7 @@ from whorl.registry.findings import cited, is_independent
 from whorl.registry.notice_case import NoticeCase, open_case
 from whorl.registry.notices import NoticeStanding, NoticeState, Strength, notice_standing, strength_after_tests
 from whorl.registry.parties import Parties
+from whorl.registry.remembering_view import RememberingView
 from whorl.registry.standing import Standing, entry_standing
 from whorl.registry.view import EntryFacts, View
 from whorl.registry.votes import doubted
@@ -24,7 +25,6 @@ from whorl.web.documents import EntryLine, OrganisationName
 from whorl.web.entry_pages import claimant_name, entry_line
 from whorl.web.entry_times import Interval, interval_of
 from whorl.web.page_reading import Hidden, hidden, is_shown
-from whorl.web.remembering_view import RememberingView
 
 WAY: Final[tuple[NoticeState, ...]] = ("filed", "reviewed", "published")
 LISTED: Final = 100
@@ -136,7 +136,7 @@ def notice_page(connection: Connection, notice: EntryFacts, *, policy: Policy | 
         additions=telling.said(one for one in about if one.organisation == notice.organisation),
         replies=telling.said(one for one in about if one.organisation != notice.organisation),
         disputes=() if case is None else tuple(telling.dispute(one, case) for one in case.disputes[:LISTED]),
-        votes=telling.votes(about),
+        votes=() if case is None else telling.votes(case.speaking[:LISTED]),
         findings=() if shown is None or case is None else _cited(shown, case.parties, view, at=at),
         strength=None if shown is None else strength_after_tests(shown),
         interval=interval_of(connection, notice, policy=policy),

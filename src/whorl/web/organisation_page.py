@@ -14,12 +14,12 @@ from whorl.registry.entry_rows import chain_end, commitments_since, entry_in_cha
 from whorl.registry.findings import EVER
 from whorl.registry.key_rows import keys_of
 from whorl.registry.reading import reader_for
+from whorl.registry.remembering_view import RememberingView
 from whorl.registry.view import KeyFacts, OrganisationFacts, View
 from whorl.registry.votes import verified_by
 from whorl.web.documents import EntryLine, OrganisationName
 from whorl.web.entry_pages import claimant_name, entry_line
 from whorl.web.page_reading import is_shown
-from whorl.web.remembering_view import RememberingView
 
 ENTRIES: Final = 20
 KEYS: Final = 20

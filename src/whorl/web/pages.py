@@ -19,6 +19,7 @@ from whorl.registry.entry_rows import entries_of_log, find_entry
 from whorl.registry.federation import forks_of, peers_of
 from whorl.registry.leads import search_vector_of
 from whorl.registry.local import LocalRegistry
+from whorl.registry.remembering_view import RememberingView
 from whorl.registry.stored_entry import StoredEntry
 from whorl.web import case_pages
 from whorl.web.asking import base_of, buffers_of, registry_of, service_of
@@ -33,7 +34,6 @@ from whorl.web.notice_page import notice_page
 from whorl.web.organisation_page import organisation_page
 from whorl.web.page_engine import page, static_files
 from whorl.web.page_reading import is_shown
-from whorl.web.remembering_view import RememberingView
 from whorl.web.search_page import hits, lead_lines, lines_naming, sought_digest, sought_entry
 from whorl.web.search_routes import TOP, find_digest, find_entries
 from whorl.web.statistics_page import Delays, statistics_page

@@ -13,11 +13,11 @@ from whorl.entries.kinds import Dataset, Model
 from whorl.entries.leaf import parse_entry_id
 from whorl.registry.leads import Lead
 from whorl.registry.levels import claimant_level
+from whorl.registry.remembering_view import RememberingView
 from whorl.registry.standing import Standing, entry_standing
 from whorl.registry.view import EntryFacts
 from whorl.web.documents import DigestDocument, EntryLine, OrganisationName
 from whorl.web.entry_pages import claimant_name
-from whorl.web.remembering_view import RememberingView
 
 SHOWN_KINDS: Final = ("model", "dataset", "organisation")
 

@@ -122,10 +122,11 @@ def _first(case: NoticeCase, entries: Iterable[bytes]) -> list[timedelta]:
 
 def _ended(case: NoticeCase) -> list[timedelta]:
     """Time until each dispute was over; a dispute that ended with the notice's annulment was over then."""
-    annulled = case.ruling(case.votes("annulled"), annulling=True)
     ends = []
     for dispute in case.disputes:
-        settled = [end for end in (case.settled(dispute), annulled.at if annulled else None) if end is not None]
+        settled = [
+            end for end in (case.settled(dispute), case.annulled.at if case.annulled else None) if end is not None
+        ]
         if settled:
             ends.append(max(timedelta(), min(settled) - dispute.seen_at))
         elif case.latest > (deadline := case.deadline(dispute)) and not case.answered(dispute, deadline):

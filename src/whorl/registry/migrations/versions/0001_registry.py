@@ -82,6 +82,7 @@ def _make_logs_and_entries() -> None:
     _partial("policies_by_log", ["log", "idx"], "kind = 3 AND counts = 1")
     _partial("entries_by_kind", ["kind", "id"], "counts = 1")
     _partial("faulty_entries", ["log", "fault", "idx"], "counts IS NULL")
+    _partial("faulty_entries_by_target", ["target", "id"], "target IS NOT NULL AND counts IS NULL")
     _partial("faulty_entries_by_kind", ["kind", "id"], "counts IS NULL")
 
 

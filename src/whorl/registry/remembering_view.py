@@ -1,4 +1,4 @@
-"""A view that asks the database each question once, for pages that put many to one state.
+"""A view that asks the database each question once, for those who put many to one state.
 
 A transaction that reads sees one state, so an answer stays true until it ends.
 """
@@ -39,6 +39,9 @@ class RememberingView(DatabaseView):
 
     def about(self, target: bytes, *kinds: Kind) -> Sequence[EntryFacts]:
         return self._once(super().about, target, *kinds)
+
+    def speaking(self, target: bytes) -> Sequence[EntryFacts]:
+        return self._once(super().speaking, target)
 
     def models(self, content: str) -> Sequence[EntryFacts]:
         return self._once(super().models, content)
