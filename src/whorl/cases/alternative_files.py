@@ -5,22 +5,18 @@ What they say is printed and filed, so that their words keep to the same rules a
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from whorl.cases.documents import MOST_ALIBIS, NODES, Exhibits, StatedDeposit
 from whorl.cases.filtering import MOST_ELEMENTS, Contest, Element, Filter, ModelContest
+from whorl.cases.input_files import read_input
 from whorl.core.errors import InputError
 from whorl.core.evidence import StoredDocument
-from whorl.core.strict_json import parse_json_object
 from whorl.dossiers.wording import wording_faults
-from whorl.weights.files import read_bounded
 
-MAX_FILE_BYTES: Final = 1 << 20
 TemplateKind: TypeAlias = Literal["filters", "documents"]
-
-_Stated = TypeVar("_Stated", "FiltersFile", "ExhibitsFile")
 
 
 class FiltersFile(StoredDocument):
@@ -60,14 +56,16 @@ class ExhibitsFile(StoredDocument):
 
 def read_filters(path: Path) -> FiltersFile:
     """Read what a side filters and contests; raises `InputError` where it is none."""
-    stated = _read(path, FiltersFile, what="filters and contests", template="filters")
+    stated = read_input(path, FiltersFile, what="filters and contests", template="whorl alternatives template filters")
     _require_fair(path, _words_of_filters(stated))
     return stated
 
 
 def read_exhibits(path: Path) -> ExhibitsFile:
     """Read exhibits; raises `InputError` where there are none."""
-    stated = _read(path, ExhibitsFile, what="exhibits with their ranges", template="documents")
+    stated = read_input(
+        path, ExhibitsFile, what="exhibits with their ranges", template="whorl alternatives template documents"
+    )
     found = stated.exhibits
     if not (found.documents or found.alibis or stated.deposit or found.similarity):
         raise InputError(f"{path}: expected at least one document, alibi or deposit, found none")
@@ -78,20 +76,6 @@ def read_exhibits(path: Path) -> ExhibitsFile:
 def example(kind: TemplateKind) -> Mapping[str, Any]:
     """An example of a file, to be edited."""
     return _FILTERS if kind == "filters" else _EXHIBITS
-
-
-def _read(path: Path, kind: type[_Stated], *, what: str, template: TemplateKind) -> _Stated:
-    data = read_bounded(path, MAX_FILE_BYTES)
-    parse_json_object(data, what=str(path), max_bytes=MAX_FILE_BYTES)
-    try:
-        return kind.model_validate_json(data)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))[:100] or "document"
-        raise InputError(
-            f"{path}: expected {what}, found fault with {where}: {problem['msg'][:300]}; "
-            f"`whorl alternatives template {template}` prints an example"
-        ) from None
 
 
 def _words_of_filters(stated: FiltersFile) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 from whorl.cases.analysing import FINGERPRINT_COMPARISON
 from whorl.core.errors import InputError
 from whorl.core.evidence import Document
+from whorl.core.faults import first_fault
 from whorl.core.strict_json import parse_json_object
 from whorl.dossiers.events import (
     ALTERNATIVES,
@@ -24,7 +25,7 @@ from whorl.dossiers.events import (
 from whorl.entries.kinds import Digest, HashHex
 from whorl.entries.names import Text
 
-MAX_FILE_BYTES: Final = 1 << 18
+MAX_FILE_BYTES: Final = 1 << 20
 _KEY: Final = "ed25519:BASE64, as `whorl registry key` prints it"
 
 FileKind: TypeAlias = Literal["opening", "propositions", "protocol", "line-up", "checklist", "remarks"]
@@ -68,12 +69,15 @@ class ReviewFile(Document):
     reasons: Text
 
 
-def read_input(path: Path, kind: type[SomeDocument], *, what: str) -> SomeDocument:
+def read_input(
+    path: Path, kind: type[SomeDocument], *, what: str, template: str = "whorl case template"
+) -> SomeDocument:
     """Read a file that somebody wrote.
 
     Parameters
     ----------
     what : what it should be, for the message
+    template : the command that prints an example, for the message
 
     Raises
     ------
@@ -86,11 +90,8 @@ def read_input(path: Path, kind: type[SomeDocument], *, what: str) -> SomeDocume
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))[:100] or "document"
         raise InputError(
-            f"{path}: expected {what}, found fault with {where}: {problem['msg'][:200]}; `whorl case template` prints "
-            "an example"
+            f"{path}: expected {what}, found fault with {first_fault(error)}; `{template}` prints an example"
         ) from None
 
 

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from whorl.core.durable_files import write_durably
 from whorl.core.errors import InputError, VerificationError
 from whorl.core.evidence import Document, StoredDocument
+from whorl.core.faults import first_fault
 from whorl.core.strict_json import parse_json_object
 from whorl.dossiers.codes import code_key_commitment
 from whorl.dossiers.events import AskedAt, CodedMember, LineUp, LineUpCode, MemberRole
@@ -183,11 +184,9 @@ def read_candidates(path: Path) -> Candidates:
     try:
         found = Candidates.model_validate_json(data)
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))[:100] or "document"
         raise InputError(
-            f"{path}: expected candidates of a line-up ({document.get('schema')!a:.60}), found fault with {where}: "
-            f"{problem['msg'][:200]}; `whorl case freeze --template` prints the form"
+            f"{path}: expected candidates of a line-up ({document.get('schema')!a:.60}), found fault with "
+            f"{first_fault(error)}; `whorl case freeze --template` prints the form"
         ) from None
     folder = path.resolve().parent
 

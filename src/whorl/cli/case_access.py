@@ -11,6 +11,7 @@ from whorl.cli.exits import Exit
 from whorl.cli.files import print_json, require_input
 from whorl.cli.registry_access import default_key_file, is_url, issuer
 from whorl.core.errors import InputError
+from whorl.core.faults import first_fault
 
 if TYPE_CHECKING:
     from whorl.cases.case import Case, CaseView
@@ -163,8 +164,6 @@ def entered_text(make: "Callable[[], CaseView]", *, as_json: bool) -> Exit:
     try:
         view = make()
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))[:100]
-        message = f"expected words and values that a case keeps, found fault with {where}: {problem['msg'][:200]}"
+        message = f"expected words and values that a case keeps, found fault with {first_fault(error)}"
         raise InputError(message) from None
     return entered(view, as_json=as_json)

@@ -73,7 +73,7 @@ def write_draft(
         from whorl.entries.claimants import issuer_keys
 
         waiting = [issuer_keys(public)[0].id.hex() for public in draft.unsigned()]
-        print_json({"schema": "whorl.drafted/1", "draft": str(path), "log": draft.log, "waiting": waiting})
+        print_json({"schema": "whorl.drafted/1", "draft": str(path), "log": draft.statement.log, "waiting": waiting})
     else:
         _show(draft, "Drafted")
     return Exit.DONE
@@ -124,9 +124,10 @@ def enter_draft(
     draft = read_draft(source)
     draft.require_whole()
     with registry_at(place, key=None if key is None else read_issuer_key(key)) as opened:
-        if opened.origin != draft.log:
+        if opened.origin != draft.statement.log:
             raise InputError(
-                f"{source}: expected a draft for {opened.origin}, found one for {draft.log}; name that registry"
+                f"{source}: expected a draft for {opened.origin}, found one for {draft.statement.log}; name that "
+                "registry"
             )
         made = entered(opened.enter([draft.as_submission()])[0])
     facts = {"entry": entry_id(made.hash)}
@@ -143,10 +144,12 @@ def _show(draft: "Draft", title: str) -> None:
     from whorl.cli.summary import print_facts
     from whorl.entries.claimants import issuer_keys
     from whorl.entries.kinds import Key, Organisation
+    from whorl.entries.leaf import entry_id
     from whorl.registry.drafts import introduced
 
-    body = draft.body
-    facts = {"Log": draft.log, "Drafted by": f"key {draft.issuer}"}
+    said = draft.statement
+    body = said.body
+    facts = {"Log": said.log, "Drafted by": f"key {said.issuer.hex()}, entry {said.sequence} of its chain"}
     if isinstance(body, Organisation):
         facts |= {
             "Organisation": f"{body.name}, as it calls itself",
@@ -156,12 +159,12 @@ def _show(draft: "Draft", title: str) -> None:
         }
     elif isinstance(body, Key):
         facts |= {
-            "Organisation": f"entry {draft.target}; look it up before you sign",
+            "Organisation": f"entry {entry_id(said.target)}; look it up before you sign",
             "Roles": ", ".join(body.roles),
             "Valid until": body.not_after or "revoked",
         }
     waiting = draft.unsigned()
     for number, public in enumerate(introduced(body), start=1):
-        said = "has not signed yet" if public in waiting else "signed"
-        facts[f"Key {number}"] = f"{issuer_keys(public)[0].id.hex()}, {said}"
+        signed = "has not signed yet" if public in waiting else "signed"
+        facts[f"Key {number}"] = f"{issuer_keys(public)[0].id.hex()}, {signed}"
     print_facts(title, facts)

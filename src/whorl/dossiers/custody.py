@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError
 from whorl.core.digest import canonical_json
 from whorl.core.errors import InputError, VerificationError
 from whorl.core.evidence import Document, StoredDocument
+from whorl.core.faults import first_fault
 from whorl.core.strict_json import parse_json_object
 from whorl.dossiers.events import Body, EventKind, Expunged, keys_named, parse_body
 from whorl.entries.envelope import MAX_ENVELOPE_BYTES, parse_envelope, sign_envelope, signed_by
@@ -234,10 +235,8 @@ def _parse_statement(payload: bytes) -> "tuple[_Predicate, Body]":
     try:
         statement = _Statement.model_validate_json(payload)
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))[:100] or "statement"
         raise InputError(
-            f"expected a statement of an event, found fault with {where}: {problem['msg'][:200]}"
+            f"expected a statement of an event, found fault with {first_fault(error, whole='statement')}"
         ) from None
     content = document["predicate"]["body"]
     try:

@@ -11,6 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from whorl.core.errors import InputError
 from whorl.core.evidence import Document
+from whorl.core.faults import first_fault
 from whorl.entries.keys import PublicKey, parse_public
 from whorl.entries.kinds import Digest, HashHex, Instant, KeyText
 from whorl.entries.names import Name, Text
@@ -431,10 +432,8 @@ def parse_body(data: bytes, *, what: str = "event") -> "Body":
     try:
         body: Body = _BODY.validate_json(data)
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))[:120] or "body"
         raise InputError(
-            f"{what}: expected the body of an event, found fault with {where}: {problem['msg'][:200]}"
+            f"{what}: expected the body of an event, found fault with {first_fault(error, whole='body')}"
         ) from None
     return body
 

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from whorl.core.errors import InputError
 from whorl.core.evidence import Document, StoredDocument
+from whorl.core.faults import first_fault
 from whorl.core.strict_json import parse_json_object
 from whorl.dossiers.answers_again import AnswerRelation
 from whorl.dossiers.events import Alternative, Claim, Group, LineUpCode, MemberRole, MethodName, Outcome, Verdict
@@ -158,6 +159,4 @@ def parse_opinion(data: bytes, *, what: str, most: int) -> Opinion:
     try:
         return Opinion.model_validate_json(data)
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))[:120] or "document"
-        raise InputError(f"{what}: expected {SCHEMA}, found fault with {where}: {problem['msg'][:200]}") from None
+        raise InputError(f"{what}: expected {SCHEMA}, found fault with {first_fault(error)}") from None

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 
 from whorl.core.errors import InputError, VerificationError
 from whorl.core.evidence import Document, StoredDocument
+from whorl.core.faults import first_fault
 from whorl.core.strict_json import parse_json_object
 from whorl.dossiers.bag import ROOT, TAG_MANIFEST
 from whorl.entries.envelope import MAX_ENVELOPE_BYTES, PAYLOAD_TYPE, Envelope, parse_envelope, sign_envelope, signed_by
@@ -141,10 +142,8 @@ def parse_root(data: bytes) -> Root:
     try:
         statement = _Statement.model_validate_json(envelope.payload)
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))[:100] or "document"
         raise InputError(
-            f"{ROOT}: expected a statement of type {PREDICATE_TYPE}, found fault with {where}: {problem['msg'][:200]}"
+            f"{ROOT}: expected a statement of type {PREDICATE_TYPE}, found fault with {first_fault(error)}"
         ) from None
     keys = tuple(map(parse_public, statement.predicate.keys))
     if [key.algorithm for key in keys] not in (["ed25519"], ["ed25519", "mldsa44"]):

@@ -67,7 +67,7 @@ def require_roots(entry: SignedEntry, organisation: Organisation) -> frozenset[b
     VerificationError
         If fewer did.
     """
-    complete = _complete(entry, organisation.roots)
+    complete = complete_signers(entry, map(issuer_keys, organisation.roots))
     if len(complete) < organisation.threshold:
         raise VerificationError(
             f"expected signatures of {organisation.threshold} root keys of {organisation.name!r}, found "
@@ -84,7 +84,7 @@ def require_possession(entry: SignedEntry, introduced: Sequence[IssuerPublic]) -
     VerificationError
         If one did not, with its ML-DSA-44 key too where it has one.
     """
-    missing = len(introduced) - len(_complete(entry, introduced))
+    missing = len(introduced) - len(complete_signers(entry, map(issuer_keys, introduced)))
     if missing:
         raise VerificationError(
             f"expected every key that an entry makes known to sign it, found {missing} of {len(introduced)} that did "
@@ -92,9 +92,15 @@ def require_possession(entry: SignedEntry, introduced: Sequence[IssuerPublic]) -
         )
 
 
-def _complete(entry: SignedEntry, issuers: Iterable[IssuerPublic]) -> frozenset[bytes]:
-    """Ids of those who signed with all of their keys."""
-    wanted = [issuer_keys(public) for public in issuers]
+def complete_signers(entry: SignedEntry, issuers: Iterable[Sequence[PublicKey]]) -> frozenset[bytes]:
+    """Ids of those issuers who signed with all of their keys: leaving out the ML-DSA-44 one is a downgrade.
+
+    Raises
+    ------
+    VerificationError
+        If one of the keys is named with a signature that is not its own.
+    """
+    wanted = list(issuers)
     signed = signed_by(entry.envelope, [key for keys in wanted for key in keys])
     return frozenset(keys[0].id for keys in wanted if all(key.id in signed for key in keys))
 

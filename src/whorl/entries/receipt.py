@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 
 from whorl.core.errors import InputError, VerificationError
 from whorl.core.evidence import Document, StoredDocument
+from whorl.core.faults import first_fault
 from whorl.core.strict_json import parse_json_object
 from whorl.entries.anchors import Stamps, TimestampAuthority, check_stamps
 from whorl.entries.claimants import Claimant, ProvenStatement, claimant_of
@@ -154,10 +155,8 @@ def parse_receipt(data: bytes, *, origin: str) -> Receipt:
     try:
         return Receipt.model_validate_json(data)
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))[:100] or "document"
         raise InputError(
-            f"{origin}: expected a receipt of schema whorl.receipt/1, found fault with {where}: {problem['msg'][:200]}"
+            f"{origin}: expected a receipt of schema whorl.receipt/1, found fault with {first_fault(error)}"
         ) from None
 
 

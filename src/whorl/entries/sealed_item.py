@@ -7,6 +7,7 @@ from pydantic import Field, ValidationError
 from whorl.core.digest import canonical_json
 from whorl.core.errors import InputError
 from whorl.core.evidence import StoredDocument
+from whorl.core.faults import first_fault
 from whorl.core.strict_json import parse_json_object
 from whorl.entries.kinds import Digest
 from whorl.entries.names import Name
@@ -38,7 +39,4 @@ def parse_item(secret: bytes) -> SealedItem:
     try:
         return SealedItem.model_validate_json(secret)
     except ValidationError as error:
-        problem = error.errors()[0]
-        raise InputError(
-            f"opened member: expected a sealed item, found fault with {'.'.join(map(str, problem['loc']))[:80]}"
-        ) from None
+        raise InputError(f"opened member: expected a sealed item, found fault with {first_fault(error)}") from None

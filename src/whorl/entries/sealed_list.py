@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 
 from whorl.core.errors import InputError, VerificationError
 from whorl.core.evidence import Document, StoredDocument
+from whorl.core.faults import first_fault
 from whorl.core.strict_json import parse_json_object
 from whorl.entries.kinds import HashHex
 from whorl.entries.leaf import SALT_BYTES
@@ -189,8 +190,4 @@ def parse_opened(data: bytes, *, origin: str) -> OpenedListFile:
     try:
         return OpenedListFile.model_validate_json(data)
     except ValidationError as error:
-        problem = error.errors()[0]
-        raise InputError(
-            f"{origin}: expected an opened list, found fault with {'.'.join(map(str, problem['loc']))[:80]}: "
-            f"{problem['msg'][:200]}"
-        ) from None
+        raise InputError(f"{origin}: expected an opened list, found fault with {first_fault(error)}") from None

@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from whorl.core.errors import InputError, VerificationError
 from whorl.core.evidence import Document, StoredDocument
+from whorl.core.faults import first_fault
 from whorl.core.strict_json import parse_json_object
 from whorl.entries.envelope import MAX_ENVELOPE_BYTES, Envelope, parse_envelope, sign_envelope, signed_by
 from whorl.entries.handling import CLEAR, Handling
@@ -237,10 +238,8 @@ def _validated(kind: Kind, payload: bytes) -> _Statement[Any]:
     try:
         return _STATEMENTS[kind].validate_json(payload)
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))[:100] or "statement"
         raise InputError(
-            f"expected a well-formed statement of kind {kind}, found fault with {where}: {problem['msg'][:200]}"
+            f"expected a well-formed statement of kind {kind}, found fault with {first_fault(error, whole='statement')}"
         ) from None
 
 

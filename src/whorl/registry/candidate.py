@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from whorl.core.errors import InputError, VerificationError
+from whorl.entries import claimants
 from whorl.entries.claimants import issuer_keys
-from whorl.entries.envelope import signed_by
 from whorl.entries.keys import PublicKey
 from whorl.entries.kinds import KIND_NUMBERS, IssuerPublic, Kind, Policy, Role, State, Status
 from whorl.entries.leaf import NO_HASH, Leaf, entry_id
@@ -142,19 +142,17 @@ def require_fitting_leaf(statement: Statement, leaf: Leaf) -> None:
 
 
 def complete_signers(entry: SignedEntry, issuers: Iterable[Sequence[PublicKey]]) -> frozenset[bytes]:
-    """Ids of those issuers who signed with all of their keys: leaving out the ML-DSA-44 one is a downgrade.
+    """`whorl.entries.claimants.complete_signers`, as a rule of admission.
 
     Raises
     ------
     Refusal
         If one of the keys is named with a signature that is not its own.
     """
-    wanted = list(issuers)
     try:
-        signed = signed_by(entry.envelope, [key for keys in wanted for key in keys])
+        return claimants.complete_signers(entry, issuers)
     except VerificationError as error:
         raise Refusal("bad_signature", str(error)) from error
-    return frozenset(keys[0].id for keys in wanted if all(key.id in signed for key in keys))
 
 
 def require_possession(entry: SignedEntry, introduced: Iterable[Sequence[PublicKey]]) -> frozenset[bytes]:

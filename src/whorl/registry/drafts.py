@@ -20,8 +20,7 @@ from whorl.entries.envelope import MAX_ENVELOPE_BYTES, add_signatures, signed_by
 from whorl.entries.handling import CLEAR
 from whorl.entries.keys import IssuerKey
 from whorl.entries.kinds import Body, HashHex, IssuerPublic, Key, Organisation
-from whorl.entries.leaf import entry_id
-from whorl.entries.statement import open_entry
+from whorl.entries.statement import Statement, open_entry
 from whorl.registry.home import read_issuer_key
 from whorl.registry.public_keys import issuer_public
 from whorl.registry.sequencer import Submission
@@ -52,24 +51,9 @@ class Draft(StoredDocument):
         return Submission(envelope=base64.b64decode(self.envelope), salt=bytes.fromhex(self.salt))
 
     @property
-    def log(self) -> str:
-        """The log that it is for."""
-        return open_entry(self.as_submission().envelope).statement.log
-
-    @property
-    def issuer(self) -> str:
-        """Id of the key that drafted it."""
-        return open_entry(self.as_submission().envelope).statement.issuer.hex()
-
-    @property
-    def body(self) -> Body:
+    def statement(self) -> Statement:
         """What it says."""
-        return open_entry(self.as_submission().envelope).statement.body
-
-    @property
-    def target(self) -> str:
-        """Id of the entry that it speaks of."""
-        return entry_id(open_entry(self.as_submission().envelope).statement.target)
+        return open_entry(self.as_submission().envelope).statement
 
     def to_bytes(self) -> bytes:
         """The file."""
@@ -83,7 +67,7 @@ class Draft(StoredDocument):
         InputError
             If it makes no such key known, for nobody signs what they are no part of; or it has signed already.
         """
-        if issuer_public(key) not in introduced(self.body):
+        if issuer_public(key) not in introduced(self.statement.body):
             raise InputError(
                 f"expected a draft that makes the key {key.id.hex()[:16]}... known, found one that does not: there is "
                 "nothing in it for this key to sign"
@@ -103,9 +87,9 @@ class Draft(StoredDocument):
         VerificationError
             If one of them is named with a signature that is not its own.
         """
-        envelope = open_entry(self.as_submission().envelope).envelope
-        stated = [(public, issuer_keys(public)) for public in introduced(self.body)]
-        signed = signed_by(envelope, [key for _, keys in stated for key in keys])
+        entry = open_entry(self.as_submission().envelope)
+        stated = [(public, issuer_keys(public)) for public in introduced(entry.statement.body)]
+        signed = signed_by(entry.envelope, [key for _, keys in stated for key in keys])
         return tuple(public for public, keys in stated if not all(key.id in signed for key in keys))
 
     def require_whole(self) -> None:
@@ -148,10 +132,10 @@ def read_draft(path: Path) -> Draft:
     data = _bounded(path, _MOST_BYTES)
     try:
         draft = Draft.model_validate(parse_json_object(data, what=str(path), max_bytes=_MOST_BYTES))
-        body = draft.body
+        said = draft.statement
     except (ValidationError, binascii.Error):
         raise _no_draft(path) from None
-    if not introduced(body) or open_entry(draft.as_submission().envelope).statement.handling != CLEAR:
+    if not introduced(said.body) or said.handling != CLEAR:
         raise _no_draft(path)
     return draft
 

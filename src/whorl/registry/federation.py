@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 from whorl.core.durable_files import write_durably
 from whorl.core.errors import InputError, VerificationError
 from whorl.core.evidence import StoredDocument
+from whorl.core.faults import first_fault
 from whorl.core.strict_json import parse_json_object
 from whorl.entries.kinds import Bureau, HashHex, Jurisdiction, Origin, Policy
 from whorl.entries.names import Name
@@ -123,9 +124,7 @@ def parse_card(data: bytes, *, origin: str) -> BureauCard:
     try:
         card = BureauCard.model_validate_json(data)
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))[:80]
-        raise InputError(f"{origin}: expected a bureau's card, found fault with {where}: {problem['msg']}") from None
+        raise InputError(f"{origin}: expected a bureau's card, found fault with {first_fault(error)}") from None
     for key in (*card.log_keys, *card.witness_keys):
         parse_vkey(key)
     return card
@@ -192,9 +191,7 @@ def change_policy(registry: LocalRegistry, changes: Mapping[str, object]) -> Non
     try:
         changed = Policy.model_validate(policy.model_dump() | dict(changes))
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))[:80]
-        raise InputError(f"expected a policy, found fault with {where}: {problem['msg'][:200]}") from None
+        raise InputError(f"expected a policy, found fault with {first_fault(error)}") from None
     entered(registry.sequencer.enter_own([changed])[0])
 
 

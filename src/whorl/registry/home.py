@@ -28,6 +28,7 @@ from pydantic import Field, ValidationError
 from whorl.core.durable_files import sync_folder, write_durably
 from whorl.core.errors import InputError
 from whorl.core.evidence import Document, StoredDocument
+from whorl.core.faults import first_fault
 from whorl.core.strict_json import parse_json_object
 from whorl.entries.keys import IssuerKey, new_issuer_key, parse_key_file, write_key_file
 from whorl.log.keys import Signer, Verifier, parse_vkey, signer_from_bytes
@@ -229,11 +230,7 @@ def parse_settings(data: bytes, *, what: str) -> HomeFile:
     try:
         return HomeFile.model_validate_json(data)
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))[:80]
-        raise RegistryError(
-            f"{what}: expected a registry's settings, found fault with {where}: {problem['msg']}"
-        ) from None
+        raise RegistryError(f"{what}: expected a registry's settings, found fault with {first_fault(error)}") from None
 
 
 def write_settings(home: Home) -> None:

@@ -23,6 +23,7 @@ from sqlalchemy import Connection, func, select
 
 from whorl.core.durable_files import sync_folder, write_durably
 from whorl.core.errors import InputError, VerificationError
+from whorl.core.faults import first_fault
 from whorl.core.progress import Progress, silent
 from whorl.core.strict_json import parse_json_object
 from whorl.log.files import read_file
@@ -291,11 +292,9 @@ class _Restoring:
         try:
             return Manifest.model_validate_json(data)
         except ValidationError as error:
-            problem = error.errors()[0]
-            where = ".".join(map(str, problem["loc"]))[:80]
             raise InputError(
                 f"{self.source}: expected the manifest of a backup of schema whorl.registry-backup/1, found fault with "
-                f"{where}: {problem['msg']}; a newer whorl may read it"
+                f"{first_fault(error)}; a newer whorl may read it"
             ) from None
 
 

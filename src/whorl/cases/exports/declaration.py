@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from whorl.core.errors import InputError
 from whorl.core.evidence import Document, StoredDocument
+from whorl.core.faults import first_fault
 from whorl.core.strict_json import parse_json_object
 from whorl.dossiers.events import CodedMember
 from whorl.entries.kinds import Digest, Instant
@@ -107,9 +108,7 @@ def _parsed(kind: type[_Parsed], data: bytes, *, what: str) -> _Parsed:
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))[:100] or "document"
         raise InputError(
-            f"{what}: expected a declaration ({SCHEMA}) or the body of a model entry, found fault with {where}: "
-            f"{problem['msg'][:200]}"
+            f"{what}: expected a declaration ({SCHEMA}) or the body of a model entry, found fault with "
+            f"{first_fault(error)}"
         ) from None
