@@ -11,7 +11,6 @@ from whorl.cli.exits import Exit
 from whorl.cli.files import print_json, require_input
 from whorl.cli.registry_access import default_key_file, is_url, issuer
 from whorl.core.errors import InputError
-from whorl.core.faults import first_fault
 
 if TYPE_CHECKING:
     from whorl.cases.case import Case, CaseView
@@ -160,6 +159,8 @@ def _print_differing(differing: Sequence[Mapping[str, object]]) -> None:
 def entered_text(make: "Callable[[], CaseView]", *, as_json: bool) -> Exit:
     """As `entered`, for an event made of words from the command line, which may be none that a case keeps."""
     from pydantic import ValidationError
+
+    from whorl.core.faults import first_fault
 
     try:
         view = make()
